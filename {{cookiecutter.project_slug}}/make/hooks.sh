@@ -1,0 +1,29 @@
+#!/bin/sh
+# What the commit gate asks of this checkout (environment) and of DVC (the rest, git's own hook names).
+# Before the first `make train`, without a remote or with an empty cache DVC has nothing to keep in
+# step with git, and must not stop git for that.
+
+dvc=.venv/bin/dvc
+
+case $1 in
+environment)
+    test -x .venv/bin/python && exit
+    echo "This checkout has no .venv: run \`make setup\` in $PWD, then commit again."
+    exit 1
+    ;;
+pre-commit)
+    test ! -e dvc.lock || $dvc git-hook pre-commit
+    ;;
+pre-push)
+    if test ! -x $dvc; then
+        echo "No .venv here, so no data was pushed: run \`make setup\`, then \`$dvc push\`."
+    elif test -n "$($dvc remote list)"; then
+        $dvc git-hook pre-push
+    fi
+    ;;
+post-checkout)
+    test -x $dvc && test -e dvc.lock && test "$PRE_COMMIT_CHECKOUT_TYPE" = 1 || exit 0
+    $dvc git-hook post-checkout ||
+        echo "DVC left data as they are: \`$dvc pull\` fetches, \`make train\` rebuilds this commit's."
+    ;;
+esac
