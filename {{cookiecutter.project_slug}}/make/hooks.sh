@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the commit gate asks of this checkout (environment) and of DVC (the rest, git's own hook names).
+# What the commit gate asks of this checkout (environment) and of DVC (the rest, by git's names).
 # Before the first `make train`, without a remote or with an empty cache DVC has nothing to keep in
 # step with git, and must not stop git for that.
 
@@ -22,8 +22,9 @@ pre-push)
     fi
     ;;
 post-checkout)
-    test -x $dvc && test -e dvc.lock && test "$PRE_COMMIT_CHECKOUT_TYPE" = 1 || exit 0
+    test -x $dvc && test "$PRE_COMMIT_CHECKOUT_TYPE" = 1 || exit 0 # 0: git only restores a file
+    test -n "$(git ls-files dvc.lock '*.dvc')" || exit 0
     $dvc git-hook post-checkout ||
-        echo "DVC left data as they are: \`$dvc pull\` fetches, \`make train\` rebuilds this commit's."
+        echo "Data of this commit are missing: \`$dvc pull\` fetches, \`make train\` builds them."
     ;;
 esac
