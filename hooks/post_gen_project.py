@@ -1,0 +1,84 @@
+"""Keep what the answers chose, then set the project up. Never fails: the project is worth more."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
+ROOT = Path.cwd()
+
+# Each answer owns whole files or folders; those of the other answers go.
+KEEP = {
+    "license": {
+        "MIT": "LICENSE-MIT",
+        "Apache-2.0": "LICENSE-Apache-2.0",
+        "BSD-3-Clause": "LICENSE-BSD-3-Clause",
+        "Proprietary": "LICENSE-Proprietary",
+    },
+    "ci": {
+        "github": ".github",
+        "gitlab": ".gitlab-ci.yml",
+    },
+}
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder that must be there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def keep_chosen() -> None:
+    """Remove every path of KEEP that the answers did not choose."""
+    for question, paths in KEEP.items():
+        for answer, path in paths.items():
+            if answer != COOKIECUTTER[question]:
+                remove(ROOT / path)
+    (ROOT / KEEP["license"][COOKIECUTTER["license"]]).rename(ROOT / "LICENSE")
+
+
+def is_comparison() -> bool:
+    """Whether `cruft update`, `check` or `diff` renders this only to compare it.
+
+    cruft renders those into a fresh temporary folder, and unlike cookiecutter names no output
+    folder; `cruft create` looks the same in a temporary folder, but its parent says "create".
+    """
+    if "_output_dir" in COOKIECUTTER:
+        return False
+    temporary = Path(tempfile.gettempdir()).resolve()
+    if ROOT.parent.parent != temporary or not ROOT.parent.name.startswith("tmp"):
+        return False
+    return " create " not in parent_command()
+
+
+def parent_command() -> str:
+    """The command line of the program that renders; empty where it cannot be told."""
+    try:
+        listed = subprocess.run(
+            ["ps", "-o", "args=", "-p", str(os.getppid())], capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return ""
+    return listed.stdout
+
+
+def set_up() -> None:
+    """Leave a project as complete as this machine allows, and say what is left."""
+    if COOKIECUTTER["setup"] == "yes" and shutil.which("make"):
+        subprocess.run(["make", "--no-print-directory", "setup"])
+        return
+    subprocess.run([sys.executable, "make/setup.py", "repository"])
+    advice = "run" if shutil.which("make") else "install make and run"
+    print(f"Left to do: environment, DVC and commit hooks; {advice} `make setup` in {ROOT}.")
+
+
+if __name__ == "__main__":
+    keep_chosen()
+    if not is_comparison():
+        set_up()
