@@ -1,0 +1,25 @@
+# The environment is ready when the stamp for this place and these locks is there: content, not times,
+# so that a clone, a switched branch or a moved folder is noticed and nothing else is.
+LOCKS := requirements/base.txt requirements/dev.txt
+checksum = $(shell { (cd .venv && pwd -P) 2>/dev/null; cat $(1); } | cksum | cut -d ' ' -f 1)
+READY := .venv/.ready-$(call checksum,$(LOCKS))
+
+.PHONY: setup lock
+setup: ## finish what is missing: environment, git, DVC, commit hooks
+	@$(PYTHON) make/setup.py setup
+
+$(READY):
+	@$(PYTHON) make/setup.py environment
+
+.dvc/config: $(READY)
+	@$(PYTHON) make/setup.py dvc
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-strip-extras $(if $(UPGRADE),--upgrade)
+
+lock: $(READY) ## compile pyproject.toml into requirements/ (UPGRADE=1 for newer versions)
+	$(COMPILE) pyproject.toml --output-file requirements/base.txt
+	$(COMPILE) --group pyproject.toml:dev --constraints requirements/base.txt \
+		--output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:notebook --constraints requirements/base.txt \
+		--constraints requirements/dev.txt --output-file requirements/notebook.txt

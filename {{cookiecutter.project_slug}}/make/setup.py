@@ -1,0 +1,261 @@
+"""Bring a checkout to life, step by step. What cannot be done is listed; a second run finishes it.
+
+setup: everything · environment: .venv from the hashed locks · dvc: repository and DVC
+repository: repository and first commit
+
+Standard library only, and readable by old Pythons, so that they can be told that they are too old.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCKS = [ROOT / "requirements" / "base.txt", ROOT / "requirements" / "dev.txt"]
+NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
+DVC_FILES = [".dvc/.gitignore", ".dvc/config", ".dvcignore"]
+DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
+
+# The caller may say how packages are reached, not where they go or which repository this is.
+FOREIGN = re.compile(
+    r"PIP_(?!(CACHE_DIR|(CLIENT_)?CERT|CONFIG_FILE|DEFAULT_TIMEOUT|(EXTRA_)?INDEX_URL|FIND_LINKS"
+    r"|NO_INDEX|PROXY|RETRIES|TRUSTED_HOST)$)"
+    r"|(CONDA_PREFIX|PYTHONHOME|PYTHONPATH|VIRTUAL_ENV|__PYVENV_LAUNCHER__)$"
+    r"|(UV_PROJECT_ENVIRONMENT|UV_PYTHON|UV_SYSTEM_PYTHON)$"
+    r"|GIT_(DIR|INDEX_FILE|OBJECT_DIRECTORY|PREFIX|WORK_TREE)$"
+)
+
+
+class Left(Exception):
+    """A step that could not be done, with the sentence that says what to do."""
+
+
+class Unwanted(Exception):
+    """A step that this folder must do without, with the sentence that says why."""
+
+
+def surroundings() -> dict[str, str]:
+    """The caller's environment variables without those that belong to other projects."""
+    kept = {key: value for key, value in os.environ.items() if not FOREIGN.match(key)}
+    kept.update(DVC_NO_ANALYTICS="1", PIP_DISABLE_PIP_VERSION_CHECK="1", LC_ALL="C")
+    try:
+        Path(kept.get("UV_CACHE_DIR") or Path.home() / ".cache/uv").mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        kept["UV_NO_CACHE"] = "1"
+    return kept
+
+
+def show(*command: str | Path, otherwise: str) -> None:
+    """Run a command in full view; where it fails, raise Left with the sentence `otherwise`."""
+    sys.stdout.flush()
+    arguments = list(map(str, command))
+    if subprocess.run(arguments, cwd=ROOT, env=surroundings(), check=False).returncode:
+        raise Left(otherwise)
+
+
+def ask(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command for its answer."""
+    arguments = list(map(str, command))
+    return subprocess.run(
+        arguments, cwd=ROOT, env=surroundings(), check=False, capture_output=True, text=True
+    )
+
+
+def do(*command: str | Path) -> None:
+    """Run a command quietly; where it fails, raise Left with its complaint."""
+    done = ask(*command)
+    if done.returncode:
+        complaint = " ".join((done.stderr or done.stdout).split())
+        raise Left(f"`{Path(command[0]).name} {command[1]}` says: {complaint}")
+
+
+def stamp() -> Path:
+    """The file that says: this .venv, in this place, holds what these locks say."""
+    content = f"{VENV.resolve()}\n".encode() + b"".join(lock.read_bytes() for lock in LOCKS)
+    checksum = subprocess.run(["cksum"], input=content, stdout=subprocess.PIPE, check=True).stdout
+    return VENV / f".ready-{checksum.decode().split()[0]}"
+
+
+def find_python() -> str:
+    """The first interpreter that is new enough."""
+    for name in [os.environ.get("PYTHON"), "python3", "python3.13", "python3.12", "python3.11"]:
+        if name and shutil.which(name) and not ask(name, "-c", NEW_ENOUGH).returncode:
+            return name
+    raise Left("Python 3.11 or newer is needed; install it or name it: `make setup PYTHON=...`.")
+
+
+def find_uv() -> str | None:
+    """uv of this environment, else the user's own."""
+    return shutil.which("uv", path=str(VENV / "bin")) or shutil.which("uv")
+
+
+def is_usable() -> bool:
+    """Whether .venv is whole and was made where it now lies: its scripts name the place."""
+    activate = VENV / "bin" / "activate"
+    return (
+        activate.exists()
+        and str(VENV.resolve()) in activate.read_text(encoding="utf-8")
+        and PYTHON.exists()
+        and not ask(PYTHON, "-c", NEW_ENOUGH).returncode
+        and find_uv() is not None
+    )
+
+
+def create_venv() -> None:
+    """A new .venv that has uv within reach."""
+    python = find_python()
+    shutil.rmtree(VENV, ignore_errors=True)
+    if shutil.which("uv"):
+        show("uv", "venv", "--quiet", "--python", python, VENV, otherwise="uv made no .venv.")
+        return
+    show(
+        *(python, "-m", "venv", VENV),
+        otherwise=f"{python} has no working venv module; install python3-venv or uv.",
+    )
+    print("environment: installing uv into .venv", flush=True)
+    pin = re.search(r"^uv==(.*\\\n)*.*", LOCKS[1].read_text(encoding="utf-8"), re.MULTILINE)
+    assert pin, "requirements/dev.txt locks no uv"
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+        requirements.write(pin.group())
+        requirements.flush()
+        show(
+            *(PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:"),
+            *("--requirement", requirements.name),
+            otherwise="uv could not be installed; is there a network?",
+        )
+
+
+def environment() -> str:
+    """.venv with exactly what the locks name, and the project itself."""
+    if stamp().exists():
+        return "ready"
+    if not is_usable():
+        create_venv()
+    packages = sum(lock.read_text(encoding="utf-8").count("==") for lock in LOCKS)
+    print(f"environment: installing {packages} locked packages into .venv, about 800 MB", flush=True)
+    show(
+        *(find_uv() or "uv", "pip", "sync", "--python", PYTHON, "--compile-bytecode"),
+        *("--require-hashes", "--build-constraint", LOCKS[0], *LOCKS),
+        otherwise="the packages could not be installed; is there a network?",
+    )
+    # The locked uv carries the build backend that pyproject.toml asks for: no download.
+    show(
+        *(VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON),
+        *("--no-deps", "--editable", ROOT),
+        otherwise="the project could not be installed into .venv.",
+    )
+    for old in VENV.glob(".ready-*"):
+        old.unlink()
+    stamp().touch()
+    return "ready"
+
+
+def outer_repository() -> Path | None:
+    """The repository of someone else that this project lies in and that does not ignore it."""
+    if not shutil.which("git"):
+        raise Left("git is needed; install it.")
+    found = ask("git", "rev-parse", "--show-toplevel")
+    if found.returncode and "not a git repository" not in found.stderr:
+        raise Left(f"git says: {' '.join(found.stderr.split())}")
+    top = Path(found.stdout.strip() or ROOT)
+    is_ignored = top != ROOT and not ask("git", "-C", top, "check-ignore", "-q", ROOT).returncode
+    return None if top == ROOT or is_ignored else top
+
+
+def repository() -> str:
+    """The project's own repository, on branch main."""
+    outer = outer_repository()
+    if outer:
+        raise Unwanted(f"the project lies in the repository {outer}; commit it there.")
+    if not (ROOT / ".git").exists():
+        do("git", "init", "--quiet")
+        do("git", "symbolic-ref", "HEAD", "refs/heads/main")
+    return "ready"
+
+
+def dvc() -> str:
+    """DVC beside git, asked not to report home."""
+    outer = outer_repository()
+    if not stamp().exists():
+        raise Left("waits for the environment.")
+    if not (ROOT / ".dvc" / ".gitignore").exists():
+        do(VENV / "bin" / "dvc", "init", "--quiet", *(["--subdir"] if outer else []))
+    config = ROOT / ".dvc" / "config"
+    if not config.exists() or not config.stat().st_size:
+        config.write_text(DVC_CONFIG, encoding="utf-8")
+    return "ready"
+
+
+def hooks() -> str:
+    """The gate before each commit, and DVC's hooks."""
+    outer = outer_repository()
+    if outer:
+        raise Unwanted(f"hooks belong to {outer}; run `make check` before you commit.")
+    if not stamp().exists():
+        raise Left("waits for the environment.")
+    do(VENV / "bin" / "pre-commit", "install")
+    return "ready"
+
+
+def commit() -> str:
+    """Everything where there is no commit yet, else what DVC's late initialisation added."""
+    outer = outer_repository()
+    if outer:
+        raise Unwanted(f"the project lies in the repository {outer}; commit it there.")
+    paths, message = ["."], f"Start {ROOT.name} from cookiecutter-mlops-loop"
+    if not ask("git", "rev-parse", "--verify", "--quiet", "HEAD").returncode:
+        paths, message = [name for name in DVC_FILES if (ROOT / name).exists()], "Initialise DVC"
+        if not paths or ask("git", "ls-tree", "HEAD", *paths).stdout:
+            return "ready"
+    if ask("git", "var", "GIT_COMMITTER_IDENT").returncode:
+        raise Left(
+            "git does not know you; say `git config --global user.name NAME` and"
+            " `git config --global user.email ADDRESS`."
+        )
+    do("git", "add", "--", *paths)
+    do("git", "commit", "--quiet", "--no-verify", "--message", message, "--", *paths)
+    return message
+
+
+VERBS = {
+    "setup": {
+        "git repository": repository,
+        "environment": environment,
+        "DVC": dvc,
+        "commit hooks": hooks,
+        "first commit": commit,
+    },
+    "environment": {"environment": environment},
+    "dvc": {"git repository": repository, "DVC": dvc},
+    "repository": {"git repository": repository, "first commit": commit},
+}
+
+
+def main(verb: str) -> int:
+    """Do every step of the verb that can be done; 1 where one is left."""
+    left = []
+    for name, step in VERBS[verb].items():
+        try:
+            print(f"{name}: {step()}", flush=True)
+        except Unwanted as reason:
+            print(f"{name}: none, because {reason}", flush=True)
+        except Left as reason:
+            left.append(f"  {name}: {reason}")
+    if left:
+        print("\nLeft to do:", *left, f"Then run `make setup` in {ROOT}.", sep="\n", flush=True)
+    return bool(left)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1]))
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted; `make setup` continues here.")
