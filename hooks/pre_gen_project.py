@@ -1,0 +1,100 @@
+"""Refuse answers that would break the project later, before anything is written."""
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+
+COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
+CHOICES = {
+    "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
+    "ci": ["github", "gitlab"],
+    "setup": ["yes", "no"],
+}
+UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, surrogates, line separators
+
+# Names that the project's environment imports or installs; `make lock` rewrites the block.
+RESERVED = set("""
+aiohappyeyeballs aiohttp aiohttp_retry aiosignal alembic amqp annotated_doc annotated_types antlr4
+antlr4_python3_runtime anyio appdirs appnope argon2_cffi argon2_cffi_bindings arrow ast_serialize
+asttokens async_lru asyncssh atpublic attr attrs babel beautifulsoup4 billiard black blackd bleach
+blib2to3 blinker cachetools celery certifi cffi cfgv charset_normalizer click click_didyoumean
+click_plugins click_repl cloudpickle colorama comm configobj conftest contourpy cryptography
+cycler databricks databricks_sdk dateutil debugpy defusedxml detect_secrets dictdiffer diskcache
+distlib distro docker dotenv dpath dulwich dvc dvc_data dvc_http dvc_objects dvc_render
+dvc_studio_client dvc_task entrypoints executing fastapi fastjsonschema filelock flask flask_cors
+flatten_dict flufl flufl_lock fonttools fqdn frozenlist fsspec funcy git gitdb gitpython google
+google_auth grandalf graphene graphql graphql_core graphql_relay gto gunicorn h11 httpcore httpx
+huey hydra hydra_core identify idna importlib_metadata iniconfig ipykernel ipykernel_launcher
+ipython ipython_pygments_lexers isoduration isort iterative_telemetry itsdangerous jedi jinja2
+joblib json5 jsonpointer jsonschema jsonschema_specifications jupyter jupyter_builder
+jupyter_client jupyter_core jupyter_events jupyter_lsp jupyter_server jupyter_server_terminals
+jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver kombu lark librt lightgbm mako
+markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl mistune mlflow
+mlflow_skinny mlflow_tracing mpl_toolkits multidict mypy mypy_extensions mypyc narwhals nbclient
+nbconvert nbformat nbstripout nest_asyncio2 networkx nodeenv notebook_shim numpy omegaconf
+opentelemetry opentelemetry_api opentelemetry_proto opentelemetry_sdk
+opentelemetry_semantic_conventions orjson overrides packaging pandas pandera pandocfilters parso
+pathspec pexpect pil pillow pip platformdirs pluggy polars polars_runtime_32 pre_commit
+pre_commit_hooks prettytable prometheus_client prompt_toolkit propcache protobuf psutil ptyprocess
+public pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core
+pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pylab pyparsing pytest
+python_dateutil python_discovery python_dotenv python_json_logger pytokens pyyaml pyzmq
+referencing requests rfc3339_validator rfc3986_validator rfc3987_syntax rich rpds rpds_py ruamel
+ruamel_yaml ruff scikit_learn scipy scmrepo semver send2trash setuptools shortuuid shtab six
+sklearn skops smmap soupsieve sqlalchemy sqlparse sqltrie stack_data starlette tabulate terminado
+test tests threadpoolctl tinycss2 tomlkit tornado tqdm traitlets typeguard typing_extensions
+typing_inspect typing_inspection tzdata tzlocal uri_template urllib3 uv uvicorn validate vine
+virtualenv voluptuous wcwidth webcolors webencodings websocket_client werkzeug yaml yarl zc
+zc_lockfile zipp zmq
+""".split())
+
+
+def refused_texts(answers: dict[str, str]) -> Iterator[str]:
+    """What is wrong with the free texts."""
+    if not answers["project_name"].strip():
+        yield "project_name is empty; type a name such as My Project."
+    for question in ("project_name", "description", "author"):
+        if any(unicodedata.category(letter) in UNPRINTABLE for letter in answers[question]):
+            yield f"{question} holds a line break or control character; type it on one line."
+
+
+def refused_slug(slug: str) -> Iterator[str]:
+    """What keeps PyPI and pip from taking the name."""
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug):
+        yield f"project_slug {slug!r} is no PyPI name; type a-z, 0-9 and single hyphens: my-project."
+    elif slug.replace("-", "_") in RESERVED:
+        yield f"project_slug {slug!r} is a package that the project installs; type another name."
+
+
+def refused_package(name: str) -> Iterator[str]:
+    """What keeps Python from importing the name as this project's own."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        yield f"package_name {name!r} cannot be imported; type a-z, 0-9 and _, as in my_project."
+    elif name in sys.stdlib_module_names:
+        yield f"package_name {name!r} is a module of Python itself; type another name."
+    elif name in RESERVED:
+        yield f"package_name {name!r} hides a package that the project needs; type another name."
+    elif len(name) > 50:
+        yield f"package_name {name!r} is longer than 50 characters; type a shorter name."
+
+
+def refused_choices(answers: dict[str, str]) -> Iterator[str]:
+    """Choices that a replayed or edited answer file made up."""
+    for question, choices in CHOICES.items():
+        if answers[question] not in choices:
+            yield f"{question} {answers[question]!r} is unknown; type one of {', '.join(choices)}."
+
+
+def refusals(answers: dict[str, str]) -> Iterator[str]:
+    """One sentence for each bad answer."""
+    yield from refused_texts(answers)
+    yield from refused_slug(answers["project_slug"])
+    yield from refused_package(answers["package_name"])
+    yield from refused_choices(answers)
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(refusals(COOKIECUTTER)) or None)
