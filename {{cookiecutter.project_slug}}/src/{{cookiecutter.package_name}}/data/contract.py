@@ -1,0 +1,176 @@
+"""contract.yaml: what every column is, and which values of a table break it."""
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from ..config import Section, load
+
+if TYPE_CHECKING:
+    import pandera.polars as pandera
+
+DTYPES: dict[str, pl.DataType] = {
+    "Int64": pl.Int64(),
+    "Float64": pl.Float64(),
+    "String": pl.String(),
+    "Boolean": pl.Boolean(),
+    "Date": pl.Date(),
+    "Datetime": pl.Datetime("us"),
+}
+FAILURES = pl.Schema({"row": pl.Int64, "column": pl.String, "rule": pl.String, "value": pl.String})
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+Limit = int | float | date | datetime | None
+
+
+class Column(Section):
+    """One column; `role` says when its value is known and what it is for."""
+
+    name: Annotated[str, Field(min_length=1)]
+    dtype: Literal["Int64", "Float64", "String", "Boolean", "Date", "Datetime"]
+    role: Literal["input", "outcome", "time", "id", "ignored"]
+    nullable: bool
+    min: Limit = None
+    max: Limit = None
+    categories: Annotated[tuple[str | int | bool, ...] | None, Field(strict=False)] = None
+    description: str
+    pii: bool = False
+
+    @model_validator(mode="after")
+    def limits_fit_the_dtype(self) -> Self:
+        """A limit or category of another type than the column could never hold."""
+        limits = [value for value in (self.min, self.max) if value is not None]
+        allowed = (date,) if self.dtype.startswith("Date") else (int, float)
+        if self.dtype in ("String", "Boolean") and limits:
+            raise ValueError(f"column {self.name}: a {self.dtype} has no min or max")
+        if not all(isinstance(value, allowed) for value in limits):
+            raise ValueError(f"column {self.name}: min and max must be of type {self.dtype}")
+        kind = {"String": str, "Int64": int, "Boolean": bool}.get(self.dtype)
+        if self.categories and not (kind and all(type(c) is kind for c in self.categories)):
+            raise ValueError(f"column {self.name}: categories must be of type {self.dtype}")
+        return self
+
+
+class Contract(Section):
+    """The data contract: every column of the raw table."""
+
+    max_duplicate_share: Annotated[float, Field(ge=0, le=1)]
+    columns: Annotated[tuple[Column, ...], Field(strict=False, min_length=1)]
+
+    @model_validator(mode="after")
+    def names_are_unique(self) -> Self:
+        """Two columns of one name, or two time columns, would make a reader guess."""
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"columns listed twice: {', '.join(twice)}")
+        if len(self.names("time")) > 1:
+            raise ValueError(f"only one column may have role time: {self.names('time')}")
+        return self
+
+    def names(self, *roles: str) -> list[str]:
+        """Names of the columns with one of `roles`, in the contract's order."""
+        return [column.name for column in self.columns if column.role in roles]
+
+    def dtypes(self, *roles: str) -> pl.Schema:
+        """Names and dtypes of the columns with one of `roles`, in the contract's order."""
+        return pl.Schema({c.name: DTYPES[c.dtype] for c in self.columns if c.role in roles})
+
+
+USED = ("input", "outcome", "time", "id")
+KNOWN = ("input", "time")
+
+
+def load_contract(path: Path) -> Contract:
+    """Read contract.yaml; raises UserError that names every wrong key."""
+    return load(path, Contract)
+
+
+def conform(frame: Frame, schema: pl.Schema) -> Frame:
+    """Select the columns of `schema` and cast them; what cannot be cast becomes null."""
+    present = frame.collect_schema()
+    return frame.select(_cast(name, present[name], dtype) for name, dtype in schema.items())
+
+
+def _cast(name: str, present: pl.DataType, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if present == pl.String and dtype != pl.String:
+        column = column.str.strip_chars()
+        if dtype.is_temporal():
+            return column.str.to_datetime(time_unit="us", strict=False).cast(dtype)
+        if dtype == pl.Boolean:
+            return column.str.to_lowercase().replace_strict(
+                {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
+            )
+        column = column.replace("", None)
+    if present.is_float() and dtype.is_integer():
+        column = pl.when(column == column.round()).then(column)
+    if present != dtype:
+        column = column.cast(dtype, strict=False)
+    # Files written by pandas mark a missing number as NaN, which would pass for a value.
+    return column.fill_nan(None) if dtype.is_float() else column
+
+
+def failures(frame: pl.DataFrame, columns: list[Column]) -> pl.DataFrame:
+    """Every value of `frame` that breaks its column's dtype or rules, as rows of FAILURES."""
+    schema = pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
+    uncast = _cast_failures(frame, schema)
+    broken = _rule_failures(conform(frame, schema), columns)
+    return pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
+
+
+def _cast_failures(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    found = [pl.DataFrame(schema=FAILURES)]
+    for name, dtype in schema.items():
+        if frame.schema[name] == dtype:
+            continue
+        given = pl.col(name)
+        if frame.schema[name] == pl.String:
+            given = given.str.strip_chars().replace("", None)
+        cast = conform(frame.select(name), pl.Schema({name: dtype})).to_series()
+        lost = frame.with_row_index("row").filter(given.is_not_null() & cast.is_null())
+        found.append(_failures(lost, name, f"is {dtype}"))
+    return pl.concat(found)
+
+
+def _failures(rows: pl.DataFrame, name: str, rule: str) -> pl.DataFrame:
+    return rows.select(
+        pl.col("row").cast(pl.Int64),
+        pl.lit(name).alias("column"),
+        pl.lit(rule).alias("rule"),
+        pl.col(name).cast(pl.String, strict=False).alias("value"),
+    ).cast(FAILURES)
+
+
+def _rule_failures(frame: pl.DataFrame, columns: list[Column]) -> pl.DataFrame:
+    from pandera.errors import SchemaErrors  # 1 s of import that only checking needs
+    from pandera.polars import DataFrameSchema
+
+    try:
+        DataFrameSchema({c.name: _pandera_column(c) for c in columns}).validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        cases: pl.DataFrame = errors.failure_cases
+        return cases.select(
+            pl.col("index").cast(pl.Int64).alias("row"),
+            "column",
+            pl.col("check").replace("not_nullable", "not null").alias("rule"),
+            pl.col("failure_case").cast(pl.String).alias("value"),
+        ).cast(FAILURES)
+    return pl.DataFrame(schema=FAILURES)
+
+
+def _pandera_column(column: Column) -> "pandera.Column":
+    import pandera.polars as pandera
+
+    checks = []
+    if column.min is not None:
+        checks.append(pandera.Check.ge(column.min, error=f">= {column.min}"))
+    if column.max is not None:
+        checks.append(pandera.Check.le(column.max, error=f"<= {column.max}"))
+    if column.categories:
+        one_of = f"one of {', '.join(map(str, column.categories))}"
+        checks.append(pandera.Check.isin(list(column.categories), error=one_of))
+    return pandera.Column(DTYPES[column.dtype], checks=checks, nullable=column.nullable)

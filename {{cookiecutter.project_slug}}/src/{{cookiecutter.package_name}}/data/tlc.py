@@ -1,0 +1,73 @@
+"""Monthly green-taxi files of the NYC Taxi & Limousine Commission, from the web or a folder."""
+
+import shutil
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from ..errors import UserError
+
+TIMEOUT_SECONDS = 60
+
+
+def file_name(month: str) -> str:
+    """The name under which a month (YYYY-MM) is published."""
+    return f"green_tripdata_{month}.parquet"
+
+
+def fetch(base: str, month: str, target: Path, partial: Path) -> None:
+    """Copy or download one month to `target`; a broken download stays in `partial`, to resume.
+
+    Raises UserError when the month cannot be had; `target` then does not exist.
+    """
+    name = file_name(month)
+    if base.startswith(("http://", "https://")):
+        partial.mkdir(parents=True, exist_ok=True)
+        download(f"{base.rstrip('/')}/{name}", partial / name)
+        shutil.move(partial / name, target)
+        return
+    source = Path(base).expanduser() / name
+    if not source.is_file():
+        raise UserError(f"ingest.months: {month} needs {source}, which is not there.")
+    shutil.copyfile(source, target)
+
+
+def download(url: str, target: Path) -> None:
+    """Download `url`, going on where an earlier attempt at the same content stopped."""
+    part, etag = target.with_suffix(".part"), target.with_suffix(".etag")
+    try:
+        with _open(url, part, etag) as response:
+            size = _append(response, part, etag)
+    except HTTPError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{url}: the server answered {error.code} {error.reason}.") from error
+    except (OSError, HTTPException) as error:
+        raise UserError(f"{url}: {error}; run the same command again to resume.") from error
+    if part.stat().st_size != size:
+        raise UserError(
+            f"{url}: got {part.stat().st_size} of {size} bytes; run the command again to resume."
+        )
+    etag.unlink(missing_ok=True)
+    part.replace(target)
+
+
+def _open(url: str, part: Path, etag: Path) -> HTTPResponse:
+    request = Request(url)
+    if part.exists() and etag.exists():
+        # If-Range: the server starts from the beginning if its file has changed meanwhile.
+        request.add_header("Range", f"bytes={part.stat().st_size}-")
+        request.add_header("If-Range", etag.read_text(encoding="utf-8"))
+    response: HTTPResponse = urlopen(request, timeout=TIMEOUT_SECONDS)
+    return response
+
+
+def _append(response: HTTPResponse, part: Path, etag: Path) -> int:
+    resumed = response.status == 206
+    start = part.stat().st_size if resumed else 0
+    size = start + int(response.headers["Content-Length"])
+    if response.headers["ETag"]:
+        etag.write_text(response.headers["ETag"], encoding="utf-8")
+    with part.open("ab" if resumed else "wb") as file:
+        shutil.copyfileobj(response, file, length=1 << 20)
+    return size

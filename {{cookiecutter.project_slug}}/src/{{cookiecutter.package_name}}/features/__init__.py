@@ -1,0 +1,1 @@
+"""The definitions that a user edits, and the stage that applies them."""

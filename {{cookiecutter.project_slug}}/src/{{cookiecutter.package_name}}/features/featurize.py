@@ -1,0 +1,71 @@
+"""Stage `featurize`: the expressions of definitions.py over data/interim, into data/processed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from ..data.contract import KNOWN, load_contract
+from ..errors import UserError, run
+from ..files import partitions, replaced
+from ..params import load_params
+from ..paths import PROJECT, SPLITS, Paths
+from .definitions import FEATURES, TARGET
+from .serialise import serialise
+
+
+def check_features(features: Sequence[pl.Expr], known: pl.Schema) -> None:
+    """Raise UserError for a feature of an unfit dtype, or that uses another column than `known`."""
+    empty = pl.LazyFrame(schema=known)
+    for feature in features:
+        try:
+            schema = empty.select(feature).collect_schema()
+        except pl.exceptions.PolarsError as error:
+            raise UserError(
+                f"feature {feature}: {error}\nA feature may use only columns with role input or "
+                f"time in contract.yaml: {', '.join(known)}."
+            ) from error
+        for name, dtype in schema.items():
+            if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String)):
+                raise UserError(f"feature {name}: is {dtype}; make it a number, boolean or text.")
+
+
+def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
+    """Raise UserError for a feature whose value in one row depends on other rows.
+
+    Such a feature cannot be computed for a single request as it was in training.
+    """
+    together = rows.select(features)
+    apart = pl.concat([rows[i].select(features) for i in range(rows.height)])
+    differs = [name for name in together.columns if not together[name].equals(apart[name])]
+    if differs:
+        raise UserError(
+            f"features {', '.join(differs)}: the value of a row changes with the rows around it; "
+            "use expressions that look at one row only."
+        )
+
+
+def featurize(source: Path, target: Path, known: pl.Schema) -> None:
+    """Write the features and the target of one partition."""
+    frame = pl.scan_parquet(source)
+    features = frame.select(list(known)).select(FEATURES)
+    outcome = frame.select(TARGET.meta.output_name())
+    pl.concat([features, outcome], how="horizontal").sink_parquet(target, mkdir=True)
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Write data/processed/{train,validation,test} and the features themselves beside them."""
+    params, known = load_params(paths.params), load_contract(paths.contract).dtypes(*KNOWN)
+    check_features(FEATURES, known)
+    first = partitions(paths.interim / "train")[0]
+    rows = pl.read_parquet(first, n_rows=params.featurize.check_rows, columns=list(known))
+    check_rowwise(FEATURES, rows)
+    with replaced(paths.processed) as temporary:
+        for name in SPLITS:
+            for path in partitions(paths.interim / name):
+                featurize(path, temporary / name / path.name, known)
+        (temporary / "features.json").write_text(serialise(FEATURES), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

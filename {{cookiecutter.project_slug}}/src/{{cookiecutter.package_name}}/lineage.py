@@ -1,0 +1,71 @@
+"""Where a model comes from: code, data, parameters, features, author and machine."""
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from .params import Params
+from .paths import Paths
+from .settings import Settings
+
+# What the pipeline itself writes does not make the code that trained a model dirty.
+NOT_CODE = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude).dvc")
+
+
+def lineage(paths: Paths, settings: Settings, params: Params) -> dict[str, str]:
+    """The tags that every run and version carries."""
+    changes = git(paths.root, "status", "--porcelain", "--", ".", *NOT_CODE)
+    return {
+        "git_commit": git(paths.root, "rev-parse", "HEAD") or "none",
+        "git_dirty": "true" if changes else "false",
+        "data_version": data_version(paths.dvc_lock),
+        "params_hash": _digest(params.model_dump_json().encode()),
+        "features_hash": _digest((paths.processed / "features.json").read_bytes()),
+        "template_version": settings.template_version,
+        "trigger": settings.trigger,
+        "author": git(paths.root, "config", "user.name") or getpass.getuser(),
+        "python": platform.python_version(),
+        "hardware": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """The output of a git command; empty where there is no git, repository or commit."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def data_version(dvc_lock: Path) -> str:
+    """DVC's hash of data/raw; "untracked" where a stage ran without DVC."""
+    if not dvc_lock.exists():
+        return "untracked"
+    stages = YAML(typ="safe").load(dvc_lock.read_text(encoding="utf-8")).get("stages", {})
+    outs = stages.get("ingest", {}).get("outs", [])
+    return str(next((out["md5"] for out in outs if out["path"] == "data/raw"), "untracked"))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def flat(params: Params) -> dict[str, object]:
+    """Parameters by dotted key, as params.yaml names them."""
+    return dict(_flat("", json.loads(params.model_dump_json(by_alias=True))))
+
+
+def _flat(prefix: str, value: object) -> list[tuple[str, object]]:
+    if not isinstance(value, dict):
+        return [(prefix, value)]
+    items = [_flat(f"{prefix}.{key}" if prefix else key, inner) for key, inner in value.items()]
+    return [pair for pairs in items for pair in pairs]

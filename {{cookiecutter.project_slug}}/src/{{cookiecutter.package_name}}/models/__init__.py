@@ -1,0 +1,1 @@
+"""From features to a judged, registered model, and its predictions."""

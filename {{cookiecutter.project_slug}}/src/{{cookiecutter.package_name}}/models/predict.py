@@ -1,0 +1,86 @@
+"""Batch prediction: a table scored by the champion, row by row named where it cannot be."""
+
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from ..data.contract import Contract, failures, load_contract
+from ..errors import UserError, run
+from ..files import read_table, replaced
+from ..paths import PROJECT, Paths
+from ..settings import load_settings
+from .model import Model
+
+SHOWN = 10
+
+
+def load_champion(paths: Paths = PROJECT) -> Model:
+    """The model behind the alias `champion`, for a notebook or a script."""
+    from .. import tracking
+
+    return tracking.connect(paths, load_settings(paths)).load("champion")
+
+
+def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
+    """Add `prediction` and `error` to every row; one of the two is null.
+
+    Raises UserError when the table lacks an input column of the model.
+    """
+    missing = [name for name in model.inputs if name not in frame.columns]
+    if missing:
+        raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
+    errors = row_errors(frame, model, contract)
+    good = errors["error"].is_null()
+    scored = pl.DataFrame({"row": errors["row"].filter(good)}).with_columns(
+        prediction=pl.Series(model.predict(frame.filter(good)), dtype=pl.Float64)
+    )
+    columns = errors.join(scored, on="row", how="left", maintain_order="left")
+    return frame.with_columns(columns["prediction"], columns["error"])
+
+
+def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
+    """`row` and `error`: the contract's rules that the row breaks, null if none.
+
+    A category that training has not seen is not an error: the model treats it as missing.
+    """
+    columns = [
+        column.model_copy(update={"categories": None})
+        for column in contract.columns
+        if column.name in model.inputs
+    ]
+    text = pl.format("{}: {} is not {}", "column", pl.col("value").fill_null("null"), "rule")
+    broken = failures(frame, columns).group_by("row").agg(text.str.join("; ").alias("error"))
+    rows = pl.DataFrame({"row": range(frame.height)}, schema={"row": pl.Int64})
+    return rows.join(broken, on="row", how="left", maintain_order="left")
+
+
+def write(frame: pl.DataFrame, path: Path) -> None:
+    """Write CSV or Parquet, all or nothing."""
+    with replaced(path) as temporary:
+        if path.suffix == ".csv":
+            frame.write_csv(temporary)
+        else:
+            frame.write_parquet(temporary)
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Score INPUT into OUTPUT and say which rows could not be scored."""
+    if len(sys.argv) != 3:
+        raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
+    source, target = map(Path, sys.argv[1:])
+    if target.suffix not in (".csv", ".parquet"):
+        raise UserError(f"OUTPUT={target}: end it in .csv or .parquet.")
+    table = read_table(source)
+    scored = predict(table, load_champion(paths), load_contract(paths.contract))
+    write(scored, target)
+    bad = scored.with_row_index("row", offset=1).filter(pl.col("error").is_not_null())
+    print(f"{target}: {scored.height - bad.height} of {scored.height} rows scored by the champion.")
+    for row, error in bad.select("row", "error").head(SHOWN).iter_rows():
+        print(f"  row {row}: {error}")
+    if bad.height > SHOWN:
+        print(f"  … and {bad.height - SHOWN} more; see the column `error`.")
+
+
+if __name__ == "__main__":
+    run(main)

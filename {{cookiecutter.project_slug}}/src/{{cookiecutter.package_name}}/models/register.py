@@ -1,0 +1,136 @@
+"""Stage `register`: the gate. Judges the candidate, registers what passes, moves the aliases.
+
+The only stage that consults the registry. Every step can be repeated: after an interruption the
+next run finds what is there and goes on; reports/gate.json is written last.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from ..errors import UserError, run
+from ..files import read_json, write_json
+from ..params import Params, load_params
+from ..paths import PROJECT, Paths
+from ..settings import load_settings
+from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better
+from .model import Model, load
+
+if TYPE_CHECKING:
+    from ..tracking import Registry
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decides, why, and the figures that it compared."""
+
+    decision: Literal["promote", "hold", "reject"]
+    reasons: list[str]
+    comparisons: dict[str, Any] = field(default_factory=dict)
+
+
+def judge(report: dict[str, Any], champion: Model | None, params: Params, paths: Paths) -> Verdict:
+    """Hold the candidate against the bars, the baseline and the champion on the same rows."""
+    failed = failed_bars(params.task, report["test"], params.registration.bars)
+    if not is_better(params.task, report["test"], report["baseline"]):
+        failed.append(f"{PRIMARY[params.task]} is not better than the baseline's")
+    if failed:
+        return Verdict("reject", failed)
+    if champion is None:
+        return Verdict("promote", ["first model to pass the bars and beat the baseline"])
+    try:
+        test = pl.read_parquet(paths.interim / "test" / "*.parquet")
+        return compare(test, load(paths.candidate), champion, params)
+    except (UserError, pl.exceptions.PolarsError) as error:
+        return Verdict("hold", [f"the champion cannot be scored on this test split: {error}"])
+
+
+def compare(test: pl.DataFrame, candidate: Model, champion: Model, params: Params) -> Verdict:
+    """Promote only what is significantly better than the champion (paired bootstrap)."""
+    actual = test[candidate.target].cast(pl.Float64).to_numpy()
+    options, metric = params.registration, PRIMARY[params.task]
+    gain, low, high = improvement(
+        params.task,
+        actual,
+        candidate.predict(test),
+        champion.predict(test),
+        options.resamples,
+        options.confidence,
+        params.seed,
+    )
+    comparisons = {"metric": metric, "improvement": gain, "interval": [low, high]}
+    text = f"{metric} improves by {gain:.4g} on the champion's ({low:.4g} to {high:.4g})"
+    if low > 0:
+        return Verdict("promote", [text], comparisons)
+    return Verdict("hold", [f"not significantly better: {text}"], comparisons)
+
+
+def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Verdict) -> int:
+    """Make sure that the candidate is a version with all its tags, and the aliases follow."""
+    version = registry.version_of(record["model_hash"])
+    if version is None:
+        tags = {**record["lineage"], "model_hash": record["model_hash"]}
+        version = registry.register(run_id, tags)
+    reasons = "; ".join(verdict.reasons)
+    decided = {"decision": verdict.decision, "reason": reasons, "decided_at": _now()}
+    registry.tag(version, decided)
+    move_aliases(registry, version, verdict.decision)
+    return version
+
+
+def move_aliases(registry: "Registry", version: int, decision: str) -> None:
+    """Point `champion` and `previous`, or `challenger`, at a version."""
+    aliases = registry.aliases()
+    champion = aliases.get("champion")
+    if decision == "hold":
+        registry.point("challenger", version)
+    elif champion != version:
+        # `previous` first: killed between the two, the old champion is still the champion.
+        if champion is not None:
+            registry.point("previous", champion)
+        registry.point("champion", version)
+    if decision == "promote" and aliases.get("challenger") == version:
+        registry.unpoint("challenger")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Write reports/gate.json after the registry agrees with it."""
+    params, settings = load_params(paths.params), load_settings(paths)
+    check_bars(params.task, params.registration.bars)
+    from .. import tracking
+
+    with tracking.locked(paths):
+        registry = tracking.connect(paths, settings)
+        run_id = tracking.ensure_run(paths, settings, params)
+        tracking.log_evaluation(paths, settings, run_id)
+        tracking.log_lock(registry, run_id, paths)
+        write_json(paths.gate, gate(registry, run_id, params, paths))
+
+
+def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dict[str, Any]:
+    """Judge the candidate, register it if it passes, and return the content of gate.json."""
+    record = read_json(paths.run)
+    champion = registry.aliases().get("champion")
+    if champion is not None and registry.version_of(record["model_hash"]) == champion:
+        verdict = Verdict("promote", ["it is the champion already"])
+    else:
+        theirs = registry.load(champion) if champion else None
+        verdict = judge(read_json(paths.metrics), theirs, params, paths)
+    rejected = verdict.decision == "reject"
+    return {
+        "decision": verdict.decision,
+        "reasons": verdict.reasons,
+        "version": None if rejected else enter(registry, run_id, record, verdict),
+        "champion_version": champion,
+        "comparisons": verdict.comparisons,
+    }
+
+
+if __name__ == "__main__":
+    run(main)

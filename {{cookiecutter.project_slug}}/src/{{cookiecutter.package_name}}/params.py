@@ -1,0 +1,100 @@
+"""params.yaml as frozen, closed sections: one per stage."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .config import Section, load
+
+Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Ingest(Section):
+    """Where raw data come from."""
+
+    source: Literal["sample", "tlc", "file"]
+    months: Annotated[tuple[Month, ...], Field(strict=False, min_length=1)]
+    rows_per_month: Annotated[int, Field(ge=1)]
+    base: str
+    path: str | None
+
+
+class Prepare(Section):
+    """How rows are split."""
+
+    test_from: date | None
+    group: str | None
+
+
+class Featurize(Section):
+    """How far features are checked."""
+
+    check_rows: Annotated[int, Field(ge=1)]
+
+
+class LightGBM(Section):
+    """What LightGBM alone needs to know."""
+
+    num_leaves: Annotated[int, Field(ge=2)]
+    min_child_samples: Annotated[int, Field(ge=1)]
+    early_stopping_rounds: Annotated[int, Field(ge=1)]
+
+
+class RandomForest(Section):
+    """What the random forest alone needs to know."""
+
+    min_samples_leaf: Annotated[int, Field(ge=1)]
+
+
+class Linear(Section):
+    """What the linear model alone needs to know."""
+
+    alpha: Annotated[float, Field(ge=0)]
+
+
+class Train(Section):
+    """Which model is fitted and how."""
+
+    model: Literal["lightgbm", "random_forest", "linear"]
+    max_trees: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    threads: Annotated[int, Field(ge=0)]
+    lightgbm: LightGBM
+    random_forest: RandomForest
+    linear: Linear
+
+
+class Evaluate(Section):
+    """How certain the test metrics are."""
+
+    resamples: Annotated[int, Field(ge=10)]
+    confidence: Share
+
+
+class Register(Section):
+    """What a model must reach to be registered and promoted."""
+
+    bars: dict[str, float]
+    resamples: Annotated[int, Field(ge=10)]
+    confidence: Share
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    task: Literal["regression"]
+    seed: Annotated[int, Field(ge=0)]
+    ingest: Ingest
+    prepare: Prepare
+    featurize: Featurize
+    train: Train
+    evaluate: Evaluate
+    registration: Annotated[Register, Field(alias="register")]
+
+
+def load_params(path: Path) -> Params:
+    """Read params.yaml; raises UserError that names every wrong key."""
+    return load(path, Params)

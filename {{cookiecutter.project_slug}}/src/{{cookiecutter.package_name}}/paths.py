@@ -1,0 +1,39 @@
+"""Where everything lies: the one place that knows the project's layout."""
+
+from pathlib import Path
+
+
+class Paths:
+    """The files and folders of a project, below its root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.pyproject = root / "pyproject.toml"
+        self.params = root / "params.yaml"
+        self.contract = root / "contract.yaml"
+        self.dvc_lock = root / "dvc.lock"
+        self.requirements = root / "requirements" / "base.txt"
+
+        self.external = root / "data" / "external"
+        self.partial = root / "data" / ".partial"
+        self.raw = root / "data" / "raw"
+        self.interim = root / "data" / "interim"
+        self.processed = root / "data" / "processed"
+
+        self.candidate = root / "models" / "candidate"
+        self.baseline = root / "models" / "baseline"
+        self.training = root / "models" / "training.json"
+        self.run = root / "models" / "run.json"
+
+        self.validation_report = root / "reports" / "validation.json"
+        self.prepare_report = root / "reports" / "prepare.json"
+        self.metrics = root / "reports" / "metrics.json"
+        self.plots = root / "reports" / "plots"
+        self.gate = root / "reports" / "gate.json"
+
+        self.store = root / "mlflow.db"
+        self.artifacts = root / "mlartifacts"
+
+
+PROJECT = Paths(Path(__file__).resolve().parents[2])
+SPLITS = ("train", "validation", "test")

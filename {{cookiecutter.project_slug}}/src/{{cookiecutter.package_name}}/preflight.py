@@ -1,0 +1,55 @@
+"""What must hold before any stage runs; a fraction of a second, so that a no-op stays one."""
+
+import json
+import sqlite3
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from .data.contract import load_contract
+from .errors import run
+from .files import discard, read_json
+from .params import load_params
+from .paths import PROJECT, Paths
+from .settings import Settings, load_settings
+
+
+def version_exists(settings: Settings, version: int) -> bool:
+    """Whether the store holds this version, asked without the two seconds of importing MLflow."""
+    if settings.tracking_uri.startswith("sqlite:///"):
+        store = settings.tracking_uri.removeprefix("sqlite:///")
+        return _in_sqlite(store, settings.project, version)
+    return _on_server(settings.tracking_uri, settings.project, version)
+
+
+def _in_sqlite(path: str, name: str, version: int) -> bool:
+    query = "select 1 from model_versions where name = ? and version = ? and current_stage != ?"
+    try:
+        with sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True) as store:
+            return store.execute(query, (name, version, "Deleted_Internal")).fetchone() is not None
+    except sqlite3.OperationalError:
+        return False
+
+
+def _on_server(uri: str, name: str, version: int) -> bool:
+    query = urllib.parse.urlencode({"name": name, "version": version})
+    url = f"{uri.rstrip('/')}/api/2.0/mlflow/model-versions/get?{query}"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return "model_version" in json.load(response)
+    except (urllib.error.URLError, ValueError):
+        return False
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Check params.yaml and contract.yaml; drop a gate.json whose version is not in the store."""
+    load_params(paths.params)
+    load_contract(paths.contract)
+    if paths.gate.exists():
+        version = read_json(paths.gate)["version"]
+        if version is not None and not version_exists(load_settings(paths), version):
+            discard(paths.gate)
+
+
+if __name__ == "__main__":
+    run(main)

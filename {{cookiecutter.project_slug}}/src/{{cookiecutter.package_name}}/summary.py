@@ -1,0 +1,54 @@
+"""What the last pipeline run did, from reports/ alone."""
+
+from .errors import UserError, run
+from .files import read_json
+from .paths import PROJECT, Paths
+
+
+def source(paths: Paths) -> list[str]:
+    """What the data are: the origin of the first partition, which says if it is simulated."""
+    origins = list(read_json(paths.raw / "manifest.json").values())
+    return [f"  data        {len(origins)} files, the first is {origins[0]}"]
+
+
+def rows(paths: Paths) -> list[str]:
+    """Rows in and out, with the reason of every dropped one."""
+    read = sum(read_json(paths.validation_report)["rows"].values())
+    prepared = read_json(paths.prepare_report)
+    used = ", ".join(f"{count:,} {split}" for split, count in prepared["rows"].items())
+    dropped = [f"  dropped     {n:>9,}  {reason}" for reason, n in prepared["dropped"].items()]
+    return [f"  rows in     {read:>9,}", *dropped, f"  rows used   {used}"]
+
+
+def metrics(paths: Paths) -> list[str]:
+    """Test metrics with their intervals, beside the baseline's."""
+    report = read_json(paths.metrics)
+    lines = [f"  {'test':<12}{'model':>9}  {'95 % interval':>19}{'baseline':>11}"]
+    for name, value in report["test"].items():
+        low, high = report["intervals"][name]
+        interval = f"{low:.3f} to {high:.3f}"
+        lines.append(f"  {name:<12}{value:>9.3f}  {interval:>19}{report['baseline'][name]:>11.3f}")
+    return lines
+
+
+def decision(paths: Paths) -> list[str]:
+    """What the gate decided, and the version and alias that came of it."""
+    gate = read_json(paths.gate)
+    alias = {"promote": "champion", "hold": "challenger"}.get(gate["decision"])
+    version = f"version {gate['version']} is the {alias}" if alias else "nothing was registered"
+    reasons = [f"              {reason}" for reason in gate["reasons"]]
+    return [f"  gate        {gate['decision']}: {version}", *reasons]
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Print the summary."""
+    if not paths.gate.exists():
+        raise UserError("there is no result yet; run `make train`.")
+    for line in (*source(paths), *rows(paths), "", *metrics(paths), "", *decision(paths)):
+        print(line)
+    print("  reports     reports/ (metrics.json, gate.json, plots/), and every run in `make ui`")
+    print("  next        make predict INPUT=new.csv OUTPUT=scored.csv, or edit params.yaml")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,250 @@
+"""MLflow: runs, versions and aliases. No other module knows its API.
+
+Importing this takes two seconds, so commands import it where they need it.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow
+import polars as pl
+from mlflow import MlflowClient, MlflowException
+from mlflow.data.http_dataset_source import HTTPDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from .data.contract import Contract, load_contract
+from .errors import UserError
+from .files import partitions, read_json
+from .lineage import flat
+from .models.model import Model, describe, load
+from .params import Params
+from .paths import Paths
+from .settings import Settings
+
+MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
+EXAMPLE_ROWS = 5
+TYPES = {
+    pl.Int64(): DataType.long,
+    pl.Float64(): DataType.double,
+    pl.String(): DataType.string,
+    pl.Boolean(): DataType.boolean,
+    pl.Date(): DataType.datetime,
+    pl.Datetime("us"): DataType.datetime,
+}
+# MLflow reports each table that it creates, and misses pip in an environment that uv made.
+for noisy in ("mlflow", "alembic"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The project's runs and the versions of its one registered model."""
+
+    client: MlflowClient
+    name: str
+
+    def run_exists(self, run_id: str) -> bool:
+        """Whether the store holds this run."""
+        try:
+            return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+        except MlflowException:
+            return False
+
+    def versions(self) -> list[ModelVersion]:
+        """Every version, the oldest first."""
+        found = self.client.search_model_versions(f"name='{self.name}'")
+        return sorted(found, key=lambda version: int(version.version))
+
+    def version_of(self, model_hash: str) -> int | None:
+        """The version that holds a model of this hash, if one is registered and ready."""
+        for version in self.versions():
+            if version.tags.get("model_hash") == model_hash and version.status == "READY":
+                return int(version.version)
+        return None
+
+    def aliases(self) -> dict[str, int]:
+        """Aliases and their versions; empty before the first registration."""
+        try:
+            aliases = self.client.get_registered_model(self.name).aliases
+        except MlflowException:
+            return {}
+        return {alias: int(version) for alias, version in aliases.items()}
+
+    def register(self, run_id: str, tags: dict[str, str]) -> int:
+        """Register the model of a run as a new version, with its tags in the same step."""
+        outputs = self.client.get_run(run_id).outputs
+        if not outputs:
+            raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
+        source = f"models:/{outputs.model_outputs[0].model_id}"
+        if not self.aliases() and not self.versions():
+            _create_if_missing(self.client, self.name)
+        version = self.client.create_model_version(self.name, source, run_id, tags=tags)
+        return int(version.version)
+
+    def tag(self, version: int, tags: dict[str, str]) -> None:
+        """Set tags of a version; setting them again is harmless."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(self.name, str(version), key, value)
+
+    def point(self, alias: str, version: int) -> None:
+        """Move an alias to a version."""
+        self.client.set_registered_model_alias(self.name, alias, str(version))
+
+    def unpoint(self, alias: str) -> None:
+        """Remove an alias; it may be gone already."""
+        self.client.delete_registered_model_alias(self.name, alias)
+
+    def load(self, version: int | str) -> Model:
+        """The model of a version number or an alias; raises UserError if there is none."""
+        separator = "@" if isinstance(version, str) else "/"
+        try:
+            uri = f"models:/{self.name}{separator}{version}"
+            folder = Path(mlflow.artifacts.download_artifacts(uri))
+        except MlflowException as error:
+            raise UserError(
+                f"{self.name} has no version {version} in {mlflow.get_tracking_uri()}; "
+                "run `make train` first."
+            ) from error
+        return load(folder / "data" / "candidate")
+
+
+def _create_if_missing(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def connect(paths: Paths, settings: Settings) -> Registry:
+    """Open the store, with the project's experiment selected."""
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(settings.project)
+    local = settings.tracking_uri == f"sqlite:///{paths.store}"
+    if experiment is None:
+        location = paths.artifacts.as_uri() if local else None
+        mlflow.create_experiment(settings.project, artifact_location=location)
+    elif local and experiment.artifact_location != paths.artifacts.as_uri():
+        raise UserError(
+            f"{paths.store} keeps absolute paths and was made for {experiment.artifact_location}. "
+            f"Move the project back, or see docs/moving.md for how to rewrite them."
+        )
+    mlflow.set_experiment(settings.project)
+    return Registry(client, settings.project)
+
+
+@contextmanager
+def locked(paths: Paths) -> Iterator[None]:
+    """Let one process at a time change the registry of this checkout."""
+    with paths.store.with_suffix(".lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
+
+
+def log_training(
+    paths: Paths, settings: Settings, params: Params, record: dict[str, Any], origin: str = ""
+) -> str:
+    """Log models/ as a finished run and return its id.
+
+    `origin` is the run that trained the model, where that one is in another store.
+    """
+    registry = connect(paths, settings)
+    report = read_json(paths.training)
+    tags = {**record["lineage"], "model_hash": record["model_hash"], "origin_run": origin}
+    with mlflow.start_run(run_name=report["model"], tags=tags) as run:
+        mlflow.log_params({**flat(params), "trees": report["trees"]})
+        metrics = [
+            Metric(f"validation_{name}", value, 0, step)
+            for name, values in report["history"].items()
+            for step, value in enumerate(values, start=1)
+        ]
+        registry.client.log_batch(run.info.run_id, metrics)
+        mlflow.log_input(_dataset(paths, record["lineage"]["data_version"]), context="training")
+        mlflow.log_artifact(str(paths.requirements), "environment")
+        _log_model(paths, load_contract(paths.contract))
+    return str(run.info.run_id)
+
+
+def _dataset(paths: Paths, data_version: str) -> MetaDataset:
+    # MLflow cannot name a folder as a source; its URL source only records the address.
+    source = HTTPDatasetSource(paths.raw.as_uri())  # type: ignore[no-untyped-call]
+    return MetaDataset(source, name="data/raw", digest=data_version[:36])  # type: ignore[abstract]
+
+
+def _log_model(paths: Paths, contract: Contract) -> None:
+    target, inputs = describe(paths.candidate)
+    schema = signature_schema(inputs, contract)
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(TYPES[dtype], name, required) for name, (dtype, required) in schema.items()
+    ]
+    output = Schema([ColSpec(DataType.double, target)])
+    first = partitions(paths.interim / "train")[0]
+    rows = pl.read_parquet(first, columns=list(schema), n_rows=EXAMPLE_ROWS)
+    mlflow.pyfunc.log_model(
+        name="model",
+        loader_module=f"{__package__}.models.pyfunc",
+        data_path=str(paths.candidate),
+        signature=ModelSignature(Schema(columns), output),
+        input_example=rows.cast({name: dtype for name, (dtype, _) in schema.items()}).to_pandas(),
+        # Without this list MLflow spends most of a minute on finding it out.
+        pip_requirements=[f"{name}=={installed(name)}" for name in MODEL_NEEDS],
+    )
+
+
+def signature_schema(inputs: pl.Schema, contract: Contract) -> dict[str, tuple[pl.DataType, bool]]:
+    """Dtype of each input, and whether it is required, as pandas and so MLflow can hold them."""
+    nullable = {column.name: column.nullable for column in contract.columns}
+    schema = {}
+    for name, dtype in inputs.items():
+        # pandas turns integers with missing values into floats.
+        held = pl.Float64() if nullable[name] and dtype.is_integer() else dtype
+        schema[name] = (held, not nullable[name])
+    return schema
+
+
+def log_evaluation(paths: Paths, settings: Settings, run_id: str) -> None:
+    """Add reports/metrics.json and reports/plots to a run; doing it again changes nothing."""
+    registry = connect(paths, settings)
+    report = read_json(paths.metrics)
+    metrics = {f"test_{name}": value for name, value in report["test"].items()}
+    metrics |= {f"baseline_{name}": value for name, value in report["baseline"].items()}
+    for name, (low, high) in report["intervals"].items():
+        metrics |= {f"test_{name}_low": low, f"test_{name}_high": high}
+    registry.client.log_batch(run_id, [Metric(name, v, 0, 0) for name, v in metrics.items()])
+    registry.client.log_artifacts(run_id, str(paths.plots), "plots")
+    registry.client.log_artifact(run_id, str(paths.metrics), "reports")
+
+
+def log_lock(registry: Registry, run_id: str, paths: Paths) -> None:
+    """Add the dvc.lock that names the exact data and outputs of every stage."""
+    if paths.dvc_lock.exists():
+        registry.client.log_artifact(run_id, str(paths.dvc_lock))
+
+
+def ensure_run(paths: Paths, settings: Settings, params: Params) -> str:
+    """The id of the run of models/, logged anew when this store does not have it.
+
+    DVC restores models from its cache, also into a clone whose store is empty.
+    """
+    registry, record = connect(paths, settings), read_json(paths.run)
+    run_id: str = record.pop("run_id")
+    if registry.run_exists(run_id):
+        return run_id
+    query = f"tags.origin_run = '{run_id}' and attributes.status = 'FINISHED'"
+    for copy in mlflow.search_runs(filter_string=query, output_format="list"):
+        return str(copy.info.run_id)
+    return log_training(paths, settings, params, record, run_id)
