@@ -32,32 +32,41 @@ def copy_files(names: list[str], source: Path, target: Path) -> None:
         shutil.copy2(source / name, target / name, follow_symlinks=False)
 
 
-def run_gate(copy: Path, *options: str, quiet: bool = False) -> int:
+def run_gate(copy: Path, quiet: bool = False) -> int:
     """Run every hook on a copy of the project and return pre-commit's exit code."""
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     copy_files([name for name in listed if (ROOT / name).is_file()], ROOT, copy)
     git("init", "--quiet", cwd=copy)
     git("add", "--force", "--all", cwd=copy)
     (copy / ".venv").symlink_to(ROOT / ".venv")
-    command = [".venv/bin/pre-commit", "run", "--all-files", *options]
+    command = [".venv/bin/pre-commit", "run", "--all-files"]
     output = subprocess.DEVNULL if quiet else None
     return subprocess.run(command, cwd=copy, env=ENVIRONMENT, stdout=output, check=False).returncode
+
+
+def repaired(copy: Path) -> list[str]:
+    """The files that hooks changed."""
+    return git("diff", "--name-only", "-z", cwd=copy)
 
 
 def check() -> int:
     """Report everything that the gate finds."""
     with TemporaryDirectory() as copy:
-        return run_gate(Path(copy), "--show-diff-on-failure")
+        code = run_gate(Path(copy))
+        if repaired(Path(copy)):
+            print("\n`make fix` makes these repairs:", flush=True)
+            subprocess.run(["git", "--no-pager", "diff"], cwd=copy, env=ENVIRONMENT, check=True)
+    return code
 
 
 def fix() -> int:
     """Bring the gate's repairs back, then report what is left."""
     with TemporaryDirectory() as copy:
         run_gate(Path(copy), quiet=True)
-        repaired = git("diff", "--name-only", "-z", cwd=Path(copy))
-        copy_files(repaired, Path(copy), ROOT)
-    for name in repaired:
-        print(f"repaired {name}")
+        names = repaired(Path(copy))
+        copy_files(names, Path(copy), ROOT)
+    for name in names:
+        print(f"repaired {name}", flush=True)
     return check()
 
 
