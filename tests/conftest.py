@@ -1,0 +1,94 @@
+"""One user, one environment, and as many projects as the tests ask for."""
+
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from helpers import BIN, CHOICES, TEMPLATE, git, render, run
+
+Factory = Callable[..., Path]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-trees", action="store_true", help="rewrite tests/trees/*.txt")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Somebody whom git knows and who has not used cookiecutter before."""
+    home = tmp_path_factory.mktemp("user")
+    (home / "gitconfig").write_text("[user]\n\tname = Ü. O'Ser\n\temail = user@example.org\n")
+    (home / "cookiecutter.yaml").write_text(
+        f"cookiecutters_dir: {home / 'templates'}\nreplay_dir: {home / 'replay'}\n"
+    )
+    for name in [name for name in os.environ if name.startswith(("GIT_", "MLFLOW_", "DVC_"))]:
+        if name != "GIT_SSL_CAINFO":
+            del os.environ[name]
+    os.environ["GIT_CONFIG_GLOBAL"] = str(home / "gitconfig")
+    os.environ["COOKIECUTTER_CONFIG"] = str(home / "cookiecutter.yaml")
+
+
+@dataclass(frozen=True)
+class Newborn:
+    """The project that was born as a user's is, and what was said at its birth."""
+
+    project: Path
+    output: str
+
+
+@pytest.fixture(scope="session")
+def newborn(tmp_path_factory: pytest.TempPathFactory) -> Newborn:
+    """The one real set-up of a test run; every other project borrows its environment."""
+    folder = tmp_path_factory.mktemp("newborn")
+    said = run(folder, BIN / "cookiecutter", TEMPLATE, "--no-input", PYTHONPATH="").stdout
+    return Newborn(folder / "my-project", said)
+
+
+@pytest.fixture(scope="session")
+def environment(newborn: Newborn) -> Path:
+    """The environment that projects share."""
+    return newborn.project / ".venv"
+
+
+@pytest.fixture(scope="session")
+def make_project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Factory:
+    """Projects that are set up, each with its own repository, on the shared environment.
+
+    Run commands in them with `helpers.run`, which puts their own `src` before the newborn's.
+    """
+
+    def make(folder: Path | None = None, **answers: str) -> Path:
+        project = render(folder or tmp_path_factory.mktemp("project"), **answers)
+        (project / ".venv").symlink_to(environment)
+        run(project, "make", "setup")
+        return project
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def combinations(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Path]:
+    """Every combination of choices, without set-up."""
+    questions = [question for question in CHOICES if question != "setup"]
+    return {
+        answers: render(tmp_path_factory.mktemp("render"), **dict(zip(questions, answers)))
+        for answers in itertools.product(*(CHOICES[question] for question in questions))
+    }
+
+
+@pytest.fixture
+def template_repository(tmp_path: Path) -> Path:
+    """A git repository of the template as it now is, to be cloned and changed."""
+    listed = git(TEMPLATE, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    repository = tmp_path / "cookiecutter-mlops-loop"
+    for name in filter(None, listed.split("\0")):
+        if (TEMPLATE / name).is_file():
+            (repository / name).parent.mkdir(parents=True, exist_ok=True)
+            (repository / name).write_bytes((TEMPLATE / name).read_bytes())
+    git(repository, "init", "--quiet", "--initial-branch=main")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "Template")
+    return repository

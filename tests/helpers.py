@@ -1,0 +1,63 @@
+"""Render projects and run commands in them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+QUESTIONS = {
+    question: default
+    for question, default in json.loads((TEMPLATE / "cookiecutter.json").read_text()).items()
+    if not question.startswith("_")
+}
+CHOICES = {
+    question: default for question, default in QUESTIONS.items() if isinstance(default, list)
+}
+
+
+def render(folder: Path, **answers: str) -> Path:
+    """A project as cookiecutter leaves it; without environment unless setup="yes"."""
+    answers = {"setup": "no", **answers}
+    rendered = cookiecutter(
+        str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder)
+    )
+    return Path(rendered)
+
+
+def run(
+    folder: Path, *command: str | Path, succeeds: bool | None = True, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with its output in one text; `succeeds=None` takes either end."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder / "src"), **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if succeeds is not None:
+        assert (done.returncode == 0) == succeeds, done.stdout
+    return done
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git answers."""
+    return run(folder, "git", *arguments).stdout.strip()
+
+
+def files(project: Path) -> list[Path]:
+    """The files of a project, without repository and environment, relative to it."""
+    found = (path.relative_to(project) for path in project.rglob("*") if path.is_file())
+    return sorted(path for path in found if path.parts[0] not in {".git", ".venv", ".dvc"})
+
+
+def package(project: Path) -> Path:
+    """The folder of a project's package."""
+    return next((project / "src").glob("*/__init__.py")).parent
