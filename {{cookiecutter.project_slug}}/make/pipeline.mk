@@ -3,10 +3,11 @@ REPRO := $(BIN)/python make/repro.py
 
 .PHONY: data train predict dag metrics
 data: $(READY) .dvc/config ## from the source to features
+	@$(BIN)/python -m $(PACKAGE).preflight
 	@$(REPRO) featurize
 
 train: $(READY) .dvc/config ## from the source to a registered model, as far as anything changed
-	@$(BIN)/python -m $(PACKAGE).models.register --check
+	@$(BIN)/python -m $(PACKAGE).preflight
 	@$(REPRO)
 	@$(BIN)/python -m $(PACKAGE).summary
 

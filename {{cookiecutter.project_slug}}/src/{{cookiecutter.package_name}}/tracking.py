@@ -150,7 +150,7 @@ def connect(paths: Paths, settings: Settings) -> Registry:
 @contextmanager
 def locked(paths: Paths) -> Iterator[None]:
     """Let one process at a time change the registry of this checkout."""
-    with paths.store.with_suffix(".lock").open("w") as file:
+    with paths.store.with_name("mlflow.db.lock").open("w") as file:
         flock(file, LOCK_EX)
         yield
 
