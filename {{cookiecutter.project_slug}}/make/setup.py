@@ -139,7 +139,8 @@ def environment() -> str:
         return "ready"
     if not is_usable():
         create_venv()
-    packages = sum(lock.read_text(encoding="utf-8").count("==") for lock in LOCKS)
+    locked = "".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
+    packages = len(re.findall(r"^\S+==", locked, re.MULTILINE))
     print(f"environment: installing {packages} locked packages into .venv, about 800 MB", flush=True)
     show(
         *(find_uv() or "uv", "pip", "sync", "--python", PYTHON, "--compile-bytecode"),
