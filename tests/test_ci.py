@@ -1,0 +1,216 @@
+"""Both CI files: valid, made of the project's own verbs, and their shell really runs."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Factory
+from helpers import BIN, TEMPLATE, git
+from ruamel.yaml import YAML
+
+PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
+OURS = TEMPLATE / ".github/workflows/ci.yml"
+GITHUB = PROJECT / ".github/workflows/ci.yml"
+GITLAB = PROJECT / ".gitlab-ci.yml"
+SCHEMAS = {
+    OURS: "vendor.github-workflows",
+    GITHUB: "vendor.github-workflows",
+    GITLAB: "vendor.gitlab-ci",
+}
+
+each_file = pytest.mark.parametrize("path", SCHEMAS, ids=["template", "github", "gitlab"])
+
+# What the steps use of GitHub's CLI, over comments kept in a file; jq reads the real expressions.
+GH = f"""#!{BIN}/python
+import argparse, json, os, sys
+from pathlib import Path
+import jq
+
+parser = argparse.ArgumentParser()
+parser.add_argument("api", choices=["api"])
+parser.add_argument("path")
+parser.add_argument("--paginate", action="store_true")
+parser.add_argument("--silent", action="store_true")
+parser.add_argument("--jq")
+parser.add_argument("--method", default="GET")
+parser.add_argument("-F")
+call = parser.parse_args()
+store = Path(os.environ["COMMENTS"])
+comments = json.loads(store.read_text())
+if call.method == "GET" and call.path == "repos/org/project/issues/7/comments":
+    print(*jq.compile(call.jq).input_value(comments).all(), sep="\\n")
+elif os.environ["GH_TOKEN"] == "read-only":
+    sys.exit("HTTP 403: Resource not accessible by integration")
+else:
+    body = Path(call.F.removeprefix("body=@")).read_text()
+    if call.method == "POST" and call.path == "repos/org/project/issues/7/comments":
+        comments.append({{"id": len(comments) + 1, "body": body}})
+    elif call.method == "PATCH" and call.path.startswith("repos/org/project/issues/comments/"):
+        comments[int(call.path.rpartition("/")[2]) - 1]["body"] = body
+    else:
+        sys.exit(f"unexpected: {{call}}")
+    store.write_text(json.dumps(comments))
+"""
+
+
+def scripts(path: Path) -> list[str]:
+    """Every piece of shell in a CI file."""
+    jobs = YAML(typ="safe").load(path)
+    if path.name == ".gitlab-ci.yml":
+        return ["\n".join(job["script"]) for job in jobs.values() if "script" in job]
+    steps = [step for job in jobs["jobs"].values() for step in job["steps"]]
+    return [step["run"] for step in steps if "run" in step]
+
+
+def step(name: str) -> str:
+    """The shell of a named step of the GitHub workflow."""
+    jobs = YAML(typ="safe").load(GITHUB)["jobs"].values()
+    return next(s["run"] for job in jobs for s in job["steps"] if s.get("name") == name)
+
+
+def verbs(folder: Path) -> set[str]:
+    """The documented targets of a Makefile and of the files that it includes."""
+    files = [folder / "Makefile", *folder.glob("make/*.mk")]
+    return {v for f in files for v in re.findall(r"^([a-z-]+):.*## ", f.read_text(), re.MULTILINE)}
+
+
+def bash(script: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a step as GitHub does, and GitLab nearly so."""
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@each_file
+def test_matches_its_schema(path: Path) -> None:
+    command = [BIN / "check-jsonschema", "--builtin-schema", SCHEMAS[path], path]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@each_file
+def test_calls_verbs_that_exist(path: Path) -> None:
+    called = {
+        word
+        for script in scripts(path)
+        for line in re.findall(r"^\s*make (.*)", script, re.MULTILINE)
+        for word in re.findall(r"(?:^|\s)([a-z]+)(?=\s|$)", line.split(">")[0])
+    }
+    assert called
+    assert called <= verbs(TEMPLATE if path == OURS else PROJECT)
+
+
+@pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=["github", "gitlab"])
+def test_checks_tests_trains_and_compares(path: Path) -> None:
+    text = "\n".join(scripts(path))
+    for verb in ("make check", "make test", "make train", "make --silent metrics"):
+        assert verb in text
+
+
+@each_file
+def test_shell_is_sound(path: Path, tmp_path: Path) -> None:
+    for number, script in enumerate(scripts(path)):
+        (tmp_path / f"{number}.sh").write_text(script)
+    command = [BIN / "shellcheck", "--shell=bash", *sorted(tmp_path.glob("*.sh"))]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("path", [OURS, GITHUB], ids=["template", "github"])
+def test_actions_are_githubs_own_and_pinned_by_major_version(path: Path) -> None:
+    used = re.findall(r"uses: (\S+)", path.read_text())
+    assert used
+    for action in used:
+        assert re.fullmatch(r"actions/[a-z-]+@v\d+", action)
+
+
+@pytest.fixture
+def comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pull request with a comment of another workflow, and `gh` to talk to it."""
+    store = tmp_path / "comments.json"
+    store.write_text(json.dumps([{"id": 1, "body": "Deployed."}]))
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("COMMENTS", str(store))
+    monkeypatch.setenv("GITHUB_REPOSITORY", "org/project")
+    monkeypatch.setenv("NUMBER", "7")
+    return store
+
+
+def comment(folder: Path, text: str, token: str) -> subprocess.CompletedProcess[str]:
+    (folder / "metrics.md").write_text(text)
+    return bash(step("Comment"), folder, GH_TOKEN=token)
+
+
+def bodies(store: Path) -> list[str]:
+    return [entry["body"] for entry in json.loads(store.read_text())]
+
+
+def test_comment_updates_itself_and_no_other(comments: Path, tmp_path: Path) -> None:
+    for text in ("rmse 5.0\n", "rmse 4.0\n"):
+        result = comment(tmp_path, text, "writable")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert bodies(comments) == ["Deployed.", "<!-- metrics of the pipeline -->\nrmse 4.0\n"]
+
+
+def test_comment_without_the_right_to_write_does_not_fail(comments: Path, tmp_path: Path) -> None:
+    result = comment(tmp_path, "rmse 5.0\n", "read-only")
+    assert result.returncode == 0
+    assert "::notice::" in result.stdout
+    assert bodies(comments) == ["Deployed."]
+
+
+@pytest.fixture(scope="module")
+def better(make_project: Factory) -> Path:
+    """A project whose pipeline reached a lower error than the last commit's."""
+    project = make_project()
+    metrics = project / "reports" / "metrics.json"
+    metrics.write_text(json.dumps({"test": {"rmse": 5.0, "rows": 100}}))
+    git(project, "add", "reports/metrics.json")
+    git(project, "commit", "--quiet", "--no-verify", "--message", "Metrics of the target")
+    metrics.write_text(json.dumps({"test": {"rmse": 4.0, "rows": 100}}))
+    return project
+
+
+def rows(table: Path) -> list[list[str]]:
+    """The cells of a Markdown table."""
+    lines = [line for line in table.read_text().splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+LOWER = ["reports/metrics.json", "test.rmse", "5.0", "4.0", "-1.0"]
+SAME = ["reports/metrics.json", "test.rows", "100", "100", "0"]
+
+
+def test_summary_shows_the_metrics_against_the_target(better: Path, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    result = bash(step("Metrics"), better, BASE="HEAD", GITHUB_STEP_SUMMARY=str(summary))
+    assert result.returncode == 0, result.stderr
+    assert summary.read_text().startswith("### Metrics against HEAD\n\n|")
+    assert LOWER in rows(summary)
+    assert SAME in rows(summary)
+    assert summary.read_text() == (better / "metrics.md").read_text()
+
+
+def test_summary_of_a_project_whose_target_has_no_metrics(better: Path, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    result = bash(step("Metrics"), better, BASE="HEAD~1", GITHUB_STEP_SUMMARY=str(summary))
+    assert result.returncode == 0, result.stderr
+    assert ["reports/metrics.json", "test.rmse", "-", "4.0", "-"] in rows(summary)
+
+
+def test_gitlab_keeps_the_same_table(better: Path) -> None:
+    script = scripts(GITLAB)[-1].replace("make train\n", "")
+    result = bash(script, better, CI_MERGE_REQUEST_DIFF_BASE_SHA=git(better, "rev-parse", "HEAD"))
+    assert result.returncode == 0, result.stderr
+    assert LOWER in rows(better / "metrics.md")
+    assert result.stdout == (better / "metrics.md").read_text()
