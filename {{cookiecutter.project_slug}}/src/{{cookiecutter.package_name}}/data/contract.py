@@ -106,6 +106,8 @@ def _cast(name: str, present: pl.DataType, dtype: pl.DataType) -> pl.Expr:
                 {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
             )
         column = column.replace("", None)
+        if dtype.is_integer():  # as CSV files of pandas hold integers among missing values: 5.0
+            column = column.str.replace(r"\.0*$", "")
     if present.is_float() and dtype.is_integer():
         column = pl.when(column == column.round()).then(column)
     if present != dtype:

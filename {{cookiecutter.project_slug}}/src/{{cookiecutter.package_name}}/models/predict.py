@@ -49,7 +49,7 @@ def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Data
         for column in contract.columns
         if column.name in model.inputs
     ]
-    text = pl.format("{}: {} is not {}", "column", pl.col("value").fill_null("null"), "rule")
+    text = pl.format("{}: {} breaks '{}'", "column", pl.col("value").fill_null("null"), "rule")
     broken = failures(frame, columns).group_by("row").agg(text.str.join("; ").alias("error"))
     rows = pl.DataFrame({"row": range(frame.height)}, schema={"row": pl.Int64})
     return rows.join(broken, on="row", how="left", maintain_order="left")
