@@ -46,6 +46,7 @@ class LightGBM(Section):
 class RandomForest(Section):
     """What the random forest alone needs to know."""
 
+    trees: Annotated[int, Field(ge=1)]
     min_samples_leaf: Annotated[int, Field(ge=1)]
 
 

@@ -5,7 +5,6 @@ Importing this takes two seconds, so commands import it where they need it.
 
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# In a notebook MLflow asks for ipywidgets, for progress bars that nothing here shows.
-warnings.filterwarnings("ignore", message="IProgress not found")
 
 import mlflow
 import polars as pl

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import UserError, run
-from ..files import BrokenFile, partitions, read_json, read_table, replaced, write_json
+from ..files import BrokenFile, discard, read_json, read_table, replaced, write_json
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from . import sample, tlc
@@ -82,20 +82,25 @@ def check_parquet(path: Path, name: str) -> None:
 
 
 def ingest(asked: list[Partition], raw: Path) -> None:
-    """Fetch what is new, keep what is good, remove what is no longer asked for."""
+    """Fetch what is new, keep what is good, remove everything else."""
     raw.mkdir(parents=True, exist_ok=True)
     manifest = raw / "manifest.json"
     recorded = read_json(manifest) if manifest.exists() else {}
-    present = {path.name for path in partitions(raw)}
-    good: dict[str, str] = {}
     for partition in asked:
-        if partition.name not in present or recorded.get(partition.name) != partition.origin:
-            with replaced(raw / partition.name) as temporary:
-                partition.fetch(temporary)
-        good[partition.name] = partition.origin
-        write_json(manifest, recorded | good)
-    for name in present - set(good):
-        (raw / name).unlink()
+        target = raw / partition.name
+        if target.exists() and recorded.get(partition.name) == partition.origin:
+            continue
+        # Killed between file and record, the next run must not take the one for the other.
+        recorded.pop(partition.name, None)
+        write_json(manifest, recorded)
+        with replaced(target) as temporary:
+            partition.fetch(temporary)
+        recorded[partition.name] = partition.origin
+        write_json(manifest, recorded)
+    good = {partition.name: partition.origin for partition in asked}
+    for path in raw.iterdir():
+        if path.name not in {*good, manifest.name}:
+            discard(path)
     write_json(manifest, good)
 
 

@@ -40,7 +40,8 @@ def _pickups(rng: np.random.Generator, month: str, rows: int) -> pl.Series:
     by_hour = np.array([3, 2, 1, 1, 1, 2, 4, 7, 8, 7, 6, 6, 6, 6, 7, 8, 9, 10, 10, 9, 7, 6, 5, 4])
     hour = rng.choice(24, size=rows, p=by_hour / by_hour.sum())
     seconds = rng.integers(days, size=rows) * 86_400 + hour * 3_600 + rng.integers(3_600, size=rows)
-    return pl.Series(seconds * 1_000_000) + pl.Series([start]).dt.timestamp("us").item()
+    midnight = int(pl.Series([start]).dt.timestamp("us").item())
+    return pl.Series(seconds * 1_000_000) + midnight
 
 
 def _miles(rng: np.random.Generator, start: NDArray[np.int64], end: NDArray[np.int64]) -> Floats:

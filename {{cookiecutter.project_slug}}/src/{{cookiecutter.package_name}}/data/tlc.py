@@ -1,6 +1,7 @@
 """Monthly green-taxi files of the NYC Taxi & Limousine Commission, from the web or a folder."""
 
 import shutil
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
@@ -40,7 +41,6 @@ def download(url: str, target: Path) -> None:
         with _open(url, part, etag) as response:
             size = _append(response, part, etag)
     except HTTPError as error:
-        part.unlink(missing_ok=True)
         raise UserError(f"{url}: the server answered {error.code} {error.reason}.") from error
     except (OSError, HTTPException) as error:
         raise UserError(f"{url}: {error}; run the same command again to resume.") from error
@@ -58,7 +58,14 @@ def _open(url: str, part: Path, etag: Path) -> HTTPResponse:
         # If-Range: the server starts from the beginning if its file has changed meanwhile.
         request.add_header("Range", f"bytes={part.stat().st_size}-")
         request.add_header("If-Range", etag.read_text(encoding="utf-8"))
-    response: HTTPResponse = urlopen(request, timeout=TIMEOUT_SECONDS)
+    try:
+        response: HTTPResponse = urlopen(request, timeout=TIMEOUT_SECONDS)
+    except HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        # All of it had come when an earlier attempt was killed; nothing says that it is whole.
+        part.unlink()
+        return _open(url, part, etag)
     return response
 
 

@@ -10,30 +10,31 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import lightgbm
 import numpy as np
-import skops.io
-from sklearn.compose import ColumnTransformer
-from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ..errors import UserError
+from ..files import read_json, write_json
 from ..params import Train
 from .model import Floats
 
-BOOSTER, SKLEARN = "booster.txt", "estimator.skops"
+BOOSTER, CONSTANT = "booster.txt", "constant.json"
 OBJECTIVES = {"regression": ("regression", "rmse")}
-# Everything that a file of ours may hold beyond what skops trusts by itself.
-TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
 
 
 class Estimator(Protocol):
-    """What LightGBM's Booster and scikit-learn's estimators have in common."""
+    """What LightGBM's Booster, scikit-learn's estimators and the baseline have in common."""
 
     def predict(self, matrix: Floats, /) -> Any:
         """Predict each row of a matrix (rows x features)."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The baseline: the mean of the target, whatever the features. Any model must beat it."""
+
+    value: float
+
+    def predict(self, matrix: Floats, /) -> Floats:
+        """The same for each row."""
+        return np.full(len(matrix), self.value)
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,17 @@ def fit(task: str, params: Train, seed: int, train: Table, validation: Table) ->
     """Fit the model that `train.model` names, on train and validation together in the end."""
     if params.model == "lightgbm":
         return _fit_lightgbm(task, params, seed, train, validation)
-    if params.model == "random_forest":
-        forest = _forest(params, seed).fit((train + validation).matrix, (train + validation).target)
-        return Fitted(forest, trees=params.max_trees)
+    from . import classical
+
     table = train + validation
-    return Fitted(_linear(params, table).fit(table.matrix, table.target))
+    if params.model == "random_forest":
+        return Fitted(classical.fit_forest(params, seed, table), params.random_forest.trees)
+    return Fitted(classical.fit_linear(params, table))
 
 
 def fit_baseline(train: Table, validation: Table) -> Fitted:
-    """Fit what any model must beat: the mean of the target, whatever the features."""
-    table = train + validation
-    return Fitted(DummyRegressor(strategy="mean").fit(table.matrix, table.target))
+    """Fit the baseline on the same rows as the candidate."""
+    return Fitted(Constant(float((train + validation).target.mean())))
 
 
 def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
@@ -121,39 +122,24 @@ def _dataset(table: Table, reference: lightgbm.Dataset | None = None) -> lightgb
     )
 
 
-def _forest(params: Train, seed: int) -> RandomForestRegressor:
-    return RandomForestRegressor(
-        n_estimators=params.max_trees,
-        min_samples_leaf=params.random_forest.min_samples_leaf,
-        n_jobs=params.threads or -1,
-        random_state=seed,
-    )
-
-
-def _linear(params: Train, table: Table) -> Pipeline:
-    categorical = list(table.categorical)
-    numeric = [i for i in range(len(table.names)) if i not in table.categorical]
-    scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-    encoded = OneHotEncoder(handle_unknown="ignore")
-    columns = ColumnTransformer([("numeric", scaled, numeric), ("text", encoded, categorical)])
-    return make_pipeline(columns, Ridge(alpha=params.linear.alpha))
-
-
-def save(estimator: Any, folder: Path) -> None:
-    """Write LightGBM's own text, or skops for scikit-learn."""
+def save(estimator: Estimator, folder: Path) -> None:
+    """Write LightGBM's own text, JSON for the baseline, or skops for scikit-learn."""
     if isinstance(estimator, lightgbm.Booster):
         estimator.save_model(folder / BOOSTER)
+    elif isinstance(estimator, Constant):
+        write_json(folder / CONSTANT, estimator.value)
     else:
-        skops.io.dump(estimator, folder / SKLEARN)
+        from . import classical
+
+        classical.save(estimator, folder)
 
 
 def load(folder: Path) -> Estimator:
     """Read what `save` wrote; raises UserError for a file that holds a type we never write."""
     if (folder / BOOSTER).exists():
         return lightgbm.Booster(model_file=folder / BOOSTER)
-    path = folder / SKLEARN
-    unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
-    if unknown:
-        raise UserError(f"{path}: holds types that no model of ours has: {sorted(unknown)}.")
-    estimator: Estimator = skops.io.load(path, trusted=TRUSTED_TYPES)
-    return estimator
+    if (folder / CONSTANT).exists():
+        return Constant(read_json(folder / CONSTANT))
+    from . import classical
+
+    return classical.load(folder)

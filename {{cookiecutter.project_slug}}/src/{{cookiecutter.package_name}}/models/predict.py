@@ -1,6 +1,7 @@
 """Batch prediction: a table scored by the champion, row by row named where it cannot be."""
 
 import sys
+import warnings
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,8 @@ SHOWN = 10
 
 def load_champion(paths: Paths = PROJECT) -> Model:
     """The model behind the alias `champion`, for a notebook or a script."""
+    # MLflow asks notebooks for ipywidgets, for progress bars that nothing here shows.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     from .. import tracking
 
     return tracking.connect(paths, load_settings(paths)).load("champion")

@@ -1,6 +1,7 @@
 """Stage `train`: fit the candidate and the baseline on data/processed, as one MLflow run."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..files import replaced, write_json
 from ..lineage import lineage
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
-from ..settings import load_settings
+from ..settings import Settings, load_settings
 from .estimators import Fitted, Table, fit, fit_baseline
 from .model import Encoder, Model, model_hash
 
@@ -68,10 +69,14 @@ def used_inputs(features: Sequence[pl.Expr], known: pl.Schema) -> pl.Schema:
     return pl.Schema({n: d for n, d in known.items() if n in used or not all(roots)})
 
 
+def _open_store(paths: Paths, settings: Settings) -> None:
+    from .. import tracking
+
+    tracking.connect(paths, settings)
+
+
 def main(paths: Paths = PROJECT) -> None:
     """Write models/ and log the run; models/run.json comes last and names it."""
-    from .. import tracking  # MLflow takes longer to import than a small model to fit
-
     params, settings = load_params(paths.params), load_settings(paths)
     features = deserialise((paths.processed / "features.json").read_text(encoding="utf-8"))
     known = load_contract(paths.contract).dtypes(*KNOWN)
@@ -80,7 +85,11 @@ def main(paths: Paths = PROJECT) -> None:
         pl.read_parquet(paths.processed / name / "*.parquet").select(pl.exclude(target), target)
         for name in ("train", "validation")
     )
-    training = train(learning, validation, features, used_inputs(features, known), params)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # MLflow takes as long to import and open as a model to fit.
+        opening = pool.submit(_open_store, paths, settings)
+        training = train(learning, validation, features, used_inputs(features, known), params)
+        opening.result()
     with replaced(paths.candidate) as candidate, replaced(paths.baseline) as baseline:
         training.candidate.save(candidate)
         training.baseline.save(baseline)
@@ -89,6 +98,8 @@ def main(paths: Paths = PROJECT) -> None:
         "model_hash": model_hash(paths.candidate),
         "lineage": lineage(paths, settings, params),
     }
+    from .. import tracking
+
     run_id = tracking.log_training(paths, settings, params, record)
     write_json(paths.run, {"run_id": run_id, **record})
 
