@@ -132,6 +132,8 @@ def _cast_failures(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
         given = pl.col(name)
         if frame.schema[name] == pl.String:
             given = given.str.strip_chars().replace("", None)
+        if frame.schema[name].is_float():
+            given = given.fill_nan(None)
         cast = conform(frame.select(name), pl.Schema({name: dtype})).to_series()
         lost = frame.with_row_index("row").filter(given.is_not_null() & cast.is_null())
         found.append(_failures(lost, name, f"is {dtype}"))
