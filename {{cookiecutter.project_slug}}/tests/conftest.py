@@ -1,0 +1,194 @@
+"""Projects to test in: one with a small table of its own, one with the data of this project."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from ruamel.yaml import YAML
+
+from {{ cookiecutter.package_name }}.data import ingest, prepare, validate
+from {{ cookiecutter.package_name }}.features import featurize
+from {{ cookiecutter.package_name }}.files import partitions
+from {{ cookiecutter.package_name }}.models import evaluate, train
+from {{ cookiecutter.package_name }}.params import load_params
+from {{ cookiecutter.package_name }}.paths import PROJECT, Paths
+
+CONTRACT = """
+max_duplicate_share: 0.01
+columns:
+  - {name: sold_at, dtype: Datetime, role: time, nullable: false, description: when}
+  - {name: shop, dtype: String, role: input, nullable: true, description: where,
+     categories: [north, south, east]}
+  - {name: size, dtype: Float64, role: input, nullable: false, min: 0, max: 100, description: size}
+  - {name: items, dtype: Int64, role: input, nullable: true, min: 1, max: 9, description: number}
+  - {name: express, dtype: Boolean, role: input, nullable: false, description: at once or not}
+  - {name: price, dtype: Float64, role: outcome, nullable: true, min: -5, max: 200,
+     description: paid}
+  - {name: note, dtype: String, role: ignored, nullable: true, description: not used}
+"""
+DEFINITIONS = {
+    "TARGET": pl.col("price").alias("euros"),
+    "KEEP_ROWS": (pl.col("price").is_between(0, 150).alias("prices of 0 to 150"),),
+    "FEATURES": (
+        pl.col("shop"),
+        pl.col("size"),
+        pl.col("items"),
+        pl.col("express"),
+        pl.col("sold_at").dt.weekday().cast(pl.Int32).alias("weekday"),
+    ),
+}
+ROWS_OF_A_PARTITION = 2_000
+
+
+class Project(Paths):
+    """A project in a folder of its own."""
+
+    def edit(self, **values: Any) -> None:
+        """Change values of params.yaml: `train__model="linear"` is train.model."""
+        content = YAML(typ="safe").load(self.params.read_text())
+        for key, value in values.items():
+            *sections, name = key.split("__")
+            section = content
+            for inner in sections:
+                section = section[inner]
+            section[name] = value
+        YAML(typ="safe").dump(content, self.params)
+
+    def put_raw(self, *partitions: pl.DataFrame) -> None:
+        """Take these frames as the whole of data/raw."""
+        shutil.rmtree(self.raw, ignore_errors=True)
+        self.raw.mkdir(parents=True)
+        for number, partition in enumerate(partitions):
+            partition.write_parquet(self.raw / f"{number}.parquet")
+
+
+def sales(rows: int = 1_200, seed: int = 0) -> pl.DataFrame:
+    """One sale an hour; the price depends on size, items and shop, with noise, gaps and dirt."""
+    rng = np.random.default_rng(seed)
+    shop, items = rng.choice(["north", "south", "east"], rows), rng.integers(1, 10, rows)
+    size = rng.uniform(0, 100, rows).round(1)
+    price = size * items / 5 + 20 * (shop == "south") + rng.normal(0, 3, rows)
+    start = datetime(2024, 1, 1)
+    frame = pl.DataFrame(
+        {
+            "sold_at": pl.datetime_range(
+                start, start + timedelta(hours=rows - 1), "1h", eager=True
+            ),
+            "shop": shop,
+            "size": size,
+            "items": items,
+            "express": rng.random(rows) < 0.3,
+            "price": price.clip(-5),
+        }
+    )
+    gaps = {name: pl.Series(rng.random(rows) < 0.04) for name in ("shop", "items", "price")}
+    return frame.with_columns(
+        pl.when(gap).then(None).otherwise(name).alias(name) for name, gap in gaps.items()
+    )
+
+
+def new_project(root: Path) -> Project:
+    """The parameters of this project, the small table and a contract that fits it."""
+    project = Project(root)
+    project.external.mkdir(parents=True)
+    project.requirements.parent.mkdir()
+    for path in ("pyproject.toml", "params.yaml", "requirements/base.txt"):
+        shutil.copy(PROJECT.root / path, root / path)
+    project.contract.write_text(CONTRACT)
+    sales().write_csv(project.external / "sales.csv")
+    project.edit(
+        ingest__source="file",
+        ingest__path="data/external/sales.csv",
+        prepare={"test_from": None, "group": None},
+        train__model="lightgbm",
+        train__max_trees=40,
+        train__threads=1,
+        evaluate__resamples=20,
+        register={"bars": {}, "resamples": 50, "confidence": 0.95},
+    )
+    return project
+
+
+def use_sales(patch: pytest.MonkeyPatch) -> None:
+    """Put the definitions of the small table in the place of the user's."""
+    for module in (prepare, featurize, train):
+        for name, value in DEFINITIONS.items():
+            if hasattr(module, name):
+                patch.setattr(module, name, value)
+
+
+def apart(patch: pytest.MonkeyPatch) -> None:
+    """Keep the user's tracking server and git settings out; MLflow sets the first itself."""
+    for name in ("MLFLOW_TRACKING_URI", "TRIGGER", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        patch.delenv(name, raising=False)
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart(monkeypatch)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project in which nothing has run yet."""
+    use_sales(monkeypatch)
+    return new_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    # Two seconds that most tests do not need.
+    from {{ cookiecutter.package_name }} import tracking
+
+    with pytest.MonkeyPatch.context() as patch:
+        apart(patch)
+        use_sales(patch)
+        project = new_project(tmp_path_factory.mktemp("trained") / "project")
+        tracking.mlflow.set_tracking_uri(f"sqlite:///{project.store}")
+        tracking.MlflowClient().search_experiments()
+        shutil.copy(project.store, project.root / "empty.db")
+        for stage in (ingest, validate, prepare, featurize, train, evaluate):
+            stage.main(project)
+        yield project
+
+
+@pytest.fixture
+def trained(_trained_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project in which every stage up to evaluate has run, as a clone: its store is empty."""
+    use_sales(monkeypatch)
+    store = shutil.ignore_patterns("mlflow.db*", "mlartifacts")
+    project = Project(tmp_path / "project")
+    shutil.copytree(_trained_once.root, project.root, ignore=store)
+    # Making the tables of a store takes MLflow seconds.
+    shutil.copy(project.root / "empty.db", project.store)
+    return project
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """This project's own contract, definitions and parameters, on some rows of its own data."""
+    project = Project(tmp_path_factory.mktemp("own"))
+    for path in (PROJECT.params, PROJECT.contract):
+        shutil.copy(path, project.root / path.name)
+    if not partitions(PROJECT.raw):
+        project.edit(ingest__rows_per_month=ROWS_OF_A_PARTITION)
+        ingest.ingest(list(ingest.wanted(load_params(project.params), PROJECT)), project.raw)
+    else:
+        project.put_raw(*map(some_rows, partitions(PROJECT.raw)))
+    for stage in (validate, prepare, featurize):
+        stage.main(project)
+    return project
+
+
+def some_rows(path: Path) -> pl.DataFrame:
+    """Rows from the whole of a partition, in their order."""
+    rows = pl.scan_parquet(path)
+    height = rows.select(pl.len()).collect().item()
+    return rows.gather_every(max(1, height // ROWS_OF_A_PARTITION)).collect()
