@@ -61,7 +61,10 @@ def parent_command() -> str:
     """The command line of the program that renders; empty where it cannot be told."""
     try:
         listed = subprocess.run(
-            ["ps", "-o", "args=", "-p", str(os.getppid())], capture_output=True, text=True
+            ["ps", "-o", "args=", "-p", str(os.getppid())],
+            check=False,
+            capture_output=True,
+            text=True,
         )
     except FileNotFoundError:
         return ""
@@ -71,9 +74,9 @@ def parent_command() -> str:
 def set_up() -> None:
     """Leave a project as complete as this machine allows, and say what is left."""
     if COOKIECUTTER["setup"] == "yes" and shutil.which("make"):
-        subprocess.run(["make", "--no-print-directory", "setup"])
+        subprocess.run(["make", "--no-print-directory", "setup"], check=False)
         return
-    subprocess.run([sys.executable, "make/setup.py", "repository"])
+    subprocess.run([sys.executable, "make/setup.py", "repository"], check=False)
     advice = "run" if shutil.which("make") else "install make and run"
     print(f"Left to do: environment, DVC and commit hooks; {advice} `make setup` in {ROOT}.")
 

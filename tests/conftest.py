@@ -74,7 +74,9 @@ def combinations(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ..
     """Every combination of choices, without set-up."""
     questions = [question for question in CHOICES if question != "setup"]
     return {
-        answers: render(tmp_path_factory.mktemp("render"), **dict(zip(questions, answers)))
+        answers: render(
+            tmp_path_factory.mktemp("render"), **dict(zip(questions, answers, strict=True))
+        )
         for answers in itertools.product(*(CHOICES[question] for question in questions))
     }
 

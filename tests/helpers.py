@@ -36,6 +36,7 @@ def run(
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(folder / "src"), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """The names that a project's package must not take: those of its environment.
 
-    python tests/reserved.py PROJECT    rewrites the block in hooks/pre_gen_project.py
+python tests/reserved.py PROJECT    rewrites the block in hooks/pre_gen_project.py
 """
 
 import re
@@ -18,7 +18,9 @@ TESTS = {"conftest", "test", "tests"}
 def reserved_names(project: Path) -> set[str]:
     """Importable top-level names and distributions of the locks, lower case as on macOS' disks."""
     python = project / ".venv" / "bin" / "python"
-    listed = subprocess.run([python, "-I", "-c", TOP_LEVEL], check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        [python, "-I", "-c", TOP_LEVEL], check=True, capture_output=True, text=True
+    )
     locks = "".join(path.read_text() for path in (project / "requirements").glob("*.txt"))
     distributions = re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", locks, re.MULTILINE)
     names = {name.lower().replace("-", "_") for name in [*listed.stdout.split(), *distributions]}

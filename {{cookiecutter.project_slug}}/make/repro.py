@@ -1,11 +1,11 @@
-"""`dvc repro` without the lines on stages that did not change and on commands of DVC to type next."""
+"""`dvc repro` without its lines on stages that did not change and on what to type next."""
 
 import logging
 import sys
 
 from dvc.cli import main
 
-CHATTER = ("didn't change, skipping", "To track the changes with git")
+CHATTER = ("didn't change, skipping", "To track the changes with git", "To enable auto staging")
 
 
 def is_news(record: logging.LogRecord) -> bool:

@@ -47,34 +47,34 @@ def surroundings() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not FOREIGN.match(key)}
     kept.update(DVC_NO_ANALYTICS="1", PIP_DISABLE_PIP_VERSION_CHECK="1", LC_ALL="C")
     try:
-        Path(kept.get("UV_CACHE_DIR") or Path.home() / ".cache/uv").mkdir(parents=True, exist_ok=True)
+        cache = Path(kept.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
+        cache.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         kept["UV_NO_CACHE"] = "1"
     return kept
 
 
-def show(*command: str | Path, otherwise: str) -> None:
-    """Run a command in full view; where it fails, raise Left with the sentence `otherwise`."""
-    sys.stdout.flush()
-    arguments = list(map(str, command))
-    if subprocess.run(arguments, cwd=ROOT, env=surroundings(), check=False).returncode:
-        raise Left(otherwise)
-
-
-def ask(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command for its answer."""
-    arguments = list(map(str, command))
+def ask(*command: str | Path, visible: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a command for its answer, or in full view."""
+    output = None if visible else subprocess.PIPE
     return subprocess.run(
-        arguments, cwd=ROOT, env=surroundings(), check=False, capture_output=True, text=True
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=surroundings(),
+        check=False,
+        stdout=output,
+        stderr=output,
+        text=True,
     )
 
 
-def do(*command: str | Path) -> None:
-    """Run a command quietly; where it fails, raise Left with its complaint."""
-    done = ask(*command)
+def do(*command: str | Path, otherwise: str = "") -> None:
+    """Run a command, in full view where `otherwise` says what its failure means, or raise Left."""
+    done = ask(*command, visible=bool(otherwise))
     if done.returncode:
-        complaint = " ".join((done.stderr or done.stdout).split())
-        raise Left(f"`{Path(command[0]).name} {command[1]}` says: {complaint}")
+        words = re.search(r"^(?!Traceback)\S.*", f"{done.stderr}\n{done.stdout}", re.MULTILINE)
+        said = f"`{Path(command[0]).name} {command[1]}` says: {words.group() if words else 'no'}"
+        raise Left(otherwise or said)
 
 
 def stamp() -> Path:
@@ -114,23 +114,19 @@ def create_venv() -> None:
     python = find_python()
     shutil.rmtree(VENV, ignore_errors=True)
     if shutil.which("uv"):
-        show("uv", "venv", "--quiet", "--python", python, VENV, otherwise="uv made no .venv.")
+        do("uv", "venv", "--quiet", "--python", python, VENV, otherwise="uv made no .venv.")
         return
-    show(
-        *(python, "-m", "venv", VENV),
-        otherwise=f"{python} has no working venv module; install python3-venv or uv.",
-    )
-    print("environment: installing uv into .venv", flush=True)
+    broken = f"{python} has no working venv module; install python3-venv or uv."
+    do(python, "-m", "venv", VENV, otherwise=broken)
+    print("environment: installing uv into .venv")
     pin = re.search(r"^uv==(.*\\\n)*.*", LOCKS[1].read_text(encoding="utf-8"), re.MULTILINE)
     assert pin, "requirements/dev.txt locks no uv"
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write(pin.group())
         requirements.flush()
-        show(
-            *(PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:"),
-            *("--requirement", requirements.name),
-            otherwise="uv could not be installed; is there a network?",
-        )
+        pip = (PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:")
+        unreached = "uv could not be installed; is there a network?"
+        do(*pip, "--requirement", requirements.name, otherwise=unreached)
 
 
 def environment() -> str:
@@ -141,14 +137,14 @@ def environment() -> str:
         create_venv()
     locked = "".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
     packages = len(re.findall(r"^\S+==", locked, re.MULTILINE))
-    print(f"environment: installing {packages} locked packages into .venv, about 800 MB", flush=True)
-    show(
+    print(f"environment: installing {packages} locked packages into .venv, about 1.3 GB")
+    do(
         *(find_uv() or "uv", "pip", "sync", "--python", PYTHON, "--compile-bytecode"),
         *("--require-hashes", "--build-constraint", LOCKS[0], *LOCKS),
         otherwise="the packages could not be installed; is there a network?",
     )
     # The locked uv carries the build backend that pyproject.toml asks for: no download.
-    show(
+    do(
         *(VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON),
         *("--no-deps", "--editable", ROOT),
         otherwise="the project could not be installed into .venv.",
@@ -245,17 +241,18 @@ def main(verb: str) -> int:
     left = []
     for name, step in VERBS[verb].items():
         try:
-            print(f"{name}: {step()}", flush=True)
+            print(f"{name}: {step()}")
         except Unwanted as reason:
-            print(f"{name}: none, because {reason}", flush=True)
+            print(f"{name}: none, because {reason}")
         except Left as reason:
             left.append(f"  {name}: {reason}")
     if left:
-        print("\nLeft to do:", *left, f"Then run `make setup` in {ROOT}.", sep="\n", flush=True)
+        print("\nLeft to do:", *left, f"Then run `make setup` in {ROOT}.", sep="\n")
     return bool(left)
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)
     try:
         sys.exit(main(sys.argv[1]))
     except KeyboardInterrupt:

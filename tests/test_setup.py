@@ -1,0 +1,245 @@
+"""Set-up on good and bad machines: the project is always kept, and `make setup` finishes it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Factory, Newborn
+from helpers import BIN, TEMPLATE, files, git, package, render, run
+
+STRANGER = "[user]\n\tuseConfigOnly = true\n"
+OFFLINE = {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+
+
+def bake(folder: Path, **variables: str) -> tuple[Path, str]:
+    """The project and the words of a user's cookiecutter command with `setup=yes`."""
+    command = [BIN / "cookiecutter", TEMPLATE, "--no-input"]
+    said = run(folder, *command, PYTHONPATH="", **variables).stdout
+    project = folder / "my-project"
+    assert "pyproject.toml" in {str(path) for path in files(project)}
+    assert (project / "LICENSE").exists()
+    return project, said
+
+
+def path_without(folder: Path, *tools: str) -> str:
+    """A PATH on which everything of this machine is found except these tools."""
+    folder.mkdir()
+    for directory in reversed(os.environ["PATH"].split(os.pathsep)):
+        for tool in Path(directory).iterdir() if Path(directory).is_dir() else ():
+            (folder / tool.name).unlink(missing_ok=True)
+            (folder / tool.name).symlink_to(tool)
+    for tool in tools:
+        (folder / tool).unlink()
+    return str(folder)
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """A machine without network and with empty caches."""
+    caches = {"UV_CACHE_DIR": str(folder / "uv"), "PIP_CACHE_DIR": str(folder / "pip")}
+    return {**OFFLINE, **caches, "PIP_FIND_LINKS": ""}
+
+
+def test_birth(newborn: Newborn) -> None:
+    project = newborn.project
+    assert git(project, "log", "--format=%s|%an", "main").splitlines() == [
+        "Start my-project from cookiecutter-mlops-loop|Ü. O'Ser"
+    ]
+    assert git(project, "status", "--porcelain") == ""
+    hooks = {path.name for path in (project / ".git" / "hooks").iterdir()}
+    assert {"pre-commit", "pre-push", "post-checkout"} <= hooks
+    tracked = git(project, "ls-files").splitlines()
+    assert {".dvc/config", ".dvcignore", "data/external/.gitkeep"} <= set(tracked)
+    assert "installing" in newborn.output
+    assert "Left to do" not in newborn.output
+
+
+def test_environment_holds_the_locks_and_this_project(newborn: Newborn) -> None:
+    python = newborn.project / ".venv" / "bin" / "python"
+    where = "import my_project; print(my_project.__file__)"
+    said = run(newborn.project, python, "-c", where, PYTHONPATH="").stdout.strip()
+    assert Path(said) == package(newborn.project) / "__init__.py"
+    freeze = run(newborn.project, python.parent / "uv", "pip", "freeze", "--python", python).stdout
+    for lock in ("base.txt", "dev.txt"):
+        pins = (newborn.project / "requirements" / lock).read_text().splitlines()
+        assert {pin.split()[0] for pin in pins if pin.startswith(("mlflow==", "black=="))} <= set(
+            freeze.splitlines()
+        )
+
+
+def test_every_locked_library_imports(newborn: Newborn) -> None:
+    names = "dvc.api, lightgbm, matplotlib.pyplot, mlflow, numpy, pandas, pandera.polars, polars"
+    names += ", pyarrow.parquet, pydantic, dotenv, rich, ruamel.yaml, sklearn.ensemble, skops.io"
+    run(newborn.project, newborn.project / ".venv/bin/python", "-c", f"import {names}")
+
+
+def test_second_setup_changes_nothing(make_project: Factory) -> None:
+    project = make_project()
+    before = (git(project, "rev-parse", "HEAD"), files(project))
+    said = run(project, "make", "setup").stdout
+    assert (git(project, "rev-parse", "HEAD"), files(project)) == before
+    assert git(project, "status", "--porcelain") == ""
+    assert "installing" not in said
+
+
+def test_dvc_that_came_later_is_a_second_commit(make_project: Factory) -> None:
+    project = make_project()
+    assert git(project, "log", "--format=%s").splitlines() == [
+        "Initialise DVC",
+        "Start my-project from cookiecutter-mlops-loop",
+    ]
+    changed = git(project, "show", "--name-only", "--format=", "HEAD").splitlines()
+    assert changed == [".dvc/.gitignore", ".dvc/config", ".dvcignore"]
+    assert "analytics = false" in (project / ".dvc" / "config").read_text()
+
+
+def test_an_uncommitted_edit_is_nobodys_business(make_project: Factory) -> None:
+    project = make_project()
+    (project / ".dvcignore").write_text("# mine\n")
+    (project / "notes.md").write_text("mine\n")
+    run(project, "make", "setup")
+    assert git(project, "status", "--porcelain").splitlines() == ["M .dvcignore", "?? notes.md"]
+
+
+def test_no_network(tmp_path: Path, environment: Path) -> None:
+    project, said = bake(tmp_path, **offline(tmp_path / "caches"))
+    assert "environment: " in said.split("Left to do")[1]
+    assert "make setup" in said
+    assert git(project, "log", "--format=%s") == "Start my-project from cookiecutter-mlops-loop"
+    shutil.rmtree(project / ".venv")
+    (project / ".venv").symlink_to(environment)
+    assert "Left to do" not in run(project, "make", "setup").stdout
+    assert (project / ".git" / "hooks" / "pre-commit").exists()
+
+
+def test_no_git(tmp_path: Path, environment: Path) -> None:
+    path = path_without(tmp_path / "bin", "git")
+    project, said = bake(tmp_path, PATH=path, **offline(tmp_path / "caches"))
+    assert "git repository: git is needed; install it." in said
+    shutil.rmtree(project / ".venv", ignore_errors=True)
+    (project / ".venv").symlink_to(environment)
+    assert "install it" in run(project, "make", "data", succeeds=False, PATH=path).stdout
+    run(project, "make", "setup")
+    assert git(project, "branch", "--show-current") == "main"
+    assert git(project, "rev-list", "--count", "HEAD") == "1"
+
+
+def test_no_make(tmp_path: Path) -> None:
+    project, said = bake(tmp_path, PATH=path_without(tmp_path / "bin", "make"))
+    assert "install make and run `make setup`" in said
+    assert git(project, "rev-list", "--count", "HEAD") == "1"
+
+
+def test_git_does_not_know_the_user(tmp_path: Path, environment: Path) -> None:
+    (tmp_path / "stranger").write_text(STRANGER)
+    stranger = {"GIT_CONFIG_GLOBAL": str(tmp_path / "stranger"), "EMAIL": ""}
+    project, said = bake(tmp_path, **stranger, **offline(tmp_path / "caches"))
+    assert "first commit: git does not know you" in said
+    shutil.rmtree(project / ".venv")
+    (project / ".venv").symlink_to(environment)
+    left = run(project, "make", "setup", succeeds=False, **stranger).stdout.split("Left to do")[1]
+    assert "git config --global user.name" in left
+    assert "commit hooks" not in left
+    run(project, "make", "setup")
+    assert git(project, "rev-list", "--count", "HEAD") == "1"
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_home_cannot_be_written(tmp_path: Path, environment: Path) -> None:
+    nowhere = {"HOME": "/sys/home", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    project, said = bake(tmp_path, **nowhere, **offline(tmp_path / "caches"))
+    assert "environment: uv could not be installed" in said.split("Left to do")[1]
+    shutil.rmtree(project / ".venv")
+    (project / ".venv").symlink_to(environment)
+    left = run(project, "make", "setup", succeeds=False, **nowhere).stdout.split("Left to do")[1]
+    assert "commit hooks: `pre-commit install` says: PermissionError" in left
+    assert "DVC" not in left
+    assert git(project, "rev-list", "--count", "HEAD") == "2"
+    assert "Left to do" not in run(project, "make", "setup").stdout
+    assert (project / ".git" / "hooks" / "pre-commit").exists()
+
+
+@pytest.mark.parametrize("python", ["old", "without venv"])
+def test_no_python_that_will_do(python: str, tmp_path: Path) -> None:
+    tools = ["uv", "python3", "python3.13", "python3.12", "python3.11"]
+    path = path_without(tmp_path / "bin", *filter(shutil.which, tools))
+    refused = "*version_info*" if python == "old" else '*"-m venv"*'
+    real = (BIN / "python").resolve()
+    wrapper = f'#!/bin/sh\ncase "$*" in {refused}) exit 1 ;; esac\nexec {real} "$@"\n'
+    (tmp_path / "bin" / "python3").write_text(wrapper)
+    (tmp_path / "bin" / "python3").chmod(0o755)
+    _, said = bake(tmp_path, PATH=path)
+    expected = "Python 3.11 or newer is needed" if python == "old" else "install python3-venv or uv"
+    assert expected in said.split("Left to do")[1]
+
+
+def test_inside_a_repository_none_is_nested(tmp_path: Path, environment: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "Outer")
+    outer = git(tmp_path, "rev-parse", "HEAD")
+    (tmp_path / "team").mkdir()
+    project = render(tmp_path / "team")
+    (project / ".venv").symlink_to(environment)
+    said = run(project, "make", "setup").stdout
+    assert f"the repository {tmp_path}" in said
+    assert "run `make check` before you commit" in said
+    assert not (project / ".git").exists()
+    assert (project / ".dvc" / "config").exists()
+    assert not (tmp_path / ".dvc").exists()
+    assert not (tmp_path / ".git" / "hooks" / "pre-commit").exists()
+    assert git(tmp_path, "rev-parse", "HEAD") == outer
+
+
+def test_where_git_looks_away_the_project_has_its_own_repository(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / ".gitignore").write_text("/build/\n")
+    project = render(tmp_path / "build")
+    assert git(project, "rev-parse", "--show-toplevel") == str(project)
+    assert git(project, "rev-list", "--count", "HEAD") == "1"
+
+
+def test_a_moved_project_is_noticed(make_project: Factory, tmp_path: Path) -> None:
+    project = make_project()
+    ready = "import sys; sys.path.insert(0, 'make'); import setup; print(setup.stamp().exists())"
+    assert run(project, "python3", "-c", ready).stdout.strip() == "True"
+    (project / ".venv").unlink()
+    (project / ".venv").mkdir()
+    for stamp in project.parent.parent.glob("newborn*/my-project/.venv/.ready-*"):
+        shutil.copy(stamp, project / ".venv")
+    assert run(project, "python3", "-c", ready).stdout.strip() == "False"
+
+
+def test_make_and_setup_agree_on_the_stamp(make_project: Factory) -> None:
+    project = make_project()
+    said = run(project, "make", "--dry-run", "test").stdout
+    assert "setup.py" not in said
+    with (project / "requirements" / "dev.txt").open("a") as lock:
+        lock.write("# changed\n")
+    assert "setup.py environment" in run(project, "make", "--dry-run", "test").stdout
+
+
+def test_help_lists_every_verb(make_project: Factory) -> None:
+    project = make_project()
+    said = run(project, "make").stdout
+    database = run(project, "make", "--print-data-base", "--dry-run", "help").stdout
+    phony = next(line for line in database.splitlines() if line.startswith(".PHONY:"))
+    verbs = set(phony.split()[1:])
+    assert {"setup", "data", "train", "predict", "check", "fix", "test", "metrics"} <= verbs
+    assert {line.split()[0] for line in said.splitlines()} == verbs
+
+
+def test_caller_leaks_nothing_into_the_environment(tmp_path: Path) -> None:
+    project = render(tmp_path)
+    hostile = {"PIP_TARGET": "/x", "PIP_INDEX_URL": "kept", "VIRTUAL_ENV": "/v", "GIT_DIR": "/g"}
+    show = "import sys, json; sys.path.insert(0, 'make'); import setup; "
+    show += "print(json.dumps(sorted(set(setup.surroundings()) & set(sys.argv[1:]))))"
+    said = subprocess.run(
+        ["python3", "-c", show, *hostile],
+        cwd=project,
+        env={**os.environ, **hostile},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert said.strip() == '["PIP_INDEX_URL"]'
