@@ -5,10 +5,7 @@ Importing this takes two seconds, so commands import it where they need it.
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from fcntl import LOCK_EX, flock
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -145,14 +142,6 @@ def connect(paths: Paths, settings: Settings) -> Registry:
         )
     mlflow.set_experiment(settings.project)
     return Registry(client, settings.project)
-
-
-@contextmanager
-def locked(paths: Paths) -> Iterator[None]:
-    """Let one process at a time change the registry of this checkout."""
-    with paths.store.with_name("mlflow.db.lock").open("w") as file:
-        flock(file, LOCK_EX)
-        yield
 
 
 def log_training(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-from ..errors import UserError, run
+from ..errors import UserError
 from ..files import BrokenFile, discard, read_json, read_table, replaced, write_json
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
+from ..stage import run_stage
 from . import sample, tlc
 from .contract import load_contract
 from .validate import unreadable, write_report
@@ -115,4 +116,4 @@ def main(paths: Paths = PROJECT) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

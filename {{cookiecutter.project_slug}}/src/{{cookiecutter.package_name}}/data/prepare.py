@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from ..errors import UserError, run
+from ..errors import UserError
 from ..features.definitions import KEEP_ROWS, TARGET
 from ..files import partitions, replaced, write_json
 from ..params import Prepare, load_params
 from ..paths import PROJECT, SPLITS, Paths
+from ..stage import run_stage
 from .contract import USED, Contract, conform, load_contract
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
@@ -140,4 +141,4 @@ def check_splits(rows: Counter[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

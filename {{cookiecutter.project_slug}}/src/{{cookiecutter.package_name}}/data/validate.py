@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from ..errors import UserError, run
+from ..errors import UserError
 from ..files import partitions, read_table, write_json
 from ..paths import PROJECT, Paths
+from ..stage import run_stage
 from .contract import USED, Contract, failures, load_contract
 
 
@@ -102,4 +103,4 @@ def main(paths: Paths = PROJECT) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -6,10 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from ..data.contract import KNOWN, load_contract
-from ..errors import UserError, run
+from ..errors import UserError
 from ..files import partitions, replaced
 from ..params import load_params
 from ..paths import PROJECT, SPLITS, Paths
+from ..stage import run_stage
 from .definitions import FEATURES, TARGET
 from .serialise import serialise
 
@@ -68,4 +69,4 @@ def main(paths: Paths = PROJECT) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..errors import run
 from ..files import read_json, replaced, write_json
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
+from ..stage import run_stage
 from .metrics import METRICS, PRIMARY, intervals, score
 from .model import Floats, Model, load
 from .plots import IMPORTANCE_ROWS, draw_all, permutation_importance
@@ -63,4 +63,4 @@ def main(paths: Paths = PROJECT) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from ..errors import UserError, run
+from ..errors import UserError
 from ..files import read_json, write_json
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
+from ..stage import run_stage
 from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better
 from .model import Model, load
 
@@ -105,12 +106,11 @@ def main(paths: Paths = PROJECT) -> None:
     check_bars(params.task, params.registration.bars)
     from .. import tracking
 
-    with tracking.locked(paths):
-        registry = tracking.connect(paths, settings)
-        run_id = tracking.ensure_run(paths, settings, params)
-        tracking.log_evaluation(paths, settings, run_id)
-        tracking.log_lock(registry, run_id, paths)
-        write_json(paths.gate, gate(registry, run_id, params, paths))
+    registry = tracking.connect(paths, settings)
+    run_id = tracking.ensure_run(paths, settings, params)
+    tracking.log_evaluation(paths, settings, run_id)
+    tracking.log_lock(registry, run_id, paths)
+    write_json(paths.gate, gate(registry, run_id, params, paths))
 
 
 def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dict[str, Any]:
@@ -133,4 +133,4 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

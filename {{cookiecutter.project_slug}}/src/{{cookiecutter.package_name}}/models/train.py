@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 
 from ..data.contract import KNOWN, load_contract
-from ..errors import run
 from ..features.definitions import TARGET
 from ..features.serialise import deserialise
 from ..files import replaced, write_json
@@ -16,6 +15,7 @@ from ..lineage import lineage
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..settings import Settings, load_settings
+from ..stage import run_stage
 from .estimators import Fitted, Table, fit, fit_baseline
 from .model import Encoder, Model, model_hash
 
@@ -105,4 +105,4 @@ def main(paths: Paths = PROJECT) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)
