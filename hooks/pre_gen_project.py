@@ -43,12 +43,12 @@ public pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_co
 pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pylab pyparsing pytest
 python_dateutil python_discovery python_dotenv python_json_logger pytokens pyyaml pyzmq
 referencing requests rfc3339_validator rfc3986_validator rfc3987_syntax rich rpds rpds_py ruamel
-ruamel_yaml ruff scikit_learn scipy scmrepo semver send2trash setuptools shortuuid shtab six
-sklearn skops smmap soupsieve sqlalchemy sqlparse sqltrie stack_data starlette tabulate terminado
-test tests threadpoolctl tinycss2 tomlkit tornado tqdm traitlets typeguard typing_extensions
-typing_inspect typing_inspection tzdata tzlocal uri_template urllib3 uv uvicorn validate vine
-virtualenv voluptuous wcwidth webcolors webencodings websocket_client werkzeug yaml yarl zc
-zc_lockfile zipp zmq
+ruamel_yaml ruamel_yaml_clib ruff scikit_learn scipy scmrepo semver send2trash setuptools
+shortuuid shtab six sklearn skops smmap soupsieve sqlalchemy sqlparse sqltrie stack_data starlette
+tabulate terminado test tests threadpoolctl tinycss2 tomlkit tornado tqdm traitlets typeguard
+typing_extensions typing_inspect typing_inspection tzdata tzlocal uri_template urllib3 uv uvicorn
+validate vine virtualenv voluptuous wcwidth webcolors webencodings websocket_client werkzeug yaml
+yarl zc zc_lockfile zipp zmq
 """.split())
 
 

@@ -1,15 +1,12 @@
 # The pipeline of dvc.yaml and what it left behind.
-REPRO := $(BIN)/python make/repro.py
+REPRO := $(BIN)/python make/repro.py $(PACKAGE)
 
 .PHONY: data train predict dag metrics
 data: $(READY) .dvc/config ## from the source to features
-	@$(BIN)/python -m $(PACKAGE).preflight
 	@$(REPRO) featurize
 
 train: $(READY) .dvc/config ## from the source to a registered model, as far as anything changed
-	@$(BIN)/python -m $(PACKAGE).preflight
 	@$(REPRO)
-	@$(BIN)/python -m $(PACKAGE).summary
 
 predict: $(READY) ## score a CSV or Parquet file with the champion: INPUT=new.csv OUTPUT=scored.parquet
 	@test -n "$(INPUT)" -a -n "$(OUTPUT)" || \

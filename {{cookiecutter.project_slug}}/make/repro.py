@@ -1,7 +1,11 @@
-"""`dvc repro` without its lines on stages that did not change and on what to type next."""
+"""The pipeline in one process: preflight, `dvc repro` without its chatter, summary of a whole run.
+
+One process: three would import the same libraries, and a no-op would take longer than it need.
+"""
 
 import logging
 import sys
+from runpy import run_module
 
 from dvc.cli import main
 
@@ -13,7 +17,16 @@ def is_news(record: logging.LogRecord) -> bool:
     return not any(phrase in record.getMessage() for phrase in CHATTER)
 
 
-if __name__ == "__main__":
+def reproduce(package: str, *targets: str) -> int:
+    """Run what changed, up to the targets."""
     for name in ("dvc.stage", "dvc.repo.scm_context"):
         logging.getLogger(name).addFilter(is_news)
-    sys.exit(main(["repro", *sys.argv[1:]]))
+    run_module(f"{package}.preflight", run_name="__main__")
+    failed = main(["repro", *targets])
+    if not failed and not targets:
+        run_module(f"{package}.summary", run_name="__main__")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(reproduce(*sys.argv[1:]))
