@@ -4,6 +4,8 @@ Every git command runs as an editor would: no active environment, nothing but th
 """
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Factory
-from helpers import git, package, render
+from helpers import git, package, render, run
 
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 CLEAN = '"""What the gate lets through."""\n\nLIMIT = 3\n'
@@ -254,3 +256,16 @@ def test_checkout_neither_fails_nor_loses_data_that_dvc_does_not_hold(project: R
     table.write_text("price\n4\n")  # in no cache
     project.git("checkout", "-q", "other")
     assert table.read_text() == "price\n4\n"
+
+
+def test_a_commit_hears_that_the_pipeline_is_behind(project: Repository) -> None:
+    params = project.root / "params.yaml"
+    params.write_text(re.sub(r"rows_per_month: \d+", "rows_per_month: 100", params.read_text()))
+    path = f"{project.root}/.venv/bin:{os.environ['PATH']}"
+    run(project.root, "dvc", "repro", "--quiet", "ingest", PATH=path)
+    committed, said = project.commit("dvc.lock", "params.yaml")
+    assert committed, said
+    params.write_text(params.read_text().replace("rows_per_month: 100", "rows_per_month: 200"))
+    committed, said = project.commit("params.yaml")
+    assert committed, said
+    assert "ingest:\n\tchanged deps:\n\t\tparams.yaml:\n\t\t\tmodified:" in said
