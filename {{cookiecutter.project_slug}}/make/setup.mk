@@ -11,7 +11,7 @@ setup: ## finish what is missing: environment, git, DVC, commit hooks
 $(READY):
 	@$(PYTHON) make/setup.py environment
 
-.dvc/config: $(READY)
+.dvc/config: | $(READY)
 	@$(PYTHON) make/setup.py dvc
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
