@@ -41,9 +41,13 @@ def judge(report: dict[str, Any], champion: Model | None, params: Params, paths:
         return Verdict("reject", failed)
     if champion is None:
         return Verdict("promote", ["first model to pass the bars and beat the baseline"])
+    candidate = load(paths.candidate)
+    if candidate.target != champion.target:
+        reason = f"first model of {candidate.target}; the champion predicts {champion.target}"
+        return Verdict("promote", [reason])
     try:
         test = pl.read_parquet(paths.interim / "test" / "*.parquet")
-        return compare(test, load(paths.candidate), champion, params)
+        return compare(test, candidate, champion, params)
     except (UserError, pl.exceptions.PolarsError) as error:
         return Verdict("hold", [f"the champion cannot be scored on this test split: {error}"])
 
