@@ -17,5 +17,6 @@ dag: $(READY) .dvc/config ## draw the pipeline
 	@$(BIN)/dvc dag
 
 metrics: $(READY) .dvc/config ## metrics and parameters against the last commit (BASE=rev, MD=1)
-	@$(BIN)/dvc metrics diff $(if $(MD),--md --all) $(or $(BASE),HEAD)
-	@$(BIN)/dvc params diff $(if $(MD),--md) $(or $(BASE),HEAD)
+	@table=$$($(BIN)/dvc metrics diff $(if $(MD),--md --all) $(or $(BASE),HEAD) && \
+		echo && $(BIN)/dvc params diff $(if $(MD),--md) $(or $(BASE),HEAD)) && \
+		echo "$${table:-No metric or parameter differs.}"

@@ -133,6 +133,8 @@ def environment() -> str:
     """.venv with exactly what the locks name, and the project itself."""
     if stamp().exists():
         return "ready"
+    for old in VENV.glob(".ready-*"):
+        old.unlink()
     if not is_usable():
         create_venv()
     locked = "".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
@@ -149,8 +151,6 @@ def environment() -> str:
         *("--no-deps", "--editable", ROOT),
         otherwise="the project could not be installed into .venv.",
     )
-    for old in VENV.glob(".ready-*"):
-        old.unlink()
     stamp().touch()
     return "ready"
 
