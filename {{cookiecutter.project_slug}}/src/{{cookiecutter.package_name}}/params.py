@@ -25,7 +25,7 @@ class Ingest(Section):
 class Prepare(Section):
     """How rows are split."""
 
-    test_from: date | None
+    test_from: Annotated[date | None, Field(strict=False)]
     group: str | None
 
 

@@ -1,17 +1,21 @@
 """What must hold before any stage runs; a fraction of a second, so that a no-op stays one."""
 
 import json
+import re
 import sqlite3
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 from .data.contract import load_contract
 from .errors import run
-from .files import discard, read_json
+from .files import discard, read_json, replaced
 from .params import load_params
 from .paths import PROJECT, Paths
 from .settings import Settings, load_settings
+
+BARE_DATE = re.compile(r"^(\s*[\w-]+: +)(\d{4}-\d{2}-\d{2})(?=\s*(?:#|$))", re.MULTILINE)
 
 
 def version_exists(settings: Settings, version: int) -> bool:
@@ -41,9 +45,20 @@ def _on_server(uri: str, name: str, version: int) -> bool:
         return False
 
 
+def quote_dates(path: Path) -> None:
+    """Quote bare dates in place: DVC refuses a params.yaml in which YAML finds a date."""
+    text = path.read_text(encoding="utf-8")
+    quoted = BARE_DATE.sub(r'\1"\2"', text)
+    if quoted != text:
+        print(f"{path.name}: dates are now in quotes, as DVC needs them.")
+        with replaced(path) as temporary:
+            temporary.write_text(quoted, encoding="utf-8")
+
+
 def main(paths: Paths = PROJECT) -> None:
     """Check params.yaml and contract.yaml; drop a gate.json whose version is not in the store."""
     load_params(paths.params)
+    quote_dates(paths.params)
     load_contract(paths.contract)
     if paths.gate.exists():
         version = read_json(paths.gate)["version"]

@@ -23,7 +23,7 @@ def rows(paths: Paths) -> list[str]:
 def metrics(paths: Paths) -> list[str]:
     """Test metrics with their intervals, beside the baseline's."""
     report = read_json(paths.metrics)
-    lines = [f"  {'test':<12}{'model':>9}  {'95 % interval':>19}{'baseline':>11}"]
+    lines = [f"  {'test':<12}{'model':>9}  {'interval':>19}{'baseline':>11}"]
     for name, value in report["test"].items():
         low, high = report["intervals"][name]
         interval = f"{low:.3f} to {high:.3f}"

@@ -22,15 +22,18 @@ SMALL_TABLE = 1_000
 HASH_RANGE = 2**64
 
 
-def with_reasons(frame: pl.LazyFrame) -> pl.LazyFrame:
+def with_reasons(frame: pl.LazyFrame, time: list[str]) -> pl.LazyFrame:
     """Add the target, and `dropped`: why a row is left out (the first reason), null if it stays."""
     target = TARGET.meta.output_name()
-    missing = pl.when(pl.col(target).is_null()).then(pl.lit("target is missing"))
+    missing = [
+        pl.when(pl.col(name).is_null()).then(pl.lit(reason))
+        for name, reason in ((target, "target is missing"), *((t, "time is missing") for t in time))
+    ]
     outside = [
         pl.when(~keep.fill_null(False)).then(pl.lit(f"not among: {keep.meta.output_name()}"))
         for keep in KEEP_ROWS
     ]
-    reason = pl.coalesce(missing, *outside).alias("dropped")
+    reason = pl.coalesce(*missing, *outside).alias("dropped")
     return frame.with_columns(TARGET).with_columns(reason)
 
 
@@ -71,7 +74,9 @@ def cut_points(keys: pl.Series, test_from: date | None) -> tuple[Any, Any]:
 
 def _at(ordered: pl.Series, share: float) -> Any:
     if ordered.is_empty():
-        raise UserError("no rows are left to train on; see reports/prepare.json for why.")
+        raise UserError(
+            "no rows are left to train on; check KEEP_ROWS in definitions.py and prepare.test_from."
+        )
     return ordered[min(round(share * len(ordered)), len(ordered) - 1)]
 
 
@@ -84,7 +89,9 @@ def split(frame: pl.DataFrame, keys: pl.Series, cuts: tuple[Any, Any]) -> dict[s
 
 def scan(path: Path, contract: Contract) -> pl.LazyFrame:
     """A raw partition with the contract's dtypes, the target and the reason to drop each row."""
-    return with_reasons(conform(pl.scan_parquet(path), contract.dtypes(*USED)))
+    return with_reasons(
+        conform(pl.scan_parquet(path), contract.dtypes(*USED)), contract.names("time")
+    )
 
 
 def read_keys(raw: Iterable[Path], contract: Contract, params: Prepare) -> pl.Series:
