@@ -174,6 +174,7 @@ def better(make_project: Factory) -> Path:
     """A project whose pipeline reached a lower error than the last commit's."""
     project = make_project()
     metrics = project / "reports" / "metrics.json"
+    metrics.parent.mkdir(exist_ok=True)
     metrics.write_text(json.dumps({"test": {"rmse": 5.0, "rows": 100}}))
     git(project, "add", "reports/metrics.json")
     git(project, "commit", "--quiet", "--no-verify", "--message", "Metrics of the target")
