@@ -213,7 +213,9 @@ def log_evaluation(paths: Paths, settings: Settings, run_id: str) -> None:
     metrics |= {f"baseline_{name}": value for name, value in report["baseline"].items()}
     for name, (low, high) in report["intervals"].items():
         metrics |= {f"test_{name}_low": low, f"test_{name}_high": high}
-    registry.client.log_batch(run_id, [Metric(name, v, 0, 0) for name, v in metrics.items()])
+    # MLflow shows the latest value: with the file's own time an evaluation again replaces the old.
+    time = int(paths.metrics.stat().st_mtime * 1_000)
+    registry.client.log_batch(run_id, [Metric(name, v, time, 0) for name, v in metrics.items()])
     registry.client.log_artifacts(run_id, str(paths.plots), "plots")
     registry.client.log_artifact(run_id, str(paths.metrics), "reports")
 
