@@ -60,6 +60,10 @@ class Project(Paths):
             section[name] = value
         YAML(typ="safe").dump(content, self.params)
 
+    def put_model(self, model: str) -> None:
+        """Take the model `worse` or `better` as what was trained and evaluated last."""
+        shutil.copytree(self.root / model, self.root, dirs_exist_ok=True)
+
     def put_raw(self, *partitions: pl.DataFrame) -> None:
         """Take these frames as the whole of data/raw."""
         shutil.rmtree(self.raw, ignore_errors=True)
@@ -107,7 +111,6 @@ def new_project(root: Path) -> Project:
         ingest__path="data/external/sales.csv",
         prepare={"test_from": None, "group": None},
         train__model="lightgbm",
-        train__max_trees=40,
         train__threads=1,
         evaluate__resamples=20,
         register={"bars": {}, "resamples": 50, "confidence": 0.95},
@@ -154,8 +157,14 @@ def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]
         tracking.mlflow.set_tracking_uri(f"sqlite:///{project.store}")
         tracking.MlflowClient().search_experiments()
         shutil.copy(project.store, project.root / "empty.db")
-        for stage in (ingest, validate, prepare, featurize, train, evaluate):
+        for stage in (ingest, validate, prepare, featurize):
             stage.main(project)
+        for model, trees in (("worse", 3), ("better", 40)):
+            project.edit(train__max_trees=trees)
+            train.main(project)
+            evaluate.main(project)
+            for folder in ("models", "reports"):
+                shutil.copytree(project.root / folder, project.root / model / folder)
         yield project
 
 

@@ -1,0 +1,123 @@
+"""Batch prediction: every row comes back, scored or with the reason why not."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import Project, sales
+
+from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.errors import UserError
+from {{ cookiecutter.package_name }}.files import read_table
+from {{ cookiecutter.package_name }}.models import predict, register
+from {{ cookiecutter.package_name }}.models.model import load
+
+ROWS = sales(30, seed=3).drop("price")
+
+
+def score(
+    project: Project, patch: pytest.MonkeyPatch, rows: pl.DataFrame, output: str = "scored.parquet"
+) -> Path:
+    """Run the command on a file of these rows; the output's path."""
+    source, target = project.root / "new.parquet", project.root / output
+    rows.write_parquet(source)
+    patch.setattr(sys, "argv", ["predict", str(source), str(target)])
+    predict.main(project)
+    return target
+
+
+def predicted(project: Project, rows: pl.DataFrame) -> pl.DataFrame:
+    """The candidate's predictions."""
+    return predict.predict(rows, load(project.candidate), load_contract(project.contract))
+
+
+@pytest.mark.parametrize("output", ["out/scored.csv", "out/scored.parquet"])
+def test_the_champion_scores_a_file(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    register.main(trained)
+    scored = read_table(score(trained, monkeypatch, ROWS, output))
+    assert scored.columns == [*ROWS.columns, "prediction", "error"]
+    expected = load(trained.candidate).predict(ROWS)
+    assert np.allclose(scored["prediction"].cast(pl.Float64).to_numpy(), expected)
+    assert np.allclose(predict.load_champion(trained).predict(ROWS), expected)
+
+
+def test_a_bad_row_is_named_and_keeps_its_place(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register.main(trained)
+    number = pl.int_range(pl.len())
+    bad = ROWS.with_columns(
+        size=pl.when(number == 4).then(None).when(number == 9).then(-1.0).otherwise("size"),
+        items=pl.when(number == 9).then(pl.lit("few")).otherwise(pl.col("items").cast(pl.String)),
+    )
+    scored = pl.read_parquet(score(trained, monkeypatch, bad))
+    assert scored.drop("prediction", "error").equals(bad)
+    assert scored["prediction"].is_null().arg_true().to_list() == [4, 9]
+    assert scored["error"].is_not_null().arg_true().to_list() == [4, 9]
+    assert scored["error"][4] == "size: null breaks 'not null'"
+    assert set(scored["error"][9].split("; ")) == {
+        "size: -1.0 breaks '>= 0'",
+        "items: few breaks 'is Int64'",
+    }
+    good = scored.filter(pl.col("error").is_null())
+    assert np.allclose(good["prediction"], load(trained.candidate).predict(good))
+    said = capsys.readouterr().out
+    assert "28 of 30 rows scored" in said
+    assert "row 5: size: null" in said
+
+
+def test_text_as_in_a_csv_is_scored_like_typed_columns(trained: Project) -> None:
+    text = ROWS.with_columns(pl.all().cast(pl.String))
+    assert predicted(trained, text)["prediction"].equals(predicted(trained, ROWS)["prediction"])
+
+
+def test_an_unknown_category_is_scored(trained: Project) -> None:
+    scored = predicted(trained, ROWS.with_columns(shop=pl.lit("moon")))
+    assert scored["error"].null_count() == scored.height
+    assert scored["prediction"].null_count() == 0
+
+
+@pytest.mark.parametrize("model", ["candidate", "baseline"])
+def test_no_good_row_is_no_reason_to_fail(trained: Project, model: str) -> None:
+    for rows in (ROWS.clear(), ROWS.with_columns(size=pl.lit(-1.0))):
+        contract = load_contract(trained.contract)
+        scored = predict.predict(rows, load(getattr(trained, model)), contract)
+        assert scored.height == rows.height == scored["prediction"].null_count()
+
+
+def test_a_table_without_a_needed_column_is_refused(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.main(trained)
+    with pytest.raises(UserError, match="lacks the columns shop, size; the model needs them"):
+        score(trained, monkeypatch, ROWS.drop("shop", "size"))
+    assert not (trained.root / "scored.parquet").exists()
+
+
+def test_without_a_champion_it_says_what_to_do(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="run `make train` first"):
+        score(trained, monkeypatch, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "usage: make predict INPUT=new.csv OUTPUT=scored.parquet"),
+        (["new.csv", "scored.xlsx"], "end it in .csv or .parquet"),
+        (["nowhere.csv", "scored.csv"], "nowhere.csv: no such file"),
+        (["params.yaml", "scored.csv"], "not a .csv, .csv.gz or .parquet file"),
+    ],
+)
+def test_files_that_cannot_be_are_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr(sys, "argv", ["predict", *arguments])
+    with pytest.raises(UserError, match=said):
+        predict.main(project)

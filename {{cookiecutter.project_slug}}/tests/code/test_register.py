@@ -1,0 +1,228 @@
+"""Stage `register`: what the gate decides, and that it can be killed anywhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import Project
+
+from {{ cookiecutter.package_name }} import preflight, tracking
+from {{ cookiecutter.package_name }}.files import read_json, write_json
+from {{ cookiecutter.package_name }}.models import register
+from {{ cookiecutter.package_name }}.settings import load_settings
+from {{ cookiecutter.package_name }}.tracking import Registry
+
+
+def registry_of(project: Project) -> Registry:
+    """The registry in the project's own store."""
+    return tracking.connect(project, load_settings(project))
+
+
+def gate(project: Project) -> dict[str, Any]:
+    """What reports/gate.json says."""
+    content: dict[str, Any] = read_json(project.gate)
+    return content
+
+
+def offer(project: Project, model: str) -> dict[str, Any]:
+    """Take a model through the gate."""
+    project.put_model(model)
+    register.main(project)
+    return gate(project)
+
+
+def assert_agreed(project: Project) -> None:
+    """gate.json, the aliases, the tags and the model's hash tell one story."""
+    registry, decided = registry_of(project), gate(project)
+    alias = {"promote": "champion", "hold": "challenger"}[decided["decision"]]
+    assert registry.aliases()[alias] == decided["version"]
+    hashes = [version.tags["model_hash"] for version in registry.versions()]
+    assert len(set(hashes)) == len(hashes), "a model was registered twice"
+    assert hashes[decided["version"] - 1] == read_json(project.run)["model_hash"]
+    version = registry.versions()[decided["version"] - 1]
+    assert version.status == "READY"
+    assert version.tags["decision"] == decided["decision"]
+    assert preflight.version_exists(load_settings(project), decided["version"])
+
+
+def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -> None:
+    register.main(trained)
+    assert gate(trained) == {
+        "decision": "promote",
+        "reasons": ["first model to pass the bars and beat the baseline"],
+        "version": 1,
+        "champion_version": None,
+        "comparisons": {},
+    }
+    assert registry_of(trained).aliases() == {"champion": 1}
+    assert_agreed(trained)
+    version = registry_of(trained).versions()[0]
+    lineage = read_json(trained.run)["lineage"]
+    assert lineage.items() <= version.tags.items()
+    assert {"git_commit", "git_dirty", "data_version", "params_hash", "features_hash"} <= set(
+        lineage
+    )
+    assert {"template_version", "trigger", "reason", "decided_at"} <= set(version.tags)
+
+
+def test_registering_the_same_model_again_changes_nothing(trained: Project) -> None:
+    register.main(trained)
+    register.main(trained)
+    assert gate(trained)["decision"] == "promote"
+    assert gate(trained)["version"] == 1
+    assert registry_of(trained).aliases() == {"champion": 1}
+    assert len(registry_of(trained).versions()) == 1
+
+
+def test_worse_is_held_better_is_promoted_and_back_again(trained: Project) -> None:
+    assert offer(trained, "worse")["decision"] == "promote"
+    better = offer(trained, "better")
+    assert better["decision"] == "promote"
+    assert better["champion_version"] == 1
+    assert better["comparisons"]["metric"] == "rmse"
+    low, high = better["comparisons"]["interval"]
+    assert 0 < low < better["comparisons"]["improvement"] < high
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
+    held = offer(trained, "worse")
+    assert held["decision"] == "hold"
+    assert held["version"] == 1, "a model of the same hash is the same version"
+    assert "not significantly better" in held["reasons"][0]
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1, "challenger": 1}
+    assert_agreed(trained)
+
+
+@pytest.mark.parametrize(
+    ("bars", "worsened", "reason"),
+    [
+        ({"rmse": 0.1}, {}, "is above the bar of 0.1"),
+        ({"r2": 1.0}, {}, "is below the bar of 1"),
+        ({}, {"rmse": 1e9}, "rmse is not better than the baseline's"),
+    ],
+)
+def test_what_fails_is_not_registered(
+    trained: Project, bars: dict[str, float], worsened: dict[str, float], reason: str
+) -> None:
+    trained.edit(register__bars=bars)
+    report = read_json(trained.metrics)
+    write_json(trained.metrics, {**report, "test": report["test"] | worsened})
+    register.main(trained)
+    assert gate(trained)["decision"] == "reject"
+    assert gate(trained)["version"] is None
+    assert reason in " ".join(gate(trained)["reasons"])
+    assert registry_of(trained).versions() == []
+
+
+def test_a_rejected_model_leaves_the_champion_alone(trained: Project) -> None:
+    register.main(trained)
+    trained.edit(register__bars={"r2": 0.999})
+    assert offer(trained, "worse")["decision"] == "reject"
+    assert gate(trained)["champion_version"] == 1
+    assert registry_of(trained).aliases() == {"champion": 1}
+
+
+def killed(step: Callable[..., Any], before: bool, times: int) -> Callable[..., Any]:
+    """The step, killed just before or just after its work, at its n-th call."""
+    calls = [0]
+
+    def stopped(*arguments: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == times and before:
+            raise KeyboardInterrupt
+        result = step(*arguments)
+        if calls[0] == times:
+            raise KeyboardInterrupt
+        return result
+
+    return stopped
+
+
+def kill_and_repeat(
+    project: Project, patch: pytest.MonkeyPatch, owner: Any, step: str, before: bool, times: int
+) -> None:
+    """Run register with one step killed, then run it again, and see that all agree."""
+    with patch.context() as inner:
+        inner.setattr(owner, step, killed(getattr(owner, step), before, times))
+        with pytest.raises(KeyboardInterrupt):
+            register.main(project)
+    champion = registry_of(project).aliases().get("champion")
+    assert champion is None or champion <= len(registry_of(project).versions())
+    register.main(project)
+    assert_agreed(project)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (tracking, "log_training"),
+        (tracking, "log_evaluation"),
+        (tracking, "log_lock"),
+        (Registry, "register"),
+        (Registry, "tag"),
+        (Registry, "point"),
+        (register, "write_json"),
+    ],
+)
+def test_killed_at_its_first_registration(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, before: bool
+) -> None:
+    kill_and_repeat(trained, monkeypatch, owner, step, before, times=1)
+    assert gate(trained)["decision"] == "promote"
+    assert registry_of(trained).aliases() == {"champion": 1}
+    assert len(registry_of(trained).versions()) == 1
+    runs = tracking.mlflow.search_runs(output_format="list")
+    assert [run.info.status for run in runs].count("FINISHED") == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "times"), [("register", 1), ("tag", 1), ("point", 1), ("point", 2)]
+)
+def test_killed_while_the_champion_changes(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, step: str, times: int
+) -> None:
+    offer(trained, "worse")
+    trained.put_model("better")
+    kill_and_repeat(trained, monkeypatch, Registry, step, before=False, times=times)
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_killed_while_a_challenger_is_held_and_while_it_becomes_champion(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    register.main(trained)
+    trained.put_model("worse")
+    kill_and_repeat(trained, monkeypatch, Registry, "point", before, times=1)
+    assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
+    registry_of(trained).unpoint("champion")
+    kill_and_repeat(trained, monkeypatch, Registry, "unpoint", before, times=1)
+    assert registry_of(trained).aliases() == {"champion": 2}
+
+
+def test_a_run_that_the_store_lacks_is_logged_anew_once(trained: Project) -> None:
+    origin = read_json(trained.run)["run_id"]
+    for _ in range(2):
+        register.main(trained)
+    [run] = tracking.mlflow.search_runs(output_format="list")
+    assert run.info.run_id != origin
+    assert run.data.tags["origin_run"] == origin
+    assert run.data.metrics["test_rmse"] == read_json(trained.metrics)["test"]["rmse"]
+
+
+def test_a_gate_file_of_another_store_is_dropped(trained: Project) -> None:
+    register.main(trained)
+    preflight.main(trained)
+    assert trained.gate.exists(), "its version is in the store"
+    trained.store.unlink()
+    preflight.main(trained)
+    assert not trained.gate.exists()
+
+
+def test_a_champion_that_cannot_be_scored_is_not_replaced(trained: Project) -> None:
+    register.main(trained)
+    [path] = (trained.interim / "test").iterdir()
+    pl.read_parquet(path).drop("size").write_parquet(path)
+    assert offer(trained, "worse")["decision"] == "hold"
+    assert "the champion cannot be scored on this test split" in gate(trained)["reasons"][0]
+    assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}

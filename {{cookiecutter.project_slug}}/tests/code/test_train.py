@@ -1,0 +1,137 @@
+"""Stage `train`: every model type is fitted, kept as files that run no code, and read back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import skops.io
+from conftest import DEFINITIONS, Project, sales
+from sklearn.preprocessing import FunctionTransformer
+
+from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.errors import UserError
+from {{ cookiecutter.package_name }}.files import read_json
+from {{ cookiecutter.package_name }}.models import train
+from {{ cookiecutter.package_name }}.models.model import Encoder, load, model_hash
+from {{ cookiecutter.package_name }}.params import load_params
+
+MODELS = ("lightgbm", "random_forest", "linear")
+
+
+def rows_of(project: Project, split: str) -> pl.DataFrame:
+    """The features and the target of a split."""
+    return pl.read_parquet(project.processed / split / "*.parquet")
+
+
+def fit(project: Project, **params: Any) -> train.Training:
+    """Train on data/processed, without MLflow."""
+    project.edit(**params)
+    features = DEFINITIONS["FEATURES"]
+    known = load_contract(project.contract).dtypes("input", "time")
+    return train.train(
+        rows_of(project, "train"),
+        rows_of(project, "validation"),
+        features,
+        train.used_inputs(features, known),
+        load_params(project.params),
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_fitted_saved_and_read_back(trained: Project, model: str) -> None:
+    training = fit(trained, train__model=model, train__random_forest__trees=20)
+    assert training.report["model"] == model
+    training.candidate.save(trained.root / "saved")
+    read = load(trained.root / "saved")
+    rows = sales(100, seed=1)
+    predicted = training.candidate.predict(rows)
+    assert np.array_equal(read.predict(rows), predicted)
+    error = predicted - rows["price"].fill_null(strategy="mean").to_numpy()
+    assert np.sqrt(np.mean(error**2)) < 0.5 * rows["price"].std()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_unknown_categories_and_missing_values_are_predicted(trained: Project, model: str) -> None:
+    candidate = fit(trained, train__model=model, train__random_forest__trees=5).candidate
+    rows = sales(4).with_columns(
+        shop=pl.Series(["moon", None, "north", ""]), items=pl.Series([2, None, None, 3])
+    )
+    assert np.isfinite(candidate.predict(rows)).all()
+    unknown, missing = candidate.predict(rows[[0, 0]].with_columns(shop=pl.Series(["moon", None])))
+    assert unknown == missing
+
+
+def test_the_encoder_learns_from_train_only(trained: Project) -> None:
+    for split in ("validation", "test"):
+        [path] = (trained.processed / split).iterdir()
+        pl.read_parquet(path).with_columns(shop=pl.lit("moon")).write_parquet(path)
+    candidate = fit(trained).candidate
+    assert candidate.encoder.categories == {"shop": ["east", "north", "south"]}
+
+
+def test_codes_follow_the_categories() -> None:
+    encoder = Encoder(("size", "shop"), {"shop": ["east", "north"]})
+    rows = pl.DataFrame({"shop": ["north", "east", "moon", None], "size": [1, 2, None, 4]})
+    expected = [[1, 1], [2, 0], [np.nan, np.nan], [4, np.nan]]
+    assert np.array_equal(encoder.encode(rows), expected, equal_nan=True)
+    assert encoder.categorical == (1,)
+
+
+def test_two_trainings_give_the_same_files(trained: Project) -> None:
+    for name in ("one", "two"):
+        fit(trained).candidate.save(trained.root / name)
+    assert model_hash(trained.root / "one") == model_hash(trained.root / "two")
+    fit(trained, seed=1, train__lightgbm__num_leaves=3).candidate.save(trained.root / "three")
+    assert model_hash(trained.root / "one") != model_hash(trained.root / "three")
+
+
+def test_lightgbm_stops_where_validation_no_longer_improves(trained: Project) -> None:
+    report = fit(trained, train__max_trees=500, train__learning_rate=0.5).report
+    [history] = report["history"].values()
+    assert report["trees"] == int(np.argmin(history)) + 1 < 500
+
+
+def test_the_baseline_is_the_mean_whatever_the_row(trained: Project) -> None:
+    rows = pl.concat([rows_of(trained, "train"), rows_of(trained, "validation")])
+    predicted = load(trained.baseline).predict(sales(3))
+    assert predicted == pytest.approx([rows["euros"].mean()] * 3)
+
+
+def test_a_model_knows_the_columns_that_it_needs(trained: Project) -> None:
+    model = load(trained.candidate)
+    assert list(model.inputs) == ["sold_at", "shop", "size", "items", "express"]
+    assert "price" not in model.inputs
+    with pytest.raises(UserError, match="columns that are not there: shop, size"):
+        model.predict(sales(3).drop("shop", "size"))
+
+
+def test_a_column_that_no_feature_uses_is_not_needed(trained: Project) -> None:
+    known = load_contract(trained.contract).dtypes("input", "time")
+    assert list(train.used_inputs([pl.col("size") * pl.col("items")], known)) == ["size", "items"]
+    assert train.used_inputs([pl.selectors.float()], known) == known
+
+
+def test_a_file_that_hides_code_is_refused(trained: Project) -> None:
+    folder = trained.root / "linear"
+    fit(trained, train__model="linear").candidate.save(folder)
+    skops.io.dump(FunctionTransformer(print), folder / "estimator.skops")
+    with pytest.raises(UserError, match="holds types that no model of ours has.*print"):
+        load(folder)
+
+
+def test_files_of_a_model_hold_no_pickle(trained: Project) -> None:
+    for folder in (trained.candidate, trained.baseline):
+        suffixes = {path.suffix for path in Path(folder).iterdir()}
+        assert suffixes <= {".json", ".txt", ".skops"}
+
+
+def test_the_report_says_what_was_trained(trained: Project) -> None:
+    report = read_json(trained.training)
+    assert report["rows"] == {
+        split: rows_of(trained, split).height for split in ("train", "validation")
+    }
+    record = read_json(trained.run)
+    assert record["model_hash"] == model_hash(trained.candidate)
+    assert record["run_id"]
