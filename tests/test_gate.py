@@ -6,7 +6,6 @@ Every git command runs as an editor would: no active environment, nothing but th
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,17 +96,11 @@ def test_a_fresh_project_passes_its_check(project: Repository) -> None:
 
 
 @pytest.mark.parametrize("name", ["q", "zebra_" + "x" * 44])
-def test_whatever_the_package_is_called(
-    fresh: Repository, environment: Path, tmp_path: Path, name: str
-) -> None:
+def test_no_format_hangs_on_the_packages_name(environment: Path, tmp_path: Path, name: str) -> None:
     root = render(tmp_path, package_name=name)
-    (root / ".venv").symlink_to(environment)
-    if (fresh.root / ".mypy_cache").exists():
-        shutil.copytree(
-            fresh.root / ".mypy_cache", root / ".mypy_cache"
-        )  # what it read of libraries
-    result = Repository(root, fresh.home).run("make", "check")
-    assert result.returncode == 0, result.stdout
+    run(root, environment / "bin" / "isort", "--check", ".")
+    run(root, environment / "bin" / "black", "--check", ".")
+    run(root, environment / "bin" / "ruff", "check", ".")
 
 
 def test_check_names_a_finding_and_changes_nothing(project: Repository, module: str) -> None:
