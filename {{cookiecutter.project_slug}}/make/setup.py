@@ -138,10 +138,11 @@ def environment() -> str:
     if not is_usable():
         create_venv()
     locked = "".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
-    packages = len(re.findall(r"^\S+==", locked, re.MULTILINE))
+    packages = len(set(re.findall(r"^\S+==", locked, re.MULTILINE)))
     print(f"environment: installing {packages} locked packages into .venv, about 1.3 GB")
+    progress = [] if sys.stderr.isatty() else ["--quiet"]
     do(
-        *(find_uv() or "uv", "pip", "sync", "--python", PYTHON, "--compile-bytecode"),
+        *(find_uv() or "uv", "pip", "sync", "--python", PYTHON, "--compile-bytecode", *progress),
         *("--require-hashes", "--build-constraint", LOCKS[0], *LOCKS),
         otherwise="the packages could not be installed; is there a network?",
     )
