@@ -17,6 +17,10 @@ from .errors import UserError
 class BrokenFile(UserError):
     """A file is there but its content cannot be read."""
 
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.file, self.problem = path.name, problem
+
 
 @contextmanager
 def replaced(target: Path) -> Iterator[Path]:
@@ -66,7 +70,7 @@ def read_table(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
     if path.stat().st_size == 0:
-        raise BrokenFile(f"{path}: the file is empty.")
+        raise BrokenFile(path, "the file is empty.")
     if path.suffix == ".parquet":
         return _read_parquet(path)
     if path.name.endswith((".csv", ".csv.gz")):
@@ -78,17 +82,17 @@ def _read_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise BrokenFile(f"{path}: not a complete Parquet file ({error}).") from error
+        raise BrokenFile(path, f"not a complete Parquet file ({error}).") from error
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
     broken = _broken_csv_line(path)
     if broken:
-        raise BrokenFile(f"{path}: {broken}")
+        raise BrokenFile(path, broken)
     try:
         return pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise BrokenFile(f"{path}: not a readable CSV file ({error}).") from error
+        raise BrokenFile(path, f"not a readable CSV file ({error}).") from error
 
 
 def _broken_csv_line(path: Path) -> str | None:

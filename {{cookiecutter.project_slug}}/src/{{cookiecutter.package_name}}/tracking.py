@@ -170,8 +170,8 @@ def log_training(
 
 def _dataset(paths: Paths, data_version: str) -> MetaDataset:
     # MLflow cannot name a folder as a source; its URL source only records the address.
-    source = HTTPDatasetSource(paths.raw.as_uri())  # type: ignore[no-untyped-call]
-    return MetaDataset(source, name="data/raw", digest=data_version[:36])  # type: ignore[abstract]
+    source = HTTPDatasetSource(paths.raw.as_uri())
+    return MetaDataset(source, name="data/raw", digest=data_version[:36])
 
 
 def _log_model(paths: Paths, contract: Contract) -> None:

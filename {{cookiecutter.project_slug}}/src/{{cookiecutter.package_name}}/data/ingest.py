@@ -50,7 +50,7 @@ def _simulate(month: str, rows: int, seed: int, target: Path) -> None:
 
 def _fetch_tlc(base: str, month: str, partial_downloads: Path, target: Path) -> None:
     tlc.fetch(base, month, target, partial_downloads)
-    check_parquet(target, tlc.file_name(month))
+    check_parquet(target, Path(base) / tlc.file_name(month))
 
 
 def _file_partition(path: str | None, root: Path) -> Partition:
@@ -61,7 +61,8 @@ def _file_partition(path: str | None, root: Path) -> Partition:
         raise UserError(
             f"params.yaml: ingest.path: there is no {path}; put it there or correct it."
         )
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     name = source.name.removesuffix(".gz").removesuffix(source.suffix).removesuffix(".csv")
     return Partition(f"{name}.parquet", f"file: sha256 {digest}", partial(_copy, source))
 
@@ -71,15 +72,15 @@ def _copy(source: Path, target: Path) -> None:
         read_table(source).write_parquet(target)
         return
     shutil.copyfile(source, target)
-    check_parquet(target, source.name)
+    check_parquet(target, source)
 
 
-def check_parquet(path: Path, name: str) -> None:
-    """Raise BrokenFile, with the file's own `name`, unless its Parquet footer is whole."""
+def check_parquet(path: Path, source: Path) -> None:
+    """Raise BrokenFile, which names the `source` of the copy, unless its footer is whole."""
     try:
         pl.read_parquet_schema(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise BrokenFile(f"{name}: not a complete Parquet file ({error}).") from error
+        raise BrokenFile(source, f"not a complete Parquet file ({error}).") from error
 
 
 def ingest(asked: list[Partition], raw: Path) -> None:
@@ -112,7 +113,7 @@ def main(paths: Paths = PROJECT) -> None:
     try:
         ingest(list(wanted(params, paths)), paths.raw)
     except BrokenFile as error:
-        write_report(paths.validation_report, {}, [unreadable(str(error).split(":")[0], error)])
+        write_report(paths.validation_report, {}, [unreadable(error)])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import UserError
-from ..files import partitions, read_table, write_json
+from ..files import BrokenFile, partitions, read_table, write_json
 from ..paths import PROJECT, Paths
 from ..stage import run_stage
 from .contract import USED, Contract, failures, load_contract
@@ -57,9 +57,9 @@ def _duplicates(frame: pl.DataFrame, contract: Contract, file: str) -> list[Viol
     return [Violation(file, "(table)", rule, count, f"{count / frame.height:.1%} of the rows")]
 
 
-def unreadable(file: str, error: Exception) -> Violation:
+def unreadable(error: BrokenFile) -> Violation:
     """The violation of a file that cannot be read at all."""
-    return Violation(file, "(file)", "is readable", 1, str(error))
+    return Violation(error.file, "(file)", "is readable", 1, error.problem)
 
 
 def write_report(path: Path, rows: dict[str, int], violations: list[Violation]) -> None:
@@ -94,8 +94,8 @@ def main(paths: Paths = PROJECT) -> None:
     for path in partitions(paths.raw):
         try:
             frame = read_table(path)
-        except UserError as error:
-            violations.append(unreadable(path.name, error))
+        except BrokenFile as error:
+            violations.append(unreadable(error))
             continue
         rows[path.name] = frame.height
         violations += validate(frame, contract, path.name)
