@@ -219,16 +219,6 @@ def test_make_and_setup_agree_on_the_stamp(make_project: Factory) -> None:
     assert "setup.py environment" in run(project, "make", "--dry-run", "test").stdout
 
 
-def test_help_lists_every_verb(make_project: Factory) -> None:
-    project = make_project()
-    said = run(project, "make").stdout
-    database = run(project, "make", "--print-data-base", "--dry-run", "help").stdout
-    phony = next(line for line in database.splitlines() if line.startswith(".PHONY:"))
-    verbs = set(phony.split()[1:])
-    assert {"setup", "data", "train", "predict", "check", "fix", "test", "metrics"} <= verbs
-    assert {line.split()[0] for line in said.splitlines()} == verbs
-
-
 def test_caller_leaks_nothing_into_the_environment(tmp_path: Path) -> None:
     project = render(tmp_path)
     hostile = {"PIP_TARGET": "/x", "PIP_INDEX_URL": "kept", "VIRTUAL_ENV": "/v", "GIT_DIR": "/g"}
