@@ -85,10 +85,13 @@ class Registry:
         outputs = self.client.get_run(run_id).outputs
         if not outputs:
             raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
-        source = f"models:/{outputs.model_outputs[0].model_id}"
+        model = outputs.model_outputs[0].model_id
         if not self.aliases() and not self.versions():
             _create_if_missing(self.client, self.name)
-        version = self.client.create_model_version(self.name, source, run_id, tags=tags)
+        # A server, unlike SQLite, wants the model's id beside its address.
+        version = self.client.create_model_version(
+            self.name, f"models:/{model}", run_id, tags=tags, model_id=model
+        )
         return int(version.version)
 
     def tag(self, version: int, tags: dict[str, str]) -> None:
