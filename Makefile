@@ -21,8 +21,8 @@ check: $(READY) ## format, imports and lint of hooks, tests and benchmarks; chan
 fix: $(READY) ## repair format, imports and lint
 	@$(BIN)/ruff check --fix . ; $(BIN)/isort . ; $(BIN)/black .
 
-bench: $(READY) ## measure what the README claims
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## measure what the README claims (ONLY=name)
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." \
