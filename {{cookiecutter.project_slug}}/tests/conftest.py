@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -146,7 +145,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture(scope="session")
-def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     # Two seconds that most tests do not need.
     from {{ cookiecutter.package_name }} import tracking
 
@@ -165,7 +164,7 @@ def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]
             evaluate.main(project)
             for folder in ("models", "reports"):
                 shutil.copytree(project.root / folder, project.root / model / folder)
-        yield project
+    return project
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from conftest import Project, sales
 
 from {{ cookiecutter.package_name }}.data import ingest, sample
 from {{ cookiecutter.package_name }}.errors import UserError
-from {{ cookiecutter.package_name }}.files import read_json, write_json
-from {{ cookiecutter.package_name }}.params import load_params
+from {{ cookiecutter.package_name }}.files import read_json
 
 
 @pytest.fixture
@@ -57,29 +56,6 @@ def test_another_seed_makes_every_partition_again(simulated: Project) -> None:
     assert "seed 7" in read_json(simulated.raw / "manifest.json")["sample_2024-01.parquet"]
 
 
-def test_killed_before_the_record_a_partition_is_made_again(
-    simulated: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = {path.name: path.read_bytes() for path in simulated.raw.iterdir()}
-    seed = load_params(simulated.params).seed
-    simulated.edit(seed=seed + 1)
-    writes: list[object] = []
-
-    def killed_the_second_time(path: Path, value: object) -> None:
-        writes.append(value)
-        if len(writes) == 2:
-            raise KeyboardInterrupt
-        write_json(path, value)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ingest, "write_json", killed_the_second_time)
-        with pytest.raises(KeyboardInterrupt):
-            ingest.main(simulated)
-    simulated.edit(seed=seed)
-    ingest.main(simulated)
-    assert {path.name: path.read_bytes() for path in simulated.raw.iterdir()} == before
-
-
 @pytest.mark.parametrize("name", ["sales.csv", "sales.csv.gz", "sales.parquet"])
 def test_a_file_arrives_as_it_is(project: Project, name: str) -> None:
     rows, path = sales(), project.external / name
@@ -98,13 +74,6 @@ def test_a_file_arrives_as_it_is(project: Project, name: str) -> None:
     else:  # text stays text, so that the contract judges what the file says
         assert arrived.write_csv() == rows.write_csv()
         assert set(arrived.dtypes) == {pl.String}
-
-
-def test_a_changed_file_is_taken_again(project: Project) -> None:
-    ingest.main(project)
-    sales(rows=10).write_csv(project.external / "sales.csv")
-    ingest.main(project)
-    assert pl.read_parquet(project.raw / "sales.parquet").height == 10
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Stage `register`: what the gate decides, and that it can be killed anywhere."""
 
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -119,85 +118,6 @@ def test_a_rejected_model_leaves_the_champion_alone(trained: Project) -> None:
     assert offer(trained, "worse")["decision"] == "reject"
     assert gate(trained)["champion_version"] == 1
     assert registry_of(trained).aliases() == {"champion": 1}
-
-
-def killed(step: Callable[..., Any], before: bool, times: int) -> Callable[..., Any]:
-    """The step, killed just before or just after its work, at its n-th call."""
-    calls = [0]
-
-    def stopped(*arguments: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == times and before:
-            raise KeyboardInterrupt
-        result = step(*arguments)
-        if calls[0] == times:
-            raise KeyboardInterrupt
-        return result
-
-    return stopped
-
-
-def kill_and_repeat(
-    project: Project, patch: pytest.MonkeyPatch, owner: Any, step: str, before: bool, times: int
-) -> None:
-    """Run register with one step killed, then run it again, and see that all agree."""
-    with patch.context() as inner:
-        inner.setattr(owner, step, killed(getattr(owner, step), before, times))
-        with pytest.raises(KeyboardInterrupt):
-            register.main(project)
-    champion = registry_of(project).aliases().get("champion")
-    assert champion is None or champion <= len(registry_of(project).versions())
-    register.main(project)
-    assert_agreed(project)
-
-
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-@pytest.mark.parametrize(
-    ("owner", "step"),
-    [
-        (tracking, "log_training"),
-        (tracking, "log_evaluation"),
-        (tracking, "log_lock"),
-        (Registry, "register"),
-        (Registry, "tag"),
-        (Registry, "point"),
-        (register, "write_json"),
-    ],
-)
-def test_killed_at_its_first_registration(
-    trained: Project, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, before: bool
-) -> None:
-    kill_and_repeat(trained, monkeypatch, owner, step, before, times=1)
-    assert gate(trained)["decision"] == "promote"
-    assert registry_of(trained).aliases() == {"champion": 1}
-    assert len(registry_of(trained).versions()) == 1
-    runs = tracking.mlflow.search_runs(output_format="list")
-    assert [run.info.status for run in runs].count("FINISHED") == 1
-
-
-@pytest.mark.parametrize(
-    ("step", "times"), [("register", 1), ("tag", 1), ("point", 1), ("point", 2)]
-)
-def test_killed_while_the_champion_changes(
-    trained: Project, monkeypatch: pytest.MonkeyPatch, step: str, times: int
-) -> None:
-    offer(trained, "worse")
-    trained.put_model("better")
-    kill_and_repeat(trained, monkeypatch, Registry, step, before=False, times=times)
-    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_killed_while_a_challenger_is_held_and_while_it_becomes_champion(
-    trained: Project, monkeypatch: pytest.MonkeyPatch, before: bool
-) -> None:
-    register.main(trained)
-    trained.put_model("worse")
-    kill_and_repeat(trained, monkeypatch, Registry, "point", before, times=1)
-    assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
-    registry_of(trained).unpoint("champion")
-    kill_and_repeat(trained, monkeypatch, Registry, "unpoint", before, times=1)
-    assert registry_of(trained).aliases() == {"champion": 2}
 
 
 def test_a_run_that_the_store_lacks_is_logged_anew_once(trained: Project) -> None:

@@ -5,7 +5,6 @@ import subprocess
 
 import mlflow
 import numpy as np
-import polars as pl
 import pytest
 from conftest import Project, sales
 
@@ -143,11 +142,3 @@ def test_hashes_follow_parameters_and_features(trained: Project) -> None:
     features.write_text(features.read_text().replace("weekday", "day"))
     after = tags(trained)
     assert {key for key in before if before[key] != after[key]} == {"params_hash", "features_hash"}
-
-
-def test_example_and_signature_survive_missing_integers(trained: Project) -> None:
-    register.main(trained)
-    model = tracking.connect(trained, load_settings(trained)).load("champion")
-    rows = sales(20).with_columns(items=pl.lit(None, pl.Int64))
-    through_pandas = pl.from_pandas(rows.to_pandas())
-    assert np.array_equal(model.predict(rows), model.predict(through_pandas))

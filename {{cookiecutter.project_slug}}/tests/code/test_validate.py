@@ -1,6 +1,5 @@
 """Stage `validate`: each way to break the contract, with a real file."""
 
-from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -100,14 +99,3 @@ def test_a_csv_is_judged_by_what_its_text_says(project: Project) -> None:
     [violation] = read_json(project.validation_report)["violations"]
     assert violation["column"] == "sold_at"
     assert violation["example"] == "row 8: yesterday"
-
-
-def test_a_time_outside_its_range_is_a_breach(project: Project) -> None:
-    text = project.contract.read_text()
-    limit = "role: time, min: 2024-01-01, max: 2024-12-31,"
-    project.contract.write_text(text.replace("role: time,", limit))
-    project.put_raw(ROWS.with_columns(put("sold_at", datetime(2009, 1, 1))))
-    with pytest.raises(UserError):
-        validate.main(project)
-    [violation] = read_json(project.validation_report)["violations"]
-    assert (violation["rule"], violation["count"]) == (">= 2024-01-01", 1)

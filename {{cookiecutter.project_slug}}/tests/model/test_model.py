@@ -1,0 +1,92 @@
+"""What a model of this project's own data and features must be able to do."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import Project
+
+from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.features import definitions
+from {{ cookiecutter.package_name }}.models import evaluate, metrics, train
+from {{ cookiecutter.package_name }}.models.model import Model, load
+from {{ cookiecutter.package_name }}.params import load_params
+
+FEATURES = definitions.FEATURES
+TARGET_NAME = definitions.TARGET.meta.output_name()
+
+
+def read(project: Project, split: str, stage: str = "processed") -> pl.DataFrame:
+    """A split with the target as the last column."""
+    rows = pl.read_parquet(getattr(project, stage) / split / "*.parquet")
+    return rows.select(pl.exclude(TARGET_NAME), TARGET_NAME)
+
+
+def fit(project: Project, rows: pl.DataFrame, validation: pl.DataFrame, **changes: Any) -> Any:
+    """Train with the project's parameters, some of them changed."""
+    params = load_params(project.params)
+    params = params.model_copy(update={"train": params.train.model_copy(update=changes)})
+    known = load_contract(project.contract).dtypes("input", "time")
+    return train.train(rows, validation, FEATURES, train.used_inputs(FEATURES, known), params)
+
+
+@pytest.fixture(scope="module")
+def training(own: Project) -> train.Training:
+    """The project's model, trained on some of its rows."""
+    return fit(own, read(own, "train"), read(own, "validation"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def model(training: train.Training) -> Model:
+    """The candidate of `training`."""
+    return training.candidate
+
+
+def test_it_beats_the_baseline(own: Project, training: train.Training) -> None:
+    params = load_params(own.params)
+    rows, test = training.report["rows"], read(own, "test")
+    report, _ = evaluate.evaluate(test, training.candidate, training.baseline, rows, params)
+    assert metrics.is_better(params.task, report["test"], report["baseline"])
+
+
+def test_its_loss_falls(training: train.Training) -> None:
+    for history in training.report["history"].values():
+        assert min(history) < history[0]
+
+
+def test_it_can_learn_ten_rows_by_heart(own: Project) -> None:
+    ten = read(own, "train").unique(maintain_order=True).head(10)
+    often = pl.concat([ten] * 20)
+    lightgbm = load_params(own.params).train.lightgbm
+    lightgbm = lightgbm.model_copy(update={"min_child_samples": 1, "num_leaves": 31})
+    changes = {"model": "lightgbm", "lightgbm": lightgbm, "max_trees": 200, "learning_rate": 0.3}
+    learnt = fit(own, often, often, threads=1, **changes).candidate
+    error = learnt.predict_features(ten) - ten[TARGET_NAME].to_numpy()
+    assert np.abs(error).mean() < 0.05 * ten[TARGET_NAME].std()
+
+
+def test_the_same_rows_give_the_same_model(own: Project, model: Model) -> None:
+    again = fit(own, read(own, "train"), read(own, "validation"), threads=1).candidate
+    test = read(own, "test")
+    assert np.allclose(again.predict_features(test), model.predict_features(test), rtol=1e-12)
+
+
+def test_a_saved_model_predicts_the_same(own: Project, model: Model) -> None:
+    model.save(own.root / "saved")
+    rows = read(own, "test", "interim")
+    assert np.array_equal(load(own.root / "saved").predict(rows), model.predict(rows))
+
+
+def test_one_row_is_predicted_as_in_a_batch(own: Project, model: Model) -> None:
+    rows = read(own, "test", "interim").head(20)
+    alone = [model.predict(rows[i])[0] for i in range(rows.height)]
+    assert np.allclose(alone, model.predict(rows), rtol=1e-12)
+
+
+def test_unknown_categories_and_missing_values_are_survived(own: Project, model: Model) -> None:
+    features = read(own, "test").drop(TARGET_NAME)
+    unknown = features.with_columns(pl.col(pl.String).replace_strict({}, default="never seen"))
+    missing = features.clear(n=5)
+    assert np.isfinite(model.predict_features(unknown)).all()
+    assert np.isfinite(model.predict_features(missing)).all()
