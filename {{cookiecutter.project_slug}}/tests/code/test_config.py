@@ -1,6 +1,7 @@
 """params.yaml and contract.yaml: closed, and every mistake is named by its path."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -81,6 +82,14 @@ def test_a_file_that_is_missing_empty_or_no_yaml_is_named(project: Project, name
     assert f"{name}: (top level): " in refused(project)
     (project.root / name).unlink()
     assert f"{name} is missing from {project.root}" in refused(project)
+
+
+def test_bare_dates_are_quoted_for_dvc_and_nothing_else_changes(project: Project) -> None:
+    project.edit(prepare__test_from=date(2024, 2, 1))
+    before = project.params.read_text()
+    preflight.main(project)
+    assert project.params.read_text() == before.replace("2024-02-01", '"2024-02-01"') != before
+    assert load_params(project.params).prepare.test_from == date(2024, 2, 1)
 
 
 def test_a_command_ends_with_the_text_alone(project: Project) -> None:

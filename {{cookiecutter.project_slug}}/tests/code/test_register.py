@@ -139,6 +139,16 @@ def test_a_gate_file_of_another_store_is_dropped(trained: Project) -> None:
     assert not trained.gate.exists()
 
 
+def test_a_model_of_another_target_is_not_held_against_the_champion(trained: Project) -> None:
+    register.main(trained)
+    trained.put_model("worse")
+    description = trained.candidate / "model.json"
+    write_json(description, {**read_json(description), "target": "dollars"})
+    register.main(trained)
+    assert gate(trained)["decision"] == "promote"
+    assert gate(trained)["reasons"] == ["first model of dollars; the champion predicts euros"]
+
+
 def test_a_champion_that_cannot_be_scored_is_not_replaced(trained: Project) -> None:
     register.main(trained)
     [path] = (trained.interim / "test").iterdir()
