@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,20 @@ class Newborn:
 
 @pytest.fixture(scope="session")
 def newborn(tmp_path_factory: pytest.TempPathFactory) -> Newborn:
-    """The one real set-up of a test run; every other project borrows its environment."""
-    folder = tmp_path_factory.mktemp("newborn")
-    said = run(folder, BIN / "cookiecutter", TEMPLATE, "--no-input", PYTHONPATH="").stdout
-    return Newborn(folder / "my-project", said)
+    """The one real set-up of a test run; every other project borrows its environment.
+
+    The first of the parallel workers makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "newborn"
+    folder.mkdir(exist_ok=True)
+    said = folder / "said.txt"
+    with (folder / "lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not said.exists():
+            born = run(folder, BIN / "cookiecutter", TEMPLATE, "--no-input", PYTHONPATH="")
+            said.write_text(born.stdout)
+    return Newborn(folder / "my-project", said.read_text())
 
 
 @pytest.fixture(scope="session")

@@ -199,14 +199,14 @@ def test_where_git_looks_away_the_project_has_its_own_repository(tmp_path: Path)
     assert git(project, "rev-list", "--count", "HEAD") == "1"
 
 
-def test_a_moved_project_is_noticed(make_project: Factory, tmp_path: Path) -> None:
+def test_a_moved_project_is_noticed(make_project: Factory, environment: Path) -> None:
     project = make_project()
     ready = "import sys; sys.path.insert(0, 'make'); import setup; print(setup.stamp().exists())"
     assert run(project, "python3", "-c", ready).stdout.strip() == "True"
     (project / ".venv").unlink()
     (project / ".venv").mkdir()
-    for stamp in project.parent.parent.glob("newborn*/my-project/.venv/.ready-*"):
-        shutil.copy(stamp, project / ".venv")
+    [stamp] = environment.glob(".ready-????*[0-9]")
+    shutil.copy(stamp, project / ".venv")
     assert run(project, "python3", "-c", ready).stdout.strip() == "False"
 
 

@@ -1,4 +1,4 @@
-"""A user's day, lived once, in order, in the project that was really set up.
+"""A user's day, lived once, in order.
 
 Only the number of rows is smaller than a user's.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import Newborn
+from conftest import Factory
 from helpers import git, package, run
 
 ROWS = 2_000
@@ -62,8 +62,8 @@ def stages_run(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def day(newborn: Newborn) -> Day:
-    day = Day(newborn.project)
+def day(make_project: Factory) -> Day:
+    day = Day(make_project())
     day.change("params.yaml", "rows_per_month: 50000", f"rows_per_month: {ROWS}")
     git(day.project, "commit", "--quiet", "--no-verify", "--all", "--message", "Fewer rows")
     return day
