@@ -50,14 +50,16 @@ class Project(Paths):
 
     def edit(self, **values: Any) -> None:
         """Change values of params.yaml: `train__model="linear"` is train.model."""
-        content = YAML(typ="safe").load(self.params.read_text())
+        yaml = YAML(typ="safe")
+        yaml.default_flow_style = False
+        content = yaml.load(self.params.read_text())
         for key, value in values.items():
             *sections, name = key.split("__")
             section = content
             for inner in sections:
                 section = section[inner]
             section[name] = value
-        YAML(typ="safe").dump(content, self.params)
+        yaml.dump(content, self.params)
 
     def put_model(self, model: str) -> None:
         """Take the model `worse` or `better` as what was trained and evaluated last."""
