@@ -76,10 +76,13 @@ def imports(project: Path, stage: str) -> Counter[str]:
 def measure(project: Path) -> Rows:
     """One training, stage by stage, and what each stage imports."""
     walls = by_stage(project)
-    rows = [_row(START, walls[START], Counter())]
-    rows += [_row(stage, walls[stage], imports(project, stage)) for stage in MODULES]
-    total = sum(walls.values())
-    return [*rows, _row("from `make train` to the champion", total, Counter())]
+    return table_rows(walls, {stage: imports(project, stage) for stage in MODULES})
+
+
+def table_rows(walls: dict[str, float], found: dict[str, Counter[str]]) -> Rows:
+    """A row for each stage, with the largest of its imports, and their sum."""
+    rows = [_row(stage, wall, found.get(stage, Counter())) for stage, wall in walls.items()]
+    return [*rows, _row("from `make train` to the champion", sum(walls.values()), Counter())]
 
 
 def _row(name: str, wall: float, found: Counter[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,11 +32,12 @@ def test_rendering_compares_hooks_with_empty_ones(tmp_path: Path) -> None:
 
 
 def test_the_first_training_is_split_by_stage_and_import(small: Path) -> None:
-    rows = first_train.measure(small)
-    assert [row["stage"] for row in rows[1:-1]] == STAGES
-    assert rows[-1]["seconds"] == pytest.approx(sum(row["seconds"] for row in rows[:-1]))
-    assert "pandera" in rows[2]["largest"] or rows[2]["of which imports"] > 0
-    assert "mlflow" in rows[5]["largest"]
+    walls = first_train.by_stage(small)
+    assert list(walls) == [first_train.START, *STAGES] == [first_train.START, *first_train.MODULES]
+    assert first_train.imports(small, "validate").keys() >= {"polars", "pandera"}
+    rows = first_train.table_rows(walls, {"train": Counter(mlflow=1.5, polars=0.25)})
+    assert rows[5]["largest"] == "mlflow 1.50, polars 0.25" and rows[5]["of which imports"] == 1.75
+    assert rows[-1]["seconds"] == pytest.approx(sum(walls.values()))
 
 
 def test_the_no_op_is_measured_where_nothing_changes(small: Path) -> None:
