@@ -76,7 +76,8 @@ class Model:
 
     def predict_matrix(self, matrix: Floats) -> Floats:
         """Predict from encoded features."""
-        return np.asarray(self.estimator.predict(matrix))
+        # scikit-learn refuses to predict no rows; a table may hold no good one.
+        return np.asarray(self.estimator.predict(matrix)) if len(matrix) else np.empty(0)
 
     def save(self, folder: Path) -> None:
         """Write the model as text and skops files; none of them runs code on load."""
