@@ -1,5 +1,6 @@
 """Stage `register`: what the gate decides, and that it can be killed anywhere."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,8 @@ from conftest import Project
 from {{ cookiecutter.package_name }} import preflight, tracking
 from {{ cookiecutter.package_name }}.files import read_json, write_json
 from {{ cookiecutter.package_name }}.models import register
+from {{ cookiecutter.package_name }}.models.model import load
+from {{ cookiecutter.package_name }}.params import load_params
 from {{ cookiecutter.package_name }}.settings import load_settings
 from {{ cookiecutter.package_name }}.tracking import Registry
 
@@ -137,6 +140,27 @@ def test_a_gate_file_of_another_store_is_dropped(trained: Project) -> None:
     trained.store.unlink()
     preflight.main(trained)
     assert not trained.gate.exists()
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """An estimator that is off by a little more than another one."""
+
+    estimator: Any
+    shift: float
+
+    def predict(self, matrix: Any, /) -> Any:
+        return self.estimator.predict(matrix) + self.shift
+
+
+def test_better_by_chance_is_held(trained: Project) -> None:
+    candidate = load(trained.candidate)
+    test = pl.read_parquet(trained.interim / "test" / "*.parquet")
+    bias = (candidate.predict(test) - test["euros"].to_numpy()).mean()
+    champion = replace(candidate, estimator=Shifted(candidate.estimator, bias / 100))
+    verdict = register.compare(test, candidate, champion, load_params(trained.params))
+    assert verdict.comparisons["improvement"] > 0
+    assert verdict.decision == "hold"
 
 
 def test_a_model_of_another_target_is_not_held_against_the_champion(trained: Project) -> None:

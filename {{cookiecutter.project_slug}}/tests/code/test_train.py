@@ -60,6 +60,7 @@ def test_unknown_categories_and_missing_values_are_predicted(trained: Project, m
     assert np.isfinite(candidate.predict(rows)).all()
     unknown, missing = candidate.predict(rows[[0, 0]].with_columns(shop=pl.Series(["moon", None])))
     assert unknown == missing
+    assert candidate.predict(rows.clear()).shape == (0,)
 
 
 def test_the_encoder_learns_from_train_only(trained: Project) -> None:
