@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from .common import TEMPLATE, Rows, publish, render, seconds, workspace
+from .common import TEMPLATE, Rows, publish, render, run, seconds, workspace
 
 HOOKS = ("pre_gen_project.py", "post_gen_project.py")
+EMPTY, BY_HAND = "empty hooks", "empty hooks, then `git init`, `add` and `commit` by hand"
 VARIANTS = {
-    "empty hooks": HOOKS,
+    EMPTY: HOOKS,
     "only the check of answers": HOOKS[1:],
     "only what comes after (KEEP, git, first commit)": HOOKS[:1],
     "both hooks, without set-up of the environment": (),
@@ -28,18 +29,25 @@ def variant(folder: Path, emptied: tuple[str, ...]) -> Path:
     return template
 
 
+def render_and_commit(folder: Path, template: Path) -> None:
+    """A render, and what a user would then type."""
+    project = render(folder, template)
+    run(project, "git", "init", "--quiet")
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "--message", "Start")
+
+
 def measure(folder: Path, times: int) -> Rows:
-    """Median of interleaved renders of each variant."""
-    templates = {name: variant(folder / name, emptied) for name, emptied in VARIANTS.items()}
-    walls: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    """Medians of interleaved renders: each variant, and empty hooks with git by hand."""
+    ways = {name: (render, variant(folder / name, emptied)) for name, emptied in VARIANTS.items()}
+    ways[BY_HAND] = (render_and_commit, ways[EMPTY][1])
+    walls: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(times):
-        for name, template in templates.items():
-            target = folder / name / str(turn)
-            walls[name].append(seconds(partial(render, target, template)))
+        for name, (way, template) in ways.items():
+            walls[name].append(seconds(partial(way, folder / name / str(turn), template)))
     medians = {name: median(of) for name, of in walls.items()}
-    empty = medians["empty hooks"]
     return [
-        {"render with": name, "seconds": of, "times empty hooks": of / empty}
+        {"render with": name, "seconds": of, "times empty hooks": of / medians[EMPTY]}
         for name, of in medians.items()
     ]
 
