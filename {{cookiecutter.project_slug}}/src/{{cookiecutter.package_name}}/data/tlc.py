@@ -44,7 +44,7 @@ def download(url: str, target: Path) -> None:
         raise UserError(f"{url}: the server answered {error.code} {error.reason}.") from error
     except (OSError, HTTPException) as error:
         raise UserError(f"{url}: {error}; run the same command again to resume.") from error
-    if part.stat().st_size != size:
+    if size not in (None, part.stat().st_size):
         raise UserError(
             f"{url}: got {part.stat().st_size} of {size} bytes; run the command again to resume."
         )
@@ -69,12 +69,13 @@ def _open(url: str, part: Path, etag: Path) -> HTTPResponse:
     return response
 
 
-def _append(response: HTTPResponse, part: Path, etag: Path) -> int:
-    resumed = response.status == 206
+def _append(response: HTTPResponse, part: Path, etag: Path) -> int | None:
+    """Take the rest of the file; returns its whole size in bytes if the server tells."""
+    resumed = response.status == HTTPStatus.PARTIAL_CONTENT
     start = part.stat().st_size if resumed else 0
-    size = start + int(response.headers["Content-Length"])
+    length = response.headers["Content-Length"]
     if response.headers["ETag"]:
         etag.write_text(response.headers["ETag"], encoding="utf-8")
     with part.open("ab" if resumed else "wb") as file:
         shutil.copyfileobj(response, file, length=1 << 20)
-    return size
+    return start + int(length) if length else None

@@ -72,7 +72,7 @@ def write_report(path: Path, rows: dict[str, int], violations: list[Violation]) 
     write_json(path, report)
     if violations:
         raise UserError(
-            f"the data break contract.yaml in {len(violations)} ways; nothing was trained.\n"
+            "the data break contract.yaml; nothing was trained.\n"
             f"{_table(violations)}\n"
             f"Mend the data, or edit contract.yaml where it is wrong (all of it: {path})."
         )

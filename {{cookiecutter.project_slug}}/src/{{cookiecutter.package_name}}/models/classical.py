@@ -34,15 +34,16 @@ def fit_forest(params: Train, seed: int, table: "Table") -> RandomForestRegresso
     return forest.fit(table.matrix, table.target)
 
 
-def fit_linear(params: Train, table: "Table") -> Pipeline:
-    """Fit ridge regression on scaled numbers and one-hot categories."""
-    categorical = list(table.categorical)
-    numeric = [i for i in range(len(table.names)) if i not in table.categorical]
+def fit_linear(params: Train, train: "Table", both: "Table") -> Pipeline:
+    """Fit ridge regression on `both` splits; scaling and one-hot encoding see `train` only."""
+    categorical = list(train.categorical)
+    numeric = [i for i in range(len(train.names)) if i not in train.categorical]
     scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     encoded = OneHotEncoder(handle_unknown="ignore")
     columns = ColumnTransformer([("numeric", scaled, numeric), ("text", encoded, categorical)])
-    pipeline = make_pipeline(columns, Ridge(alpha=params.linear.alpha))
-    return pipeline.fit(table.matrix, table.target)
+    columns.fit(train.matrix)
+    ridge = Ridge(alpha=params.linear.alpha).fit(columns.transform(both.matrix), both.target)
+    return make_pipeline(columns, ridge)
 
 
 def save(estimator: "Estimator", folder: Path) -> None:

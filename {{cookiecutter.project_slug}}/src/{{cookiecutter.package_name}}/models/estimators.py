@@ -70,10 +70,10 @@ def fit(task: str, params: Train, seed: int, train: Table, validation: Table) ->
         return _fit_lightgbm(task, params, seed, train, validation)
     from . import classical
 
-    table = train + validation
+    both = train + validation
     if params.model == "random_forest":
-        return Fitted(classical.fit_forest(params, seed, table), params.random_forest.trees)
-    return Fitted(classical.fit_linear(params, table))
+        return Fitted(classical.fit_forest(params, seed, both), params.random_forest.trees)
+    return Fitted(classical.fit_linear(params, train, both))
 
 
 def fit_baseline(train: Table, validation: Table) -> Fitted:

@@ -28,8 +28,13 @@ def load_champion(paths: Paths = PROJECT) -> Model:
 def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
     """Add `prediction` and `error` to every row; one of the two is null.
 
-    Raises UserError when the table lacks an input column of the model.
+    Raises UserError when the table lacks an input column of the model, or has one of ours.
     """
+    taken = [name for name in ("prediction", "error") if name in frame.columns]
+    if taken:
+        raise UserError(
+            f"the table has a column {taken[0]} already; rename it, so nothing is lost."
+        )
     missing = [name for name in model.inputs if name not in frame.columns]
     if missing:
         raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
