@@ -33,11 +33,13 @@ def run(
     folder: Path, *command: str | Path, succeeds: bool | None = True, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with its output in one text; `succeeds=None` takes either end."""
+    # `make test` would make every make below it talk as a part of itself.
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(folder / "src"), **variables},
+        env={**inherited, "MFLAGS": "", "PYTHONPATH": str(folder / "src"), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
