@@ -7,11 +7,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from .errors import UserError
+
+# Between stages speed counts: a third faster to write than zstd, and half as large again.
+COMPRESSION: Final = "lz4"
 
 
 class BrokenFile(UserError):

@@ -119,14 +119,18 @@ def _cast(name: str, present: pl.DataType, dtype: pl.DataType) -> pl.Expr:
 def failures(frame: pl.DataFrame, columns: list[Column]) -> pl.DataFrame:
     """Every value of `frame` that breaks its column's dtype or rules, as rows of FAILURES."""
     schema = pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
-    uncast = _cast_failures(frame, schema)
-    broken = _rule_failures(conform(frame, schema), columns)
+    conformed = conform(frame, schema)
+    uncast = _cast_failures(frame, conformed)
+    broken_columns = conformed.select(_breaks_a_rule(column) for column in columns)
+    if not any(column.item() for column in broken_columns):
+        return uncast
+    broken = _rule_failures(conformed, columns)
     return pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
 
 
-def _cast_failures(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema=FAILURES)]
-    for name, dtype in schema.items():
+    for name, dtype in conformed.schema.items():
         if frame.schema[name] == dtype:
             continue
         given = pl.col(name)
@@ -134,8 +138,8 @@ def _cast_failures(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
             given = given.str.strip_chars().replace("", None)
         if frame.schema[name].is_float():
             given = given.fill_nan(None)
-        cast = conform(frame.select(name), pl.Schema({name: dtype})).to_series()
-        lost = frame.with_row_index("row").filter(given.is_not_null() & cast.is_null())
+        rows = frame.select(pl.int_range(pl.len()).alias("row"), name)
+        lost = rows.filter(given.is_not_null() & conformed[name].is_null())
         found.append(_failures(lost, name, f"is {dtype}"))
     return pl.concat(found)
 
@@ -149,8 +153,21 @@ def _failures(rows: pl.DataFrame, name: str, rule: str) -> pl.DataFrame:
     ).cast(FAILURES)
 
 
+def _breaks_a_rule(column: Column) -> pl.Expr:
+    # Good data, the usual case, need none of the second that importing pandera takes.
+    value = pl.col(column.name)
+    broken = pl.lit(False) if column.nullable else value.is_null()
+    if column.min is not None:
+        broken |= value < column.min
+    if column.max is not None:
+        broken |= value > column.max
+    if column.categories:
+        broken |= ~value.is_in(list(column.categories))
+    return broken.any().alias(column.name)
+
+
 def _rule_failures(frame: pl.DataFrame, columns: list[Column]) -> pl.DataFrame:
-    from pandera.errors import SchemaErrors  # 1 s of import that only checking needs
+    from pandera.errors import SchemaErrors
     from pandera.polars import DataFrameSchema
 
     try:

@@ -11,7 +11,7 @@ import polars as pl
 
 from ..errors import UserError
 from ..features.definitions import KEEP_ROWS, TARGET
-from ..files import partitions, replaced, write_json
+from ..files import COMPRESSION, partitions, replaced, write_json
 from ..params import Prepare, load_params
 from ..paths import PROJECT, SPLITS, Paths
 from ..stage import run_stage
@@ -132,7 +132,7 @@ def main(paths: Paths = PROJECT) -> None:
             for name, part in split(kept, keys, cuts).items():
                 rows[name] += part.height
                 if not part.is_empty():
-                    part.write_parquet(temporary / name / path.name)
+                    part.write_parquet(temporary / name / path.name, compression=COMPRESSION)
         write_json(paths.prepare_report, {"dropped": dropped, "rows": rows})
         check_splits(rows)
 

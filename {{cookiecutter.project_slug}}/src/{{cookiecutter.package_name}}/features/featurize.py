@@ -7,7 +7,7 @@ import polars as pl
 
 from ..data.contract import KNOWN, load_contract
 from ..errors import UserError
-from ..files import partitions, replaced
+from ..files import COMPRESSION, partitions, replaced
 from ..params import load_params
 from ..paths import PROJECT, SPLITS, Paths
 from ..stage import run_stage
@@ -51,7 +51,8 @@ def featurize(source: Path, target: Path, known: pl.Schema) -> None:
     frame = pl.scan_parquet(source)
     features = frame.select(list(known)).select(FEATURES)
     outcome = frame.select(TARGET.meta.output_name())
-    pl.concat([features, outcome], how="horizontal").sink_parquet(target, mkdir=True)
+    made = pl.concat([features, outcome], how="horizontal")
+    made.sink_parquet(target, mkdir=True, compression=COMPRESSION)
 
 
 def main(paths: Paths = PROJECT) -> None:
