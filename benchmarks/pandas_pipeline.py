@@ -1,6 +1,6 @@
 """The work of validate, prepare and featurize, as a straightforward pandas script.
 
-Usage: python pandas_pipeline.py data/raw OUTPUT
+Usage: python pandas_pipeline.py at-once|by-month data/raw OUTPUT
 """
 
 import sys
@@ -53,7 +53,7 @@ INPUTS = [
 MAX_DUPLICATE_SHARE = 0.01
 
 
-def check(trips: pd.DataFrame) -> list[str]:
+def broken_rules(trips: pd.DataFrame) -> list[str]:
     """What the trips break of schema, nulls, ranges, categories and duplicates."""
     columns = {*RANGES, *CATEGORIES}
     missing = [f"{name} is missing" for name in columns - set(trips.columns)]
@@ -72,6 +72,14 @@ def check(trips: pd.DataFrame) -> list[str]:
     if trips.duplicated().mean() > MAX_DUPLICATE_SHARE:
         broken.append("too many duplicates")
     return broken
+
+
+def check(trips: pd.DataFrame) -> pd.DataFrame:
+    """The trips, if they break no rule."""
+    broken = broken_rules(trips)
+    if broken:
+        sys.exit("\n".join(broken))
+    return trips
 
 
 def prepare(trips: pd.DataFrame) -> pd.DataFrame:
@@ -108,18 +116,28 @@ def features(trips: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def main(raw: Path, output: Path) -> None:
-    """Write one Parquet file of features per split."""
+def read_at_once(raw: Path) -> pd.DataFrame:
+    """All trips in one frame, then checked and prepared: the straightforward way."""
     months = [pd.read_parquet(path) for path in sorted(raw.glob("*.parquet"))]
-    trips = pd.concat(months, ignore_index=True)
-    broken = check(trips)
-    if broken:
-        sys.exit("\n".join(broken))
-    trips = prepare(trips)
+    return prepare(check(pd.concat(months, ignore_index=True)))
+
+
+def read_by_month(raw: Path) -> pd.DataFrame:
+    """Each month checked and prepared by itself: the careful way, in less memory."""
+    paths = sorted(raw.glob("*.parquet"))
+    return pd.concat([prepare(check(pd.read_parquet(path))) for path in paths], ignore_index=True)
+
+
+READERS = {"at-once": read_at_once, "by-month": read_by_month}
+
+
+def main(way: str, raw: Path, output: Path) -> None:
+    """Write one Parquet file of features per split."""
+    trips = READERS[way](raw)
     output.mkdir(parents=True)
     for name, part in split(trips).items():
         features(part).to_parquet(output / f"{name}.parquet", index=False)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
