@@ -23,12 +23,12 @@ FILE = "estimator.skops"
 TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
 
 
-def fit_forest(params: Train, seed: int, table: "Table") -> RandomForestRegressor:
+def fit_forest(params: Train, threads: int, seed: int, table: "Table") -> RandomForestRegressor:
     """Fit a random forest on category codes; it takes missing values as they are."""
     forest = RandomForestRegressor(
         n_estimators=params.random_forest.trees,
         min_samples_leaf=params.random_forest.min_samples_leaf,
-        n_jobs=params.threads or -1,
+        n_jobs=threads,
         random_state=seed,
     )
     return forest.fit(table.matrix, table.target)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-# Waiting threads that spin make a fit many times slower on a machine that is busy otherwise.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Waiting threads that spin for long make a fit many times slower on a busy machine.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import lightgbm
 import numpy as np
@@ -72,13 +72,20 @@ def fit(task: str, params: Train, seed: int, train: Table, validation: Table) ->
 
     both = train + validation
     if params.model == "random_forest":
-        return Fitted(classical.fit_forest(params, seed, both), params.random_forest.trees)
+        return Fitted(
+            classical.fit_forest(params, threads(params), seed, both), params.random_forest.trees
+        )
     return Fitted(classical.fit_linear(params, train, both))
 
 
 def fit_baseline(train: Table, validation: Table) -> Fitted:
     """Fit the baseline on the same rows as the candidate."""
     return Fitted(Constant(float((train + validation).target.mean())))
+
+
+def threads(params: Train) -> int:
+    """All cores but one, unless params.yaml says how many: a fit on every core starves the rest."""
+    return params.threads or max(1, (os.cpu_count() or 2) - 1)
 
 
 def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
@@ -90,7 +97,7 @@ def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation:
         "learning_rate": params.learning_rate,
         "num_leaves": params.lightgbm.num_leaves,
         "min_child_samples": params.lightgbm.min_child_samples,
-        "num_threads": params.threads,
+        "num_threads": threads(params),
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
