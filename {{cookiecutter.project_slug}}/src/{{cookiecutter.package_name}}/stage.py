@@ -1,5 +1,6 @@
 """How a stage of dvc.yaml runs: one at a time in a checkout."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
@@ -21,5 +22,9 @@ def locked(paths: Paths) -> Iterator[None]:
 
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage alone; a UserError ends it with its text and exit code 1."""
+    # A fifth of a stage's time went into looking for garbage among the objects that its libraries
+    # make on import, and again at exit. What a stage leaves behind is gone when it ends.
+    gc.disable()
     with locked(PROJECT):
         run(main)
+    gc.freeze()
