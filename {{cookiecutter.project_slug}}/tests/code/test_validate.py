@@ -56,7 +56,7 @@ def test_a_breach_is_reported(project: Project, breach: str) -> None:
 def test_every_breach_of_every_partition_is_reported(project: Project) -> None:
     project.put_raw(ROWS.drop("size").with_columns(put("shop", "moon")), ROWS, ROWS.drop("items"))
     (project.raw / "3.parquet").write_bytes((project.raw / "1.parquet").read_bytes()[:-99])
-    with pytest.raises(UserError, match="in 4 ways"):
+    with pytest.raises(UserError, match="nothing was trained"):
         validate.main(project)
     report = read_json(project.validation_report)
     found = {(v["file"], v["column"], v["rule"]) for v in report["violations"]}
