@@ -70,7 +70,9 @@ def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -
 
 def test_registering_the_same_model_again_changes_nothing(trained: Project) -> None:
     register.main(trained)
+    tags = registry_of(trained).versions()[0].tags
     register.main(trained)
+    assert registry_of(trained).versions()[0].tags == tags, "the reason of its promotion is lost"
     assert gate(trained)["decision"] == "promote"
     assert gate(trained)["version"] == 1
     assert registry_of(trained).aliases() == {"champion": 1}

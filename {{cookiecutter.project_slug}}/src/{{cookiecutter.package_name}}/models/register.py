@@ -78,9 +78,11 @@ def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Ve
     if version is None:
         tags = {**record["lineage"], "model_hash": record["model_hash"]}
         version = registry.register(run_id, tags)
-    reasons = "; ".join(verdict.reasons)
-    decided = {"decision": verdict.decision, "reason": reasons, "decided_at": _now()}
-    registry.tag(version, decided)
+    if registry.aliases().get("champion") != version:
+        # Judged again, a champion keeps the reason of its promotion.
+        reasons = "; ".join(verdict.reasons)
+        decided = {"decision": verdict.decision, "reason": reasons, "decided_at": _now()}
+        registry.tag(version, decided)
     move_aliases(registry, version, verdict.decision)
     return version
 
