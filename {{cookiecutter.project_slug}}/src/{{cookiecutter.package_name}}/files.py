@@ -1,15 +1,11 @@
-"""Reading tables and JSON, and writing so that a reader never sees half a result."""
+"""Reading and writing files, so that a reader never sees half a result."""
 
-import csv
-import gzip
 import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-
-import polars as pl
 
 from .errors import UserError
 
@@ -62,53 +58,3 @@ def read_json(path: Path) -> Any:
 def partitions(folder: Path) -> list[Path]:
     """The Parquet files of a folder in name order."""
     return sorted(folder.glob("*.parquet"))
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a CSV (plain or gzipped; every column as text) or a Parquet file.
-
-    Raises UserError when the file is missing or of another kind, BrokenFile when it is empty or
-    broken; a broken CSV row is named by its line.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file.")
-    if path.stat().st_size == 0:
-        raise BrokenFile(path, "the file is empty.")
-    if path.suffix == ".parquet":
-        return _read_parquet(path)
-    if path.name.endswith((".csv", ".csv.gz")):
-        return _read_csv(path)
-    raise UserError(f"{path}: not a .csv, .csv.gz or .parquet file; convert it to one of these.")
-
-
-def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise BrokenFile(path, f"not a complete Parquet file ({error}).") from error
-
-
-def _read_csv(path: Path) -> pl.DataFrame:
-    broken = _broken_csv_line(path)
-    if broken:
-        raise BrokenFile(path, broken)
-    try:
-        return pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise BrokenFile(path, f"not a readable CSV file ({error}).") from error
-
-
-def _broken_csv_line(path: Path) -> str | None:
-    opener = gzip.open if path.suffix == ".gz" else open
-    line = 0
-    try:
-        with opener(path, "rt", encoding="utf-8", newline="") as lines:
-            rows = csv.reader(lines)
-            width = len(next(rows, []))
-            for row in rows:
-                line = rows.line_num
-                if row and len(row) != width:
-                    return f"line {line} has {len(row)} fields, the header has {width}."
-    except (csv.Error, UnicodeDecodeError, EOFError, OSError) as error:
-        return f"line {line + 1} cannot be read as UTF-8 CSV ({error})."
-    return None

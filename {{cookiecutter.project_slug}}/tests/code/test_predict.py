@@ -10,9 +10,9 @@ from conftest import Project, sales
 
 from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
-from {{ cookiecutter.package_name }}.files import read_table
 from {{ cookiecutter.package_name }}.models import predict, register
 from {{ cookiecutter.package_name }}.models.model import load
+from {{ cookiecutter.package_name }}.tables import read_table
 
 ROWS = sales(30, seed=3).drop("price")
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import UserError
-from ..files import BrokenFile, discard, read_json, read_table, replaced, write_json
+from ..files import BrokenFile, discard, read_json, replaced, write_json
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..stage import run_stage
+from ..tables import read_table
 from . import sample, tlc
 from .contract import load_contract
 from .validate import unreadable, write_report

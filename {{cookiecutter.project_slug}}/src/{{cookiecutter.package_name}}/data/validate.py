@@ -6,9 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import UserError
-from ..files import BrokenFile, partitions, read_table, write_json
+from ..files import BrokenFile, partitions, write_json
 from ..paths import PROJECT, Paths
 from ..stage import run_stage
+from ..tables import read_table
 from .contract import USED, Contract, failures, load_contract
 
 

@@ -8,9 +8,10 @@ import polars as pl
 
 from ..data.contract import Contract, failures, load_contract
 from ..errors import UserError, run
-from ..files import read_table, replaced
+from ..files import replaced
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
+from ..tables import read_table
 from .model import Model
 
 SHOWN = 10
