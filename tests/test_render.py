@@ -32,15 +32,12 @@ EXAMPLE = {
     "README.md",
     "contract.yaml",
     "docs/charter.md",
-    "dvc.yaml",
     "notebooks/01-explore.ipynb",
     "params.yaml",
-    "src/my_project/data/ingest.py",
-    "src/my_project/data/sample.py",
-    "src/my_project/data/tlc.py",
+    "src/my_project/data/sources/sample.py",
+    "src/my_project/data/sources/tlc.py",
     "src/my_project/features/definitions.py",
-    "src/my_project/params.py",
-    "tests/code/test_tlc.py",
+    "tests/code/test_sample.py",
 }
 EXAMPLE_WORDS = re.compile(
     r"\b(taxi|trips?|tlc|nyc|pick_?up|drop_?off|fares?|passengers?)(?=\b|_)", re.IGNORECASE
@@ -159,8 +156,8 @@ def test_a_project_stays_small(tmp_path: Path) -> None:
     lines = sum(
         len((project / path).read_text().splitlines()) for path in paths if path.suffix == ".py"
     )
-    assert len(paths) <= 75
-    assert lines <= 4_700
+    assert len(paths) <= 79
+    assert lines <= 4_900
 
 
 def test_few_ifs_and_none_inside_another() -> None:

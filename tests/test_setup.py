@@ -90,7 +90,7 @@ def test_dvc_that_came_later_is_a_second_commit(make_project: Factory) -> None:
         "Start my-project from cookiecutter-mlops-loop",
     ]
     changed = git(project, "show", "--name-only", "--format=", "HEAD").splitlines()
-    assert changed == [".dvc/.gitignore", ".dvc/config", ".dvcignore"]
+    assert changed == [".dvc/.gitignore", ".dvc/config"]
     assert "analytics = false" in (project / ".dvc" / "config").read_text()
 
 

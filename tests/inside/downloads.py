@@ -9,7 +9,8 @@ from threading import Thread
 import polars as pl
 import pytest
 from conftest import Project
-from my_project.data import ingest, sample, tlc
+from my_project.data import ingest
+from my_project.data.sources import sample, tlc
 from my_project.errors import UserError
 
 NAME = tlc.file_name("2024-01")

@@ -21,7 +21,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCKS = [ROOT / "requirements" / "base.txt", ROOT / "requirements" / "dev.txt"]
 NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
-DVC_FILES = [".dvc/.gitignore", ".dvc/config", ".dvcignore"]
+DVC_FILES = [".dvc/.gitignore", ".dvc/config"]
 DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 
 # The caller may say how packages are reached, not where they go or which repository this is.

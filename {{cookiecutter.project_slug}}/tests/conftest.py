@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from {{ cookiecutter.package_name }}.data import ingest, prepare, validate
+from {{ cookiecutter.package_name }}.data.sources import wanted
 from {{ cookiecutter.package_name }}.features import featurize
 from {{ cookiecutter.package_name }}.files import partitions
 from {{ cookiecutter.package_name }}.models import evaluate, train
@@ -108,8 +109,7 @@ def new_project(root: Path) -> Project:
     project.contract.write_text(CONTRACT)
     sales().write_csv(project.external / "sales.csv")
     project.edit(
-        ingest__source="file",
-        ingest__path="data/external/sales.csv",
+        ingest={"source": "file", "path": "data/external/sales.csv"},
         prepare={"test_from": None, "group": None},
         train__model="lightgbm",
         train__threads=1,
@@ -187,11 +187,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("own"))
     for path in (PROJECT.params, PROJECT.contract):
         shutil.copy(path, project.root / path.name)
-    if not partitions(PROJECT.raw):
-        project.edit(ingest__rows_per_month=ROWS_OF_A_PARTITION)
-        ingest.ingest(list(ingest.wanted(load_params(project.params), PROJECT)), project.raw)
-    else:
-        project.put_raw(*map(some_rows, partitions(PROJECT.raw)))
+    raw = PROJECT.raw
+    if not partitions(raw):
+        raw = project.raw
+        ingest.ingest(list(wanted(load_params(project.params), PROJECT)), raw)
+    project.put_raw(*map(some_rows, partitions(raw)))
     for stage in (validate, prepare, featurize):
         stage.main(project)
     return project

@@ -28,18 +28,23 @@ def load(path: Path, model: type[Model]) -> Model:
         raise UserError(f"{path.name} is missing from {path.parent}.") from error
     except YAMLError as error:
         raise UserError(f"{path.name} is not valid YAML: {error}") from error
+    return validated(model, content, path.name)
+
+
+def validated(model: type[Model], content: object, file: str, *within: str) -> Model:
+    """`content`, which stands in `file` within these sections, as `model`.
+
+    Raises UserError that names every offending key by its path.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(_explain(path.name, error)) from error
+        sentences = [f"{file}: {_sentence(problem, within)}" for problem in error.errors()]
+        raise UserError("\n".join(sentences)) from error
 
 
-def _explain(name: str, error: ValidationError) -> str:
-    return "\n".join(f"{name}: {_sentence(problem)}" for problem in error.errors())
-
-
-def _sentence(problem: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+def _sentence(problem: ErrorDetails, within: tuple[str, ...]) -> str:
+    key = ".".join(map(str, (*within, *problem["loc"]))) or "(top level)"
     if problem["type"] == "missing":
         return f"{key}: this key is missing."
     if problem["type"] == "extra_forbidden":

@@ -4,22 +4,19 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from .config import Section, load
 
-Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Ingest(Section):
-    """Where raw data come from."""
+    """Where raw data come from; the keys beside `source` are checked by data/sources."""
 
-    source: Literal["sample", "tlc", "file"]
-    months: Annotated[tuple[Month, ...], Field(strict=False, min_length=1)]
-    rows_per_month: Annotated[int, Field(ge=1)]
-    base: str
-    path: str | None
+    model_config = ConfigDict(extra="allow")
+
+    source: str
 
 
 class Prepare(Section):

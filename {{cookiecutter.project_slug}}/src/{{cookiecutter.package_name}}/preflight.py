@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from .data.contract import load_contract
+from .data.sources import options
 from .errors import run
 from .files import discard, read_json, replaced
 from .params import load_params
@@ -57,7 +58,7 @@ def quote_dates(path: Path) -> None:
 
 def main(paths: Paths = PROJECT) -> None:
     """Check params.yaml and contract.yaml; drop a gate.json whose version is not in the store."""
-    load_params(paths.params)
+    options(load_params(paths.params).ingest)
     quote_dates(paths.params)
     load_contract(paths.contract)
     if paths.gate.exists():

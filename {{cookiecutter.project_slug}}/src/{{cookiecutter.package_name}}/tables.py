@@ -11,6 +11,7 @@ import polars as pl
 from .errors import UserError
 from .files import BrokenFile
 
+PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 SEPARATORS = ",;\t|"
@@ -27,14 +28,19 @@ def read_table(path: Path) -> pl.DataFrame:
         raise UserError(f"{path}: no such file.")
     if path.stat().st_size == 0:
         raise BrokenFile(path, "the file is empty.")
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if kind.lower() == ".parquet":
+    if kind(path) == PARQUET:
         return _read_parquet(path)
-    if kind.lower() in TEXT:
+    if kind(path) in TEXT:
         return _read_csv(path)
-    if kind.lower() in SPREADSHEETS:
+    if kind(path) in SPREADSHEETS:
         raise UserError(f"{path}: a spreadsheet; save the sheet as CSV there, and name that file.")
     raise UserError(f"{path}: not a .csv, .csv.gz or .parquet file; convert it to one of these.")
+
+
+def kind(path: Path) -> str:
+    """What a file is by its name: its ending in lower case, without .gz."""
+    name = path.with_suffix("") if path.suffix == ".gz" else path
+    return name.suffix.lower()
 
 
 def separator(head: str) -> str:
@@ -58,6 +64,14 @@ def unique_names(header: list[str]) -> list[str]:
             name, repeat = f"{wanted}_{repeat}", repeat + 1
         names.append(name)
     return names
+
+
+def check_parquet(path: Path, source: Path) -> None:
+    """Raise BrokenFile, which names the `source` of the copy, unless its footer is whole."""
+    try:
+        pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BrokenFile(source, f"not a complete Parquet file ({error}).") from error
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

@@ -38,7 +38,7 @@ def test_the_files_of_this_project_are_good() -> None:
         ({"train__max_trees": "many"}, "params.yaml: train.max_trees: Input should be a valid int"),
         ({"train__max_trees": 0}, "greater than or equal to 1 (found: 0)"),
         ({"train__model": "catboost"}, "'lightgbm', 'random_forest' or 'linear'"),
-        ({"ingest__months": ["2023-13"]}, "params.yaml: ingest.months.0: "),
+        ({"ingest": {"path": "x.csv"}}, "params.yaml: ingest.source: this key is missing."),
         ({"prepare": {"group": None}}, "params.yaml: prepare.test_from: this key is missing."),
         ({"prepare__test_from": "soon"}, "params.yaml: prepare.test_from: "),
         ({"evaluate": None}, "params.yaml: evaluate: "),

@@ -1,26 +1,47 @@
 """Stage `ingest`: what is asked for, unchanged, and nothing else."""
 
 import gzip
-from datetime import datetime
+import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from conftest import Project, sales
 
-from {{ cookiecutter.package_name }}.data import ingest, sample
+from {{ cookiecutter.package_name }} import preflight
+from {{ cookiecutter.package_name }}.data import ingest, sources
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
+from {{ cookiecutter.package_name }}.lineage import flat
+from {{ cookiecutter.package_name }}.params import load_params
+
+WAREHOUSE = """
+from {{ cookiecutter.package_name }}.config import Section
+from {{ cookiecutter.package_name }}.data.sources import Partition
+
+class Options(Section):
+    query: str
+    days: int
+
+def partitions(options, seed, paths):
+    for day in range(options.days):
+        origin = f"{options.query} {day}"
+        yield Partition(f"{day}.parquet", origin, lambda target: target.write_text(origin))
+"""
 
 
 @pytest.fixture
-def simulated(project: Project) -> Project:
-    """A project that asks for two simulated months."""
-    project.edit(
-        ingest__source="sample", ingest__months=["2024-01", "2024-02"], ingest__rows_per_month=50
-    )
+def folder(project: Project) -> Path:
+    """The folder `shops`, whose two tables the project asks for."""
+    folder = project.external / "shops"
+    folder.mkdir()
+    for seed, name in enumerate(("north.csv", "south.csv")):
+        sales(seed=seed).write_csv(folder / name)
+    (folder / ".gitignore").write_text("not a table")
+    project.edit(ingest__path="data/external/shops")
     ingest.main(project)
-    return project
+    return folder
 
 
 def files(raw: Path) -> dict[str, tuple[int, int]]:
@@ -28,32 +49,73 @@ def files(raw: Path) -> dict[str, tuple[int, int]]:
     return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in raw.glob("*.parquet")}
 
 
-def test_the_sample_is_the_same_for_the_same_month_and_seed() -> None:
-    rows = sample.simulate("2024-02", 200, seed=1)
-    assert rows.equals(sample.simulate("2024-02", 200, seed=1))
-    assert not rows.equals(sample.simulate("2024-02", 200, seed=2))
-    times = rows.select(pl.selectors.datetime()).to_series()
-    assert times.min() >= datetime(2024, 2, 1)
-    assert times.max() < datetime(2024, 3, 1)
+def test_good_partitions_are_kept_and_others_removed(project: Project, folder: Path) -> None:
+    before = files(project.raw)
+    assert list(read_json(project.raw / "manifest.json")) == ["north.parquet", "south.parquet"]
+    (project.raw / ".east.parquet.new").write_bytes(b"left by a killed run")
+    (folder / "south.csv").rename(folder / "west.csv")
+    ingest.main(project)
+    after = files(project.raw)
+    assert set(after) == {"north.parquet", "west.parquet"}
+    assert after["north.parquet"] == before["north.parquet"]
+    assert {path.name for path in project.raw.iterdir()} == {*after, "manifest.json"}
 
 
-def test_good_partitions_are_kept_and_others_removed(simulated: Project) -> None:
-    before = files(simulated.raw)
-    (simulated.raw / ".sample_2024-09.parquet.new").write_bytes(b"left by a killed run")
-    simulated.edit(ingest__months=["2024-02", "2024-03"])
-    ingest.main(simulated)
-    after = files(simulated.raw)
-    assert set(after) == {"sample_2024-02.parquet", "sample_2024-03.parquet"}
-    assert after["sample_2024-02.parquet"] == before["sample_2024-02.parquet"]
-    assert {path.name for path in simulated.raw.iterdir()} == {*after, "manifest.json"}
+def test_a_changed_file_is_brought_again(project: Project, folder: Path) -> None:
+    before = files(project.raw)
+    sales(rows=7).write_csv(folder / "south.csv")
+    ingest.main(project)
+    assert files(project.raw)["north.parquet"] == before["north.parquet"]
+    assert pl.read_parquet(project.raw / "south.parquet").height == 7
 
 
-def test_another_seed_makes_every_partition_again(simulated: Project) -> None:
-    before = pl.read_parquet(simulated.raw / "sample_2024-01.parquet")
-    simulated.edit(seed=7)
-    ingest.main(simulated)
-    assert not pl.read_parquet(simulated.raw / "sample_2024-01.parquet").equals(before)
-    assert "seed 7" in read_json(simulated.raw / "manifest.json")["sample_2024-01.parquet"]
+def test_two_files_of_one_name_are_refused(project: Project, folder: Path) -> None:
+    sales().write_parquet(folder / "north.parquet")
+    with pytest.raises(UserError, match=r"north\.csv and north\.parquet would both be north"):
+        ingest.main(project)
+
+
+def test_a_folder_without_tables_is_named(project: Project) -> None:
+    project.edit(ingest__path="data/raw")
+    project.raw.mkdir()
+    with pytest.raises(UserError, match="path: data/raw holds no CSV or Parquet"):
+        ingest.main(project)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ingest__source": "cloud"}, "params.yaml: ingest.source: cloud is none of file, "),
+        ({"ingest__path": 3}, "params.yaml: ingest.path: Input should be a valid string"),
+        ({"ingest__pth": "x"}, "params.yaml: ingest.pth: unknown key; remove it or correct"),
+        ({"ingest": {"source": "file"}}, "params.yaml: ingest.path: this key is missing."),
+    ],
+)
+def test_a_wrong_source_or_key_is_named_before_any_work(
+    project: Project, change: dict[str, Any], said: str
+) -> None:
+    project.edit(**change)
+    for command in (ingest.main, preflight.main):
+        with pytest.raises(UserError) as refusal:
+            command(project)
+        assert said in str(refusal.value)
+    assert not project.raw.exists()
+
+
+def test_a_module_in_the_folder_is_a_source(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "warehouse.py").write_text(WAREHOUSE)
+    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, f"{sources.__name__}.warehouse", raising=False)
+    project.edit(ingest__query="all", ingest__days=2)
+    ingest.main(project)
+    assert set(files(project.raw)) == {"sales.parquet"}, "keys of another source may stand there"
+    project.edit(ingest__source="warehouse")
+    ingest.main(project)
+    assert (project.raw / "1.parquet").read_text() == "all 1"
+    assert set(files(project.raw)) == {"0.parquet", "1.parquet"}
+    assert flat(load_params(project.params))["ingest.query"] == "all"
 
 
 @pytest.mark.parametrize("name", ["sales.csv", "sales.csv.gz", "sales.parquet"])

@@ -1,87 +1,14 @@
 """Stage `ingest`: bring the asked-for partitions into data/raw, unchanged, and no others."""
 
-import hashlib
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import polars as pl
-
-from ..errors import UserError
 from ..files import BrokenFile, discard, read_json, replaced, write_json
-from ..params import Params, load_params
+from ..params import load_params
 from ..paths import PROJECT, Paths
 from ..stage import run_stage
-from ..tables import read_table
-from . import sample, tlc
 from .contract import load_contract
+from .sources import Partition, wanted
 from .validate import unreadable, write_report
-
-
-@dataclass(frozen=True)
-class Partition:
-    """One file of data/raw; made again only when its origin is another than recorded."""
-
-    name: str
-    origin: str
-    fetch: Callable[[Path], None]
-
-
-def wanted(params: Params, paths: Paths) -> Iterator[Partition]:
-    """The partitions that params.yaml asks for."""
-    ingest = params.ingest
-    if ingest.source == "file":
-        yield _file_partition(ingest.path, paths.root)
-        return
-    for month in ingest.months:
-        if ingest.source == "sample":
-            origin = f"simulated: {month}, {ingest.rows_per_month} rows, seed {params.seed}"
-            fetch = partial(_simulate, month, ingest.rows_per_month, params.seed)
-            yield Partition(f"sample_{month}.parquet", origin, fetch)
-        else:
-            fetch = partial(_fetch_tlc, ingest.base, month, paths.partial)
-            yield Partition(tlc.file_name(month), f"tlc: {ingest.base}, {month}", fetch)
-
-
-def _simulate(month: str, rows: int, seed: int, target: Path) -> None:
-    sample.simulate(month, rows, seed).write_parquet(target)
-
-
-def _fetch_tlc(base: str, month: str, partial_downloads: Path, target: Path) -> None:
-    tlc.fetch(base, month, target, partial_downloads)
-    check_parquet(target, Path(base) / tlc.file_name(month))
-
-
-def _file_partition(path: str | None, root: Path) -> Partition:
-    if path is None:
-        raise UserError("params.yaml: ingest.path is null; name a file, e.g. data/external/x.csv.")
-    source = root / path
-    if not source.is_file():
-        raise UserError(
-            f"params.yaml: ingest.path: there is no {path}; put it there or correct it."
-        )
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    name = source.name.removesuffix(".gz").removesuffix(source.suffix).removesuffix(".csv")
-    return Partition(f"{name}.parquet", f"file: sha256 {digest}", partial(_copy, source))
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.suffix != ".parquet":
-        read_table(source).write_parquet(target)
-        return
-    shutil.copyfile(source, target)
-    check_parquet(target, source)
-
-
-def check_parquet(path: Path, source: Path) -> None:
-    """Raise BrokenFile, which names the `source` of the copy, unless its footer is whole."""
-    try:
-        pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise BrokenFile(source, f"not a complete Parquet file ({error}).") from error
 
 
 def ingest(asked: list[Partition], raw: Path) -> None:

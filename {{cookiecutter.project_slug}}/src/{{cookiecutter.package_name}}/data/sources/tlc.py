@@ -1,15 +1,41 @@
 """Monthly green-taxi files of the NYC Taxi & Limousine Commission, from the web or a folder."""
 
 import shutil
+from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Annotated
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from ..errors import UserError
+from pydantic import Field
+
+from ...config import Section
+from ...errors import UserError
+from ...paths import Paths
+from ...tables import check_parquet
+from . import Partition
 
 TIMEOUT_SECONDS = 60
+
+Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Months = Annotated[tuple[Month, ...], Field(strict=False, min_length=1)]
+
+
+class Options(Section):
+    """Which months, and the address or folder that holds them."""
+
+    months: Months
+    base: str
+
+
+def partitions(options: Options, seed: int, paths: Paths) -> Iterator[Partition]:
+    """One partition a month, as it is published."""
+    for month in options.months:
+        bring = partial(fetch, options.base, month, partial_downloads=paths.partial)
+        yield Partition(file_name(month), f"tlc: {options.base}, {month}", bring)
 
 
 def file_name(month: str) -> str:
@@ -17,21 +43,22 @@ def file_name(month: str) -> str:
     return f"green_tripdata_{month}.parquet"
 
 
-def fetch(base: str, month: str, target: Path, partial: Path) -> None:
-    """Copy or download one month to `target`; a broken download stays in `partial`, to resume.
+def fetch(base: str, month: str, target: Path, partial_downloads: Path) -> None:
+    """Copy or download one month to `target`; a broken download stays apart, to be resumed.
 
-    Raises UserError when the month cannot be had; `target` then does not exist.
+    Raises UserError when the month cannot be had, BrokenFile when it is not whole.
     """
     name = file_name(month)
     if base.startswith(("http://", "https://")):
-        partial.mkdir(parents=True, exist_ok=True)
-        download(f"{base.rstrip('/')}/{name}", partial / name)
-        shutil.move(partial / name, target)
-        return
-    source = Path(base).expanduser() / name
-    if not source.is_file():
-        raise UserError(f"ingest.months: {month} needs {source}, which is not there.")
-    shutil.copyfile(source, target)
+        partial_downloads.mkdir(parents=True, exist_ok=True)
+        download(f"{base.rstrip('/')}/{name}", partial_downloads / name)
+        shutil.move(partial_downloads / name, target)
+    else:
+        source = Path(base).expanduser() / name
+        if not source.is_file():
+            raise UserError(f"ingest.months: {month} needs {source}, which is not there.")
+        shutil.copyfile(source, target)
+    check_parquet(target, Path(base) / name)
 
 
 def download(url: str, target: Path) -> None:

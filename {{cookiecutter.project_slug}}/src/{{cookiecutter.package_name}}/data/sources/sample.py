@@ -4,17 +4,46 @@ Simulated, not real: rush hours, airports, a drift over the seasons, and the dir
 (negative fares, missing passenger counts, day-long trips, trips that are over at once).
 """
 
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import Field
+
+from ...config import Section
+from ...paths import Paths
+from . import Partition
+from .tlc import Months
 
 Floats = NDArray[np.float64]
 
 ZONES = 260
 AIRPORTS = (1, 132, 138)
 CITY_MILES = 14.0
+
+
+class Options(Section):
+    """How much is simulated."""
+
+    months: Months
+    rows_per_month: Annotated[int, Field(ge=1)]
+
+
+def partitions(options: Options, seed: int, paths: Paths) -> Iterator[Partition]:
+    """One partition a month, which says that it is simulated."""
+    rows = options.rows_per_month
+    for month in options.months:
+        origin = f"simulated: {month}, {rows} rows, seed {seed}"
+        yield Partition(f"sample_{month}.parquet", origin, partial(_write, month, rows, seed))
+
+
+def _write(month: str, rows: int, seed: int, target: Path) -> None:
+    simulate(month, rows, seed).write_parquet(target)
 
 
 def simulate(month: str, rows: int, seed: int) -> pl.DataFrame:
