@@ -5,6 +5,7 @@ from pathlib import Path
 from ..files import BrokenFile, discard, read_json, replaced, write_json
 from ..params import load_params
 from ..paths import PROJECT, Paths
+from ..progress import track
 from ..stage import run_stage
 from .contract import load_contract
 from .sources import Partition, wanted
@@ -16,7 +17,7 @@ def ingest(asked: list[Partition], raw: Path) -> None:
     raw.mkdir(parents=True, exist_ok=True)
     manifest = raw / "manifest.json"
     recorded = read_json(manifest) if manifest.exists() else {}
-    for partition in asked:
+    for partition in track(asked, "ingest"):
         target = raw / partition.name
         if target.exists() and recorded.get(partition.name) == partition.origin:
             continue

@@ -14,6 +14,7 @@ from ..features.definitions import KEEP_ROWS, TARGET
 from ..files import COMPRESSION, partitions, replaced, write_json
 from ..params import Prepare, load_params
 from ..paths import PROJECT, SPLITS, Paths
+from ..progress import track
 from ..stage import run_stage
 from .contract import USED, Contract, conform, load_contract
 
@@ -117,14 +118,15 @@ def main(paths: Paths = PROJECT) -> None:
     params, contract = load_params(paths.params).prepare, load_contract(paths.contract)
     check_params(params, contract)
     raw = partitions(paths.raw)
-    cuts = cut_points(read_keys(raw, contract, params), params.test_from)
+    order = read_keys(track(raw, "prepare: order of the rows"), contract, params)
+    cuts = cut_points(order, params.test_from)
     columns = [*contract.names("input", "time", "id"), TARGET.meta.output_name()]
     dropped: Counter[str] = Counter()
     rows: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
     with replaced(paths.interim) as temporary:
         for name in SPLITS:
             (temporary / name).mkdir(parents=True)
-        for path in raw:
+        for path in track(raw, "prepare: splits"):
             frame = scan(path, contract).select(*columns, "dropped").collect()
             dropped.update(frame["dropped"].drop_nulls().to_list())
             kept = frame.filter(pl.col("dropped").is_null()).drop("dropped")

@@ -8,6 +8,7 @@ import polars as pl
 from ..errors import UserError
 from ..files import BrokenFile, partitions, write_json
 from ..paths import PROJECT, Paths
+from ..progress import track
 from ..stage import run_stage
 from ..tables import read_table
 from .contract import USED, Contract, failures, load_contract
@@ -92,7 +93,7 @@ def main(paths: Paths = PROJECT) -> None:
     contract = load_contract(paths.contract)
     rows: dict[str, int] = {}
     violations: list[Violation] = []
-    for path in partitions(paths.raw):
+    for path in track(partitions(paths.raw), "validate"):
         try:
             frame = read_table(path)
         except BrokenFile as error:

@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..files import COMPRESSION, partitions, replaced
 from ..params import load_params
 from ..paths import PROJECT, SPLITS, Paths
+from ..progress import track
 from ..stage import run_stage
 from .definitions import FEATURES, TARGET
 from .serialise import serialise
@@ -64,7 +65,7 @@ def main(paths: Paths = PROJECT) -> None:
     check_rowwise(FEATURES, rows)
     with replaced(paths.processed) as temporary:
         for name in SPLITS:
-            for path in partitions(paths.interim / name):
+            for path in track(partitions(paths.interim / name), f"featurize: {name}"):
                 featurize(path, temporary / name / path.name, known)
         (temporary / "features.json").write_text(serialise(FEATURES), encoding="utf-8")
 

@@ -14,6 +14,7 @@ from ..files import replaced, write_json
 from ..lineage import lineage
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
+from ..progress import working
 from ..settings import Settings, load_settings
 from ..stage import run_stage
 from .estimators import Fitted, Table, fit, fit_baseline
@@ -85,7 +86,7 @@ def main(paths: Paths = PROJECT) -> None:
         pl.read_parquet(paths.processed / name / "*.parquet").select(pl.exclude(target), target)
         for name in ("train", "validation")
     )
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with working("train"), ThreadPoolExecutor(max_workers=1) as pool:
         # MLflow takes as long to import and open as a model to fit.
         opening = pool.submit(_open_store, paths, settings)
         training = train(learning, validation, features, used_inputs(features, known), params)
