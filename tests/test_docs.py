@@ -145,9 +145,10 @@ def test_notebook_is_committed_clean_and_formatted(tmp_path: Path) -> None:
     book = json.loads((SOURCE / "notebooks/01-explore.ipynb").read_text(encoding="utf-8"))
     code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
-    text = "\n\n".join("".join(cell["source"]) for cell in code) + "\n"
-    (tmp_path / "cells.py").write_text(text.replace("{{ cookiecutter.package_name }}", "name"))
-    run(tmp_path, BIN / "black", "--line-length=100", "--check", "cells.py")
+    for number, cell in enumerate(code):
+        text = "".join(cell["source"]).replace("{{ cookiecutter.package_name }}", "name")
+        (tmp_path / f"cell_{number}.py").write_text(f"{text}\n")
+    run(tmp_path, BIN / "black", "--line-length=100", "--check", ".")
 
 
 def test_notebook_without_data_says_what_it_needs(environment: Path, tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ nbformat.write(book, "{tmp_path}/run.ipynb")
     cells = json.loads((tmp_path / "run.ipynb").read_text())["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     pictures = [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
-    assert len(pictures) == 4
+    assert len(pictures) == 6
     assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
     assert not any(output.get("name") == "stderr" for output in outputs)
 

@@ -1,6 +1,7 @@
 """What comes out of the template, without running it."""
 
 import ast
+import itertools
 import json
 import re
 import tomllib
@@ -32,7 +33,6 @@ EXAMPLE = {
     "README.md",
     "contract.yaml",
     "docs/charter.md",
-    "notebooks/01-explore.ipynb",
     "params.yaml",
     "src/my_project/data/sources/sample.py",
     "src/my_project/data/sources/tlc.py",
@@ -201,6 +201,18 @@ def test_the_example_keeps_to_its_files(tmp_path: Path) -> None:
         if EXAMPLE_WORDS.search((project / path).read_text(encoding="utf-8"))
     }
     assert known <= EXAMPLE
+
+
+def test_the_charter_without_its_quotes_knows_no_example(tmp_path: Path) -> None:
+    lines = (render(tmp_path) / "docs/charter.md").read_text(encoding="utf-8").splitlines()
+    example = [line for line in lines if line.startswith(">")]
+    charter = [line for line in lines if not line.startswith(">")]
+    assert EXAMPLE_WORDS.search("\n".join(example))
+    assert not EXAMPLE_WORDS.search("\n".join(charter))
+    assert ("", "") not in itertools.pairwise(charter), "no gap is left"
+    headings = [i for i, line in enumerate(charter) if line.startswith("#")]
+    assert len(headings) == 9
+    assert all(charter[i + 2] and not charter[i + 2].startswith("#") for i in headings)
 
 
 def test_a_clone_keeps_data_folders_and_data_modules(make_project: Factory, tmp_path: Path) -> None:
