@@ -1,14 +1,13 @@
 """Keep what the answers chose, then set the project up. Never fails: the project is worth more."""
 
-import json
 import os
+import runpy
 import shutil
 import subprocess
-import sys
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
-COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
+COOKIECUTTER = dict({{cookiecutter.items() | rejectattr(1, "mapping") | list}})
 ROOT = Path.cwd()
 
 # Each answer owns whole files or folders; those of the other answers go.
@@ -51,6 +50,8 @@ def is_comparison() -> bool:
     """
     if "_output_dir" in COOKIECUTTER:
         return False
+    import tempfile  # late: most renders do without
+
     temporary = Path(tempfile.gettempdir()).resolve()
     if ROOT.parent.parent != temporary or not ROOT.parent.name.startswith("tmp"):
         return False
@@ -76,7 +77,8 @@ def set_up() -> None:
     if COOKIECUTTER["setup"] == "yes" and shutil.which("make"):
         subprocess.run(["make", "--no-print-directory", "setup"], check=False)
         return
-    subprocess.run([sys.executable, "make/setup.py", "repository"], check=False)
+    with suppress(Exception):
+        runpy.run_path("make/setup.py")["main"]("repository")
     advice = "run" if shutil.which("make") else "install make and run"
     print(f"Left to do: environment, DVC and commit hooks; {advice} `make setup` in {ROOT}.")
 

@@ -1,13 +1,12 @@
 """Refuse answers that would break the project later, before anything is written."""
 
-import json
 import keyword
-import re
 import sys
 import unicodedata
 from collections.abc import Iterator
 
-COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
+# No JSON: to import its library would take longer than the check itself.
+COOKIECUTTER = dict({{cookiecutter.items() | rejectattr(1, "mapping") | list}})
 CHOICES = {
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
     "ci": ["github", "gitlab"],
@@ -63,7 +62,8 @@ def refused_texts(answers: dict[str, str]) -> Iterator[str]:
 
 def refused_slug(slug: str) -> Iterator[str]:
     """What keeps PyPI and pip from taking the name."""
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug):
+    words = slug.split("-")
+    if not all(word.isascii() and word.isalnum() and word == word.lower() for word in words):
         yield f"project_slug {slug!r} is no PyPI name; type a-z, 0-9 and single hyphens: my-project."
     elif slug.replace("-", "_") in RESERVED:
         yield f"project_slug {slug!r} is a package that the project installs; type another name."
@@ -71,7 +71,8 @@ def refused_slug(slug: str) -> Iterator[str]:
 
 def refused_package(name: str) -> Iterator[str]:
     """What keeps Python from importing the name as this project's own."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    is_plain = name.isascii() and name.isidentifier() and name == name.lower() and name[0] != "_"
+    if not is_plain or keyword.iskeyword(name):
         yield f"package_name {name!r} cannot be imported; type a-z, 0-9 and _, as in my_project."
     elif name in sys.stdlib_module_names:
         yield f"package_name {name!r} is a module of Python itself; type another name."

@@ -15,6 +15,7 @@ REFUSED = {
     "cannot be imported": {"package_name": "my-project"},
     "cannot be imported, digit": {"project_name": "2024 forecast"},
     "cannot be imported, keyword": {"package_name": "class"},
+    "cannot be imported, underscore": {"package_name": "_mine"},
     "cannot be imported, capital": {"package_name": "Mine"},
     "module of Python": {"package_name": "json"},
     "hides a package": {"package_name": "sklearn"},

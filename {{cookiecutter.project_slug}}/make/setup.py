@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +30,11 @@ FOREIGN = re.compile(
     r"|(CONDA_PREFIX|PYTHONHOME|PYTHONPATH|VIRTUAL_ENV|__PYVENV_LAUNCHER__)$"
     r"|(UV_PROJECT_ENVIRONMENT|UV_PYTHON|UV_SYSTEM_PYTHON)$"
     r"|GIT_(DIR|INDEX_FILE|OBJECT_DIRECTORY|PREFIX|WORK_TREE)$"
+)
+
+STRANGER = (
+    "git does not know you; say `git config --global user.name NAME` and"
+    " `git config --global user.email ADDRESS`."
 )
 
 
@@ -121,12 +125,10 @@ def create_venv() -> None:
     print("environment: installing uv into .venv")
     pin = re.search(r"^uv==(.*\\\n)*.*", LOCKS[1].read_text(encoding="utf-8"), re.MULTILINE)
     assert pin, "requirements/dev.txt locks no uv"
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
-        requirements.write(pin.group())
-        requirements.flush()
-        pip = (PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:")
-        unreached = "uv could not be installed; is there a network?"
-        do(*pip, "--requirement", requirements.name, otherwise=unreached)
+    (VENV / "uv.txt").write_text(pin.group(), encoding="utf-8")
+    pip = (PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:")
+    unreached = "uv could not be installed; is there a network?"
+    do(*pip, "--requirement", VENV / "uv.txt", otherwise=unreached)
 
 
 def environment() -> str:
@@ -160,12 +162,14 @@ def outer_repository() -> Path | None:
     """The repository of someone else that this project lies in and that does not ignore it."""
     if not shutil.which("git"):
         raise Left("git is needed; install it.")
-    found = ask("git", "rev-parse", "--show-toplevel")
-    if found.returncode and "not a git repository" not in found.stderr:
-        raise Left(f"git says: {' '.join(found.stderr.split())}")
-    top = Path(found.stdout.strip() or ROOT)
-    is_ignored = top != ROOT and not ask("git", "-C", top, "check-ignore", "-q", ROOT).returncode
-    return None if top == ROOT or is_ignored else top
+    if (ROOT / ".git").exists():
+        return None
+    ignored = ask("git", "check-ignore", "--quiet", ".")
+    if ignored.returncode == 1:
+        return Path(ask("git", "rev-parse", "--show-toplevel").stdout.strip())
+    if ignored.returncode and "not a git repository" not in ignored.stderr:
+        raise Left(f"git says: {' '.join(ignored.stderr.split())}")
+    return None
 
 
 def repository() -> str:
@@ -174,8 +178,7 @@ def repository() -> str:
     if outer:
         raise Unwanted(f"the project lies in the repository {outer}; commit it there.")
     if not (ROOT / ".git").exists():
-        do("git", "init", "--quiet")
-        do("git", "symbolic-ref", "HEAD", "refs/heads/main")
+        do("git", "-c", "init.defaultBranch=main", "init", "--quiet")
     return "ready"
 
 
@@ -203,23 +206,30 @@ def hooks() -> str:
     return "ready"
 
 
+def record(message: str, *paths: str) -> None:
+    """Commit these paths, else everything; whom git does not know is told so."""
+    # A file that is "big" goes into one pack: sooner written than a hundred files of their own.
+    do("git", "-c", "core.bigFileThreshold=1", "add", "--", *(paths or ["."]))
+    try:
+        do("git", "commit", "--quiet", "--no-verify", "--message", message, "--", *paths)
+    except Left:
+        if ask("git", "var", "GIT_COMMITTER_IDENT").returncode:
+            raise Left(STRANGER) from None
+        raise
+
+
 def commit() -> str:
     """Everything where there is no commit yet, else what DVC's late initialisation added."""
     outer = outer_repository()
     if outer:
         raise Unwanted(f"the project lies in the repository {outer}; commit it there.")
-    paths, message = ["."], f"Start {ROOT.name} from cookiecutter-mlops-loop"
-    if not ask("git", "rev-parse", "--verify", "--quiet", "HEAD").returncode:
+    paths, message = [], f"Start {ROOT.name} from cookiecutter-mlops-loop"
+    committed = ask("git", "ls-tree", "HEAD", *DVC_FILES)
+    if not committed.returncode:
         paths, message = [name for name in DVC_FILES if (ROOT / name).exists()], "Initialise DVC"
-        if not paths or ask("git", "ls-tree", "HEAD", *paths).stdout:
+        if committed.stdout or not paths:
             return "ready"
-    if ask("git", "var", "GIT_COMMITTER_IDENT").returncode:
-        raise Left(
-            "git does not know you; say `git config --global user.name NAME` and"
-            " `git config --global user.email ADDRESS`."
-        )
-    do("git", "add", "--", *paths)
-    do("git", "commit", "--quiet", "--no-verify", "--message", message, "--", *paths)
+    record(message, *paths)
     return message
 
 
