@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from .config import Section, load
+from .errors import UserError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -60,6 +61,8 @@ class Train(Section):
     max_trees: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
     threads: Annotated[int, Field(ge=0)]
+    class_weight: Literal["balanced"] | None
+    threshold: Share | None
     lightgbm: LightGBM
     random_forest: RandomForest
     linear: Linear
@@ -83,7 +86,7 @@ class Register(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    task: Literal["regression"]
+    task: Literal["regression", "binary", "multiclass"]
     seed: Annotated[int, Field(ge=0)]
     ingest: Ingest
     prepare: Prepare
@@ -95,4 +98,9 @@ class Params(Section):
 
 def load_params(path: Path) -> Params:
     """Read params.yaml; raises UserError that names every wrong key."""
-    return load(path, Params)
+    params = load(path, Params)
+    if params.train.class_weight and params.task == "regression":
+        raise UserError("params.yaml: train.class_weight: regression has no classes; set null.")
+    if params.train.threshold and params.task != "binary":
+        raise UserError("params.yaml: train.threshold: only task binary has one; set null.")
+    return params

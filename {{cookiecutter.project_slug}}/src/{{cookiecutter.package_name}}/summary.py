@@ -25,17 +25,28 @@ def metrics(paths: Paths) -> list[str]:
     report = read_json(paths.metrics)
     lines = [f"  {'test':<12}{'model':>9}  {'interval':>19}{'baseline':>11}"]
     for name, value in report["test"].items():
-        low, high = report["intervals"][name]
-        interval = f"{low:.3f} to {high:.3f}"
-        lines.append(f"  {name:<12}{value:>9.3f}  {interval:>19}{report['baseline'][name]:>11.3f}")
+        interval = " to ".join(figure(limit) for limit in report["intervals"][name] or [None])
+        simple = figure(report["baseline"][name])
+        lines.append(f"  {name:<12}{figure(value):>9}  {interval:>19}{simple:>11}")
+    if "calibration" in report:
+        lines.append(f"  {'calibration':<12}{report['calibration']['error']:>9.3f}  expected error")
+    if "threshold" in report:
+        lines.append(f"  {'threshold':<12}{report['threshold']:>9.3f}  of the second class")
     return lines
+
+
+def figure(value: float | None) -> str:
+    """A figure as text; a dash where there is none."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def decision(paths: Paths) -> list[str]:
     """What the gate decided, and the version and alias that came of it."""
     gate = read_json(paths.gate)
-    alias = {"promote": "champion", "hold": "challenger"}.get(gate["decision"])
-    version = f"version {gate['version']} is the {alias}" if alias else "nothing was registered"
+    alias = {"promote": "is the champion", "hold": "is the challenger"}.get(gate["decision"])
+    if gate["version"] and gate["version"] == gate["champion_version"]:
+        alias = "stays the champion"
+    version = f"version {gate['version']} {alias}" if alias else "nothing was registered"
     reasons = [f"              {reason}" for reason in gate["reasons"]]
     return [f"  gate        {gate['decision']}: {version}", *reasons]
 

@@ -26,7 +26,7 @@ from .data.contract import Contract, load_contract
 from .errors import UserError
 from .files import partitions, read_json
 from .lineage import flat
-from .models.model import Model, describe, load
+from .models.model import Model, answer_columns, describe, load
 from .params import Params
 from .paths import Paths
 from .settings import Settings
@@ -41,6 +41,7 @@ TYPES = {
     pl.Date(): DataType.datetime,
     pl.Datetime("us"): DataType.datetime,
 }
+LABELS = {str: DataType.string, int: DataType.long, bool: DataType.boolean}
 # MLflow reports each table that it creates, and misses pip in an environment that uv made.
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -178,19 +179,23 @@ def _dataset(paths: Paths, data_version: str) -> MetaDataset:
 
 
 def _log_model(paths: Paths, contract: Contract) -> None:
-    target, inputs = describe(paths.candidate)
+    target, inputs, classes = describe(paths.candidate)
     schema = signature_schema(inputs, contract)
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(TYPES[dtype], name, required) for name, (dtype, required) in schema.items()
     ]
-    output = Schema([ColSpec(DataType.double, target)])
+    output = [ColSpec(DataType.double, target)]
+    if classes:
+        answer, *probabilities = answer_columns(classes)
+        output = [ColSpec(LABELS[type(classes[0])], answer)]
+        output += [ColSpec(DataType.double, name) for name in probabilities]
     first = partitions(paths.interim / "train")[0]
     rows = pl.read_parquet(first, columns=list(schema), n_rows=EXAMPLE_ROWS)
     mlflow.pyfunc.log_model(
         name="model",
         loader_module=f"{__package__}.models.pyfunc",
         data_path=str(paths.candidate),
-        signature=ModelSignature(Schema(columns), output),
+        signature=ModelSignature(Schema(columns), Schema(output)),
         input_example=rows.cast({name: dtype for name, (dtype, _) in schema.items()}).to_pandas(),
         # Without this list MLflow spends most of a minute on finding it out.
         pip_requirements=[f"{name}=={installed(name)}" for name in MODEL_NEEDS],
@@ -214,11 +219,13 @@ def log_evaluation(paths: Paths, settings: Settings, run_id: str) -> None:
     report = read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
     metrics |= {f"baseline_{name}": value for name, value in report["baseline"].items()}
-    for name, (low, high) in report["intervals"].items():
+    for name, interval in report["intervals"].items():
+        low, high = interval or (None, None)
         metrics |= {f"test_{name}_low": low, f"test_{name}_high": high}
     # MLflow shows the latest value: with the file's own time an evaluation again replaces the old.
     time = int(paths.metrics.stat().st_mtime * 1_000)
-    registry.client.log_batch(run_id, [Metric(name, v, time, 0) for name, v in metrics.items()])
+    known = {name: value for name, value in metrics.items() if value is not None}
+    registry.client.log_batch(run_id, [Metric(name, v, time, 0) for name, v in known.items()])
     registry.client.log_artifacts(run_id, str(paths.plots), "plots")
     registry.client.log_artifact(run_id, str(paths.metrics), "reports")
 

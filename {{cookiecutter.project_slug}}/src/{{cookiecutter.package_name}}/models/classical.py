@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED
 
+import numpy as np
 import skops.io
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -23,27 +24,49 @@ FILE = "estimator.skops"
 TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
 
 
-def fit_forest(params: Train, threads: int, seed: int, table: "Table") -> RandomForestRegressor:
+def fit(
+    task: str, params: Train, threads: int, seed: int, train: "Table", rows: "Table"
+) -> "Estimator":
+    """Fit what `train.model` names on `rows`; scaling and encoding see `train` only."""
+    forest = params.model == "random_forest"
+    fitted: Estimator = (
+        fit_forest(task, params, threads, seed, rows)
+        if forest
+        else fit_linear(task, params, train, rows)
+    )
+    return fitted
+
+
+def fit_forest(
+    task: str, params: Train, threads: int, seed: int, rows: "Table"
+) -> RandomForestClassifier | RandomForestRegressor:
     """Fit a random forest on category codes; it takes missing values as they are."""
-    forest = RandomForestRegressor(
+    kind = RandomForestRegressor if task == "regression" else RandomForestClassifier
+    forest = kind(
         n_estimators=params.random_forest.trees,
         min_samples_leaf=params.random_forest.min_samples_leaf,
         n_jobs=threads,
         random_state=seed,
     )
-    return forest.fit(table.matrix, table.target)
+    return forest.fit(rows.matrix, rows.target, sample_weight=rows.weights)
 
 
-def fit_linear(params: Train, train: "Table", both: "Table") -> Pipeline:
-    """Fit ridge regression on `both` splits; scaling and one-hot encoding see `train` only."""
+def fit_linear(task: str, params: Train, train: "Table", rows: "Table") -> Pipeline:
+    """Fit ridge or logistic regression; scaling and one-hot encoding see `train` only."""
     categorical = list(train.categorical)
-    numeric = [i for i in range(len(train.names)) if i not in train.categorical]
-    scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    numeric = [i for i in range(train.matrix.shape[1]) if i not in train.categorical]
+    imputed = SimpleImputer(strategy="median", keep_empty_features=True)
+    scaled = make_pipeline(imputed, StandardScaler())
     encoded = OneHotEncoder(handle_unknown="ignore")
     columns = ColumnTransformer([("numeric", scaled, numeric), ("text", encoded, categorical)])
     columns.fit(train.matrix)
-    ridge = Ridge(alpha=params.linear.alpha).fit(columns.transform(both.matrix), both.target)
-    return make_pipeline(columns, ridge)
+    linear = Ridge(params.linear.alpha) if task == "regression" else _logistic(params.linear.alpha)
+    linear.fit(columns.transform(rows.matrix), rows.target, sample_weight=rows.weights)
+    return make_pipeline(columns, linear)
+
+
+def _logistic(alpha: float) -> LogisticRegression:
+    return LogisticRegression(C=1 / alpha if alpha else np.inf, max_iter=1_000)
 
 
 def save(estimator: "Estimator", folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,10 +14,14 @@ import numpy as np
 
 from ..files import read_json, write_json
 from ..params import Train
-from .model import Floats
+from .model import Array, Floats
 
 BOOSTER, CONSTANT = "booster.txt", "constant.json"
-OBJECTIVES = {"regression": ("regression", "rmse")}
+OBJECTIVES = {
+    "regression": ("regression", "rmse"),
+    "binary": ("binary", "binary_logloss"),
+    "multiclass": ("multiclass", "multi_logloss"),
+}
 
 
 class Estimator(Protocol):
@@ -28,40 +33,48 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """The baseline: the mean of the target, whatever the features. Any model must beat it."""
+    """The baseline: the target's mean, or the shares of its classes, whatever the features.
 
-    value: float
+    Any model must beat it.
+    """
+
+    value: float | list[float]
 
     def predict(self, matrix: Floats, /) -> Floats:
         """The same for each row."""
-        return np.full(len(matrix), self.value)
+        return np.full((len(matrix), *np.shape(self.value)), self.value)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Encoded features (rows x features, missing as NaN) and the target."""
+    """Encoded features (rows x features, missing as NaN), target and, if any, row weights."""
 
     matrix: Floats
-    target: Floats
-    names: tuple[str, ...]
+    target: Array
     categorical: tuple[int, ...]
+    weights: Floats | None = None
 
     def __add__(self, other: "Table") -> "Table":
+        weighted = self.weights is not None and other.weights is not None
         return Table(
             np.concatenate([self.matrix, other.matrix]),
             np.concatenate([self.target, other.target]),
-            self.names,
             self.categorical,
+            np.concatenate([self.weights, other.weights]) if weighted else None,
         )
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """An estimator, the number of its trees (0 if it has none) and its validation history."""
+    """An estimator, the number of its trees (0 if it has none) and its validation history.
+
+    `first` has not seen validation, so a threshold can be chosen there; None where none is.
+    """
 
     estimator: Estimator
     trees: int = 0
     history: dict[str, list[float]] = field(default_factory=dict)
+    first: Estimator | None = None
 
 
 def fit(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
@@ -70,17 +83,21 @@ def fit(task: str, params: Train, seed: int, train: Table, validation: Table) ->
         return _fit_lightgbm(task, params, seed, train, validation)
     from . import classical
 
-    both = train + validation
-    if params.model == "random_forest":
-        return Fitted(
-            classical.fit_forest(params, threads(params), seed, both), params.random_forest.trees
-        )
-    return Fitted(classical.fit_linear(params, train, both))
+    learn = partial(classical.fit, task, params, threads(params), seed, train)
+    chooses = task == "binary" and params.threshold is None
+    return Fitted(
+        learn(train + validation),
+        params.random_forest.trees if params.model == "random_forest" else 0,
+        first=learn(train) if chooses else None,
+    )
 
 
-def fit_baseline(train: Table, validation: Table) -> Fitted:
+def fit_baseline(task: str, train: Table, validation: Table) -> Fitted:
     """Fit the baseline on the same rows as the candidate."""
-    return Fitted(Constant(float((train + validation).target.mean())))
+    target = (train + validation).target
+    if task == "multiclass":
+        return Fitted(Constant((np.bincount(target) / len(target)).tolist()))
+    return Fitted(Constant(float(target.mean())))
 
 
 def threads(params: Train) -> int:
@@ -91,9 +108,11 @@ def threads(params: Train) -> int:
 def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
     """Find the number of trees by early stopping, then fit again on train and validation."""
     objective, metric = OBJECTIVES[task]
+    both = train + validation
     options = {
         "objective": objective,
         "metric": metric,
+        "num_class": int(both.target.max()) + 1 if task == "multiclass" else 1,
         "learning_rate": params.learning_rate,
         "num_leaves": params.lightgbm.num_leaves,
         "min_child_samples": params.lightgbm.min_child_samples,
@@ -115,8 +134,8 @@ def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation:
         callbacks=[stopping, lightgbm.record_evaluation(history)],
     )
     trees = first.best_iteration
-    final = lightgbm.train(options, _dataset(train + validation), num_boost_round=trees)
-    return Fitted(final, trees, history["validation"])
+    final = lightgbm.train(options, _dataset(both), num_boost_round=trees)
+    return Fitted(final, trees, history["validation"], first)
 
 
 def _dataset(table: Table, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
@@ -124,7 +143,7 @@ def _dataset(table: Table, reference: lightgbm.Dataset | None = None) -> lightgb
         table.matrix,
         table.target,
         reference=reference,
-        feature_name=list(table.names),
+        weight=table.weights,
         categorical_feature=list(table.categorical),
     )
 

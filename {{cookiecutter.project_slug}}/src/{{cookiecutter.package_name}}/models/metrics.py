@@ -1,84 +1,233 @@
-"""What a prediction is judged by, per task, and how certain a figure is."""
+"""What an answer is judged by, per task, and how certain a figure is.
 
+Written out in NumPy: a bootstrap computes each figure hundreds of times, and sklearn.metrics spends
+most of its time on checking its input.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from ..errors import UserError
-from .model import Floats
+from .model import Array, Floats, Model, by_class
+
+CALIBRATION_BINS = 10
+LEAST_PROBABILITY = np.finfo(float).eps
+
+Scores = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Rows whose answer is known: the truth, and the model's scores and answers.
+
+    Classes are positions in `Model.classes`; -1 is a class that training has not seen.
+    """
+
+    actual: Array
+    scores: Floats
+    answers: Array
+
+    def __getitem__(self, rows: Any) -> "Outcome":
+        return Outcome(self.actual[rows], self.scores[rows], self.answers[rows])
+
+
+def outcome(model: Model, actual: pl.Series, scores: Floats) -> Outcome:
+    """What came of a model's scores of rows with these actual values."""
+    return Outcome(model.encode_target(actual), scores, model.decide(scores))
+
+
+def rmse(rows: Outcome) -> float:
+    """Root mean squared error."""
+    return float(np.sqrt(np.mean((rows.scores - rows.actual) ** 2)))
+
+
+def mae(rows: Outcome) -> float:
+    """Mean absolute error."""
+    return float(np.mean(np.abs(rows.scores - rows.actual)))
+
+
+def r2(rows: Outcome) -> float:
+    """Share of the variance that is explained; NaN where nothing varies."""
+    variance = np.var(rows.actual)
+    return float(1 - np.mean((rows.scores - rows.actual) ** 2) / variance) if variance else np.nan
+
+
+def log_loss(rows: Outcome) -> float:
+    """Mean surprise at the actual class; an unseen class had the probability 0, clipped."""
+    given = by_class(rows.scores)[np.arange(len(rows.actual)), rows.actual]
+    given = np.where(rows.actual < 0, 0.0, given)
+    return float(-np.mean(np.log(np.clip(given, LEAST_PROBABILITY, 1))))
+
+
+def brier(rows: Outcome) -> float:
+    """Mean squared error of the probability of the second class."""
+    return float(np.mean((rows.scores - (rows.actual == 1)) ** 2))
+
+
+def accuracy(rows: Outcome) -> float:
+    """Share of right answers."""
+    return float(np.mean(rows.answers == rows.actual))
+
+
+def f1(rows: Outcome) -> float:
+    """F1 of the second class; NaN where it is neither there nor answered."""
+    actual, answered = rows.actual == 1, rows.answers == 1
+    named = actual.sum() + answered.sum()
+    return float(2 * (actual & answered).sum() / named) if named else np.nan
+
+
+def f1_macro(rows: Outcome) -> float:
+    """Mean F1 of the classes that are there or answered."""
+    actual, answers = rows.actual + 1, rows.answers + 1
+    size = int(max(actual.max(), answers.max())) + 1
+    named = np.bincount(actual, minlength=size) + np.bincount(answers, minlength=size)
+    hits = np.bincount(actual[actual == answers], minlength=size)
+    return float(np.mean(2 * hits[named > 0] / named[named > 0]))
+
+
+def ranked(positive: Array, scores: Floats) -> tuple[Floats, Array, Array]:
+    """Every threshold from high to low, and the true and false positives that it gives."""
+    order = np.argsort(-scores, kind="stable")
+    scores, hits = scores[order], np.cumsum(positive[order])
+    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    return scores[last], hits[last], last + 1 - hits[last]
+
+
+def roc_auc(rows: Outcome) -> float:
+    """Area under the ROC curve; NaN where all rows are of one class."""
+    _, hits, alarms = ranked(rows.actual == 1, rows.scores)
+    if not hits[-1] or not alarms[-1]:
+        return np.nan
+    sides = np.append(0, hits / hits[-1]), np.append(0, alarms / alarms[-1])
+    return float(np.trapezoid(*sides))
+
+
+def pr_auc(rows: Outcome) -> float:
+    """Average precision; NaN where no row is of the second class."""
+    _, hits, alarms = ranked(rows.actual == 1, rows.scores)
+    if not hits[-1]:
+        return np.nan
+    return float(np.sum(np.diff(hits, prepend=0) * hits / (hits + alarms)) / hits[-1])
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A function of sklearn.metrics, and which direction is better."""
+    """A figure of some rows, and which direction is better."""
 
-    function: str
+    compute: Callable[[Outcome], float]
     higher_is_better: bool = False
 
-    def score(self, actual: Floats, predicted: Floats) -> float:
-        """Compare predicted with actual values."""
-        import sklearn.metrics  # two seconds that a gate without a champion does not need
 
-        return float(getattr(sklearn.metrics, self.function)(actual, predicted))
-
-
+LOG_LOSS, ACCURACY = Metric(log_loss), Metric(accuracy, higher_is_better=True)
 METRICS = {
     "regression": {
-        "rmse": Metric("root_mean_squared_error"),
-        "mae": Metric("mean_absolute_error"),
-        "r2": Metric("r2_score", higher_is_better=True),
-    }
+        "rmse": Metric(rmse),
+        "mae": Metric(mae),
+        "r2": Metric(r2, higher_is_better=True),
+    },
+    "binary": {
+        "roc_auc": Metric(roc_auc, higher_is_better=True),
+        "pr_auc": Metric(pr_auc, higher_is_better=True),
+        "log_loss": LOG_LOSS,
+        "f1": Metric(f1, higher_is_better=True),
+        "accuracy": ACCURACY,
+        "brier": Metric(brier),
+    },
+    "multiclass": {
+        "f1_macro": Metric(f1_macro, higher_is_better=True),
+        "accuracy": ACCURACY,
+        "log_loss": LOG_LOSS,
+    },
 }
-PRIMARY = {"regression": "rmse"}
+# What models are compared by: always a loss, defined on any rows.
+PRIMARY = {"regression": "rmse", "binary": "log_loss", "multiclass": "log_loss"}
 
 
-def score(task: str, actual: Floats, predicted: Floats) -> dict[str, float]:
-    """Every metric of the task."""
-    return {name: m.score(actual, predicted) for name, m in METRICS[task].items()}
+def primary(task: str) -> Callable[[Outcome], float]:
+    """The loss that models of a task are compared by."""
+    return METRICS[task][PRIMARY[task]].compute
+
+
+def score(task: str, rows: Outcome) -> Scores:
+    """Every metric of the task; None where the rows leave one undefined."""
+    values = {name: metric.compute(rows) for name, metric in METRICS[task].items()}
+    return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
 def intervals(
-    task: str, actual: Floats, predicted: Floats, resamples: int, confidence: float, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Percentile-bootstrap confidence interval of every metric (Efron and Tibshirani, 1993)."""
-    rng = np.random.default_rng(seed)
-    scores = []
-    for _ in range(resamples):
-        rows = rng.integers(len(actual), size=len(actual))
-        scores.append(list(score(task, actual[rows], predicted[rows]).values()))
-    low, high = np.quantile(scores, _tails(confidence), axis=0)
-    return {name: (float(a), float(b)) for name, a, b in zip(METRICS[task], low, high, strict=True)}
+    task: str, rows: Outcome, resamples: int, confidence: float, seed: int
+) -> dict[str, tuple[float, float] | None]:
+    """Percentile-bootstrap confidence interval of every metric (Efron and Tibshirani, 1993).
+
+    Resamples that leave a metric undefined do not count; None where all do.
+    """
+    drawn = [score(task, rows[sample]) for sample in _resamples(rows, resamples, seed)]
+    return {name: _interval([d[name] for d in drawn], confidence) for name in METRICS[task]}
+
+
+def _resamples(rows: Outcome, number: int, seed: int) -> list[Array]:
+    rng, size = np.random.default_rng(seed), len(rows.actual)
+    return [rng.integers(size, size=size) for _ in range(number)]
+
+
+def _interval(values: list[float | None], confidence: float) -> tuple[float, float] | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def calibration(rows: Outcome) -> dict[str, Any]:
+    """Expected calibration error (Guo et al., 2017), and the bins of equal width behind it.
+
+    Of two classes: the probability of the second against its share. Of several: the probability of
+    the answer against the share of right answers.
+    """
+    binary = rows.scores.ndim == 1
+    given = rows.scores if binary else rows.scores.max(axis=1)
+    happened = rows.actual == (1 if binary else rows.answers)
+    numbers = np.minimum((given * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    masks = [numbers == number for number in np.unique(numbers)]
+    bins = [
+        {"predicted": given[m].mean(), "observed": happened[m].mean(), "rows": int(m.sum())}
+        for m in masks
+    ]
+    gaps = [b["rows"] * abs(b["predicted"] - b["observed"]) for b in bins]
+    return {"error": sum(gaps) / len(given), "bins": bins}
+
+
+def best_threshold(actual: Array, scores: Floats) -> float:
+    """The probability from which answering the second class has the best F1.
+
+    One half where the rows are all of one class, which tells nothing.
+    """
+    positive = actual == 1
+    if positive.all() or not positive.any():
+        return 0.5
+    thresholds, hits, alarms = ranked(positive, scores)
+    return float(thresholds[np.argmax(hits / (hits + alarms + positive.sum()))])
 
 
 def improvement(
-    task: str,
-    actual: Floats,
-    ours: Floats,
-    theirs: Floats,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    task: str, ours: Outcome, theirs: Outcome, resamples: int, confidence: float, seed: int
 ) -> tuple[float, float, float]:
     """How much better `ours` is than `theirs` in the primary metric, on the same rows.
 
     Returns the difference, positive if better, with its paired-bootstrap interval.
     """
-    metric = METRICS[task][PRIMARY[task]]
-    sign = 1 if metric.higher_is_better else -1
+    loss = primary(task)
 
     def gain(rows: Any) -> float:
-        ours_score = metric.score(actual[rows], ours[rows])
-        return sign * (ours_score - metric.score(actual[rows], theirs[rows]))
+        return loss(theirs[rows]) - loss(ours[rows])
 
-    rng = np.random.default_rng(seed)
-    gains = [gain(rng.integers(len(actual), size=len(actual))) for _ in range(resamples)]
-    low, high = np.quantile(gains, _tails(confidence))
+    gains = [gain(sample) for sample in _resamples(ours, resamples, seed)]
+    low, high = np.quantile(gains, [(1 - confidence) / 2, (1 + confidence) / 2])
     return gain(slice(None)), float(low), float(high)
-
-
-def _tails(confidence: float) -> list[float]:
-    return [(1 - confidence) / 2, (1 + confidence) / 2]
 
 
 def check_bars(task: str, bars: dict[str, float]) -> None:
@@ -89,20 +238,19 @@ def check_bars(task: str, bars: dict[str, float]) -> None:
             raise UserError(f"params.yaml: register.bars.{name}: {task} has only {known}.")
 
 
-def failed_bars(task: str, scores: dict[str, float], bars: dict[str, float]) -> list[str]:
+def failed_bars(task: str, scores: Scores, bars: dict[str, float]) -> list[str]:
     """One sentence for each bar that the scores do not reach."""
     sentences = []
     for name, bar in bars.items():
-        higher = METRICS[task][name].higher_is_better
-        if (scores[name] < bar) if higher else (scores[name] > bar):
+        value, higher = scores[name], METRICS[task][name].higher_is_better
+        if value is None:
+            sentences.append(f"{name} has a bar, but these test rows leave it undefined")
+        elif (value < bar) if higher else (value > bar):
             side = "below" if higher else "above"
-            sentences.append(f"{name} {scores[name]:.4g} is {side} the bar of {bar:g}")
+            sentences.append(f"{name} {value:.4g} is {side} the bar of {bar:g}")
     return sentences
 
 
 def is_better(task: str, scores: dict[str, float], others: dict[str, float]) -> bool:
     """Whether the primary metric is strictly better."""
-    name = PRIMARY[task]
-    if METRICS[task][name].higher_is_better:
-        return scores[name] > others[name]
-    return scores[name] < others[name]
+    return scores[PRIMARY[task]] < others[PRIMARY[task]]

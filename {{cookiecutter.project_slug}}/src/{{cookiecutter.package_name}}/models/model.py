@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,9 @@ from ..files import read_json, write_json
 if TYPE_CHECKING:
     from .estimators import Estimator
 
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
+Label = str | int | bool
 
 MODEL, FEATURES = "model.json", "features.json"
 
@@ -54,7 +56,11 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted model; `inputs` are the raw columns that its `features` use."""
+    """A fitted model; `inputs` are the raw columns that its `features` use.
+
+    `classes` is empty for regression. Of two classes the second is answered where its probability
+    reaches `threshold`. `weights` are the class weights that the estimator was fitted with.
+    """
 
     task: str
     target: str
@@ -62,22 +68,70 @@ class Model:
     features: tuple[pl.Expr, ...]
     encoder: Encoder
     estimator: "Estimator"
+    classes: tuple[Label, ...] = ()
+    weights: tuple[float, ...] = ()
+    threshold: float = 0.5
 
-    def predict(self, frame: pl.DataFrame) -> Floats:
-        """Predict from raw input columns; raises UserError naming the columns that are missing."""
+    @property
+    def question(self) -> str:
+        """What the model answers; models of different questions cannot be compared."""
+        if not self.classes:
+            return f"{self.target} ({self.task})"
+        classes = ", ".join(map(repr, self.classes))
+        return f"{self.target} ({self.task}: {classes})"
+
+    def predict(self, frame: pl.DataFrame) -> Array:
+        """Answer each row of raw input columns: a number, or a class.
+
+        Raises UserError naming the columns that are missing.
+        """
+        return self.label(self.score(frame))
+
+    def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`prediction` and, for classes, the probability of each as `probability_<class>`."""
+        scores = self.score(frame)
+        columns: dict[str, Array] = {"prediction": self.label(scores)}
+        if self.classes:
+            names = answer_columns(self.classes)[1:]
+            columns |= dict(zip(names, by_class(scores).T, strict=True))
+        return pl.DataFrame(columns)
+
+    def score(self, frame: pl.DataFrame) -> Floats:
+        """The values, P(second class) or P(each class) of each row of raw input columns.
+
+        Raises UserError naming the columns that are missing.
+        """
         missing = [name for name in self.inputs if name not in frame.columns]
         if missing:
             raise UserError(f"the model needs columns that are not there: {', '.join(missing)}.")
-        return self.predict_features(conform(frame, self.inputs).select(self.features))
+        return self.score_features(conform(frame, self.inputs).select(self.features))
 
-    def predict_features(self, features: pl.DataFrame) -> Floats:
-        """Predict from features that are computed already."""
-        return self.predict_matrix(self.encoder.encode(features))
+    def score_features(self, features: pl.DataFrame) -> Floats:
+        """Score features that are computed already."""
+        return self.score_matrix(self.encoder.encode(features))
 
-    def predict_matrix(self, matrix: Floats) -> Floats:
-        """Predict from encoded features."""
-        # scikit-learn refuses to predict no rows; a table may hold no good one.
-        return np.asarray(self.estimator.predict(matrix)) if len(matrix) else np.empty(0)
+    def score_matrix(self, matrix: Floats) -> Floats:
+        """Score encoded features."""
+        if not len(matrix):
+            # scikit-learn refuses to predict no rows; a table may hold no good one.
+            return np.empty((0, len(self.classes)) if self.task == "multiclass" else 0)
+        return unweighted(raw_scores(self.task, self.estimator, matrix), self.weights)
+
+    def decide(self, scores: Floats) -> Array:
+        """Scores to answers: values, or positions in `classes`."""
+        if not self.classes:
+            return scores
+        several = self.task == "multiclass"
+        return np.asarray(scores.argmax(axis=1) if several else scores >= self.threshold, dtype=int)
+
+    def label(self, scores: Floats) -> Array:
+        """Scores to answers in the words of the data."""
+        answers = self.decide(scores)
+        return np.array(self.classes)[answers] if self.classes else answers
+
+    def encode_target(self, actual: pl.Series) -> Array:
+        """Actual values as numbers; see `encode_target`."""
+        return encode_target(actual, self.classes)
 
     def save(self, folder: Path) -> None:
         """Write the model as text and skops files; none of them runs code on load."""
@@ -88,6 +142,9 @@ class Model:
         description = {
             "task": self.task,
             "target": self.target,
+            "classes": self.classes,
+            "weights": self.weights,
+            "threshold": self.threshold,
             "inputs": {name: names[dtype] for name, dtype in self.inputs.items()},
             "features": self.encoder.names,
             "categories": self.encoder.categories,
@@ -97,11 +154,48 @@ class Model:
         estimators.save(self.estimator, folder)
 
 
-def describe(folder: Path) -> tuple[str, pl.Schema]:
-    """Target and input columns of a saved model, without loading its estimator."""
+def encode_target(values: pl.Series, classes: tuple[Label, ...]) -> Array:
+    """The values as floats, or as positions in `classes`, -1 for any other class."""
+    if not classes:
+        return values.cast(pl.Float64).to_numpy()
+    positions = {label: position for position, label in enumerate(classes)}
+    return values.replace_strict(positions, default=-1, return_dtype=pl.Int64).to_numpy()
+
+
+def answer_columns(classes: tuple[Label, ...]) -> list[str]:
+    """The names of the columns of `Model.answer`."""
+    return ["prediction", *(f"probability_{label}" for label in classes)]
+
+
+def by_class(scores: Floats) -> Floats:
+    """Probabilities as a matrix (rows x classes), also of two classes."""
+    return np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores
+
+
+def raw_scores(task: str, estimator: "Estimator", matrix: Floats) -> Floats:
+    """An estimator's values, P(second class) or P(each class)."""
+    # scikit-learn's classifiers answer with classes unless they are asked for probabilities.
+    predict = getattr(estimator, "predict_proba", estimator.predict)
+    scores = np.asarray(predict(matrix))
+    return scores[:, 1] if task == "binary" and scores.ndim == 2 else scores
+
+
+def unweighted(scores: Floats, weights: tuple[float, ...]) -> Floats:
+    """Probabilities as a fit without class weights would mean them."""
+    if not weights:
+        return scores
+    # Weights multiply the odds of a class; dividing by them again keeps probabilities calibrated.
+    shares = by_class(scores) / weights
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares[:, 1] if scores.ndim == 1 else shares
+
+
+def describe(folder: Path) -> tuple[str, pl.Schema, tuple[Label, ...]]:
+    """Target, input columns and classes of a saved model, without loading its estimator."""
     description = read_json(folder / MODEL)
     inputs = {name: DTYPES[dtype] for name, dtype in description["inputs"].items()}
-    return description["target"], pl.Schema(inputs)
+    # Versions from before there were classes have no such key.
+    return description["target"], pl.Schema(inputs), tuple(description.get("classes", ()))
 
 
 def load(folder: Path) -> Model:
@@ -109,7 +203,7 @@ def load(folder: Path) -> Model:
     from . import estimators  # LightGBM and scikit-learn: two seconds, only where one predicts
 
     description = read_json(folder / MODEL)
-    target, inputs = describe(folder)
+    target, inputs, classes = describe(folder)
     return Model(
         task=description["task"],
         target=target,
@@ -117,6 +211,9 @@ def load(folder: Path) -> Model:
         features=deserialise((folder / FEATURES).read_text(encoding="utf-8")),
         encoder=Encoder(tuple(description["features"]), description["categories"]),
         estimator=estimators.load(folder),
+        classes=classes,
+        weights=tuple(description.get("weights", ())),
+        threshold=description.get("threshold", 0.5),
     )
 
 

@@ -3,72 +3,132 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .model import Floats
+from .metrics import Outcome, calibration, ranked
+from .model import Floats, Model
 
-IMPORTANCE_ROWS = 2_000
+MOST_BARS, MOST_LABELS, MOST_NUMBERS = 40, 30, 12
+# The names of a user's columns and classes are no formulas, whatever dollars they hold.
+matplotlib.rcParams["text.parse_math"] = False
 
 
-def draw_all(
-    folder: Path, actual: Floats, predicted: Floats, target: str, importance: dict[str, float]
-) -> None:
-    """Write every plot of a regression as PNG."""
+def draw_all(folder: Path, rows: Outcome, model: Model, importance: dict[str, float]) -> None:
+    """Write every plot of the model's task as PNG."""
     folder.mkdir(parents=True)
-    for name, figure in {
-        "predicted_vs_actual": predicted_vs_actual(actual, predicted, target),
-        "residuals": residuals(actual, predicted, target),
-        "importance": importances(importance),
-    }.items():
+    figures = {draw.__name__: draw(rows, model) for draw in PLOTS[model.task]}
+    for name, figure in {**figures, "importance": importances(importance)}.items():
         # Without the software's version the picture's bytes depend on its content alone.
         figure.savefig(folder / f"{name}.png", dpi=100, metadata={"Software": None})
 
 
-def predicted_vs_actual(actual: Floats, predicted: Floats, target: str) -> Figure:
-    """Density of predictions over actual values; a perfect model lies on the line."""
-    figure = Figure(figsize=(5, 5), layout="constrained")
+def canvas(title: str, x: str, y: str, size: tuple[float, float] = (5, 5)) -> tuple[Figure, Axes]:
+    """A figure with one pair of labelled axes."""
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.hexbin(actual, predicted, gridsize=60, bins="log", mincnt=1, cmap="viridis")
-    ends = [float(min(actual.min(), predicted.min())), float(max(actual.max(), predicted.max()))]
-    axes.plot(ends, ends, color="black", linewidth=1)
-    axes.set(xlabel=f"actual {target}", ylabel=f"predicted {target}", title="Test split")
+    axes.set(title=title, xlabel=x, ylabel=y)
+    return figure, axes
+
+
+def predicted_vs_actual(rows: Outcome, model: Model) -> Figure:
+    """Density of predictions over actual values; a perfect model lies on the line."""
+    names = f"actual {model.target}", f"predicted {model.target}"
+    figure, axes = canvas("Test split", *names)
+    axes.hexbin(rows.actual, rows.scores, gridsize=60, bins="log", mincnt=1, cmap="viridis")
+    both = np.append(rows.actual, rows.scores)
+    axes.plot([both.min(), both.max()], [both.min(), both.max()], color="black", linewidth=1)
     return figure
 
 
-def residuals(actual: Floats, predicted: Floats, target: str) -> Figure:
+def residuals(rows: Outcome, model: Model) -> Figure:
     """Distribution of actual minus predicted values."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.hist(actual - predicted, bins=80, color="tab:blue")
+    name = f"actual - predicted {model.target}"
+    figure, axes = canvas("Residuals, test split", name, "rows", (6, 4))
+    axes.hist(rows.actual - rows.scores, bins=80, color="tab:blue")
     axes.axvline(0, color="black", linewidth=1)
-    axes.set(xlabel=f"actual - predicted {target}", ylabel="rows", title="Residuals, test split")
+    return figure
+
+
+def roc(rows: Outcome, model: Model) -> Figure:
+    """Share of the second class that is found, over the share of false alarms."""
+    figure, axes = canvas("ROC, test split", "false positive rate", "true positive rate")
+    _, hits, alarms = ranked(rows.actual == 1, rows.scores)
+    axes.plot(np.append(0, alarms) / max(alarms[-1], 1), np.append(0, hits) / max(hits[-1], 1))
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1)
+    return figure
+
+
+def precision_recall(rows: Outcome, model: Model) -> Figure:
+    """Share of right alarms, over the share of the second class that is found."""
+    figure, axes = canvas("Precision and recall, test split", "recall", "precision")
+    thresholds, hits, alarms = ranked(rows.actual == 1, rows.scores)
+    recall, precision = hits / max(hits[-1], 1), hits / (hits + alarms)
+    axes.step(recall, precision, where="post")
+    used = thresholds >= model.threshold
+    axes.plot(recall[used][-1:], precision[used][-1:], "ko", label=f"at {model.threshold:.3f}")
+    axes.legend()
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    return figure
+
+
+def calibration_curve(rows: Outcome, model: Model) -> Figure:
+    """What the model said, and how often it was so; a calibrated model lies on the line."""
+    figure, axes = canvas("Calibration, test split", "predicted probability", "observed share")
+    found = calibration(rows)
+    points = [(each["predicted"], each["observed"]) for each in found["bins"]]
+    axes.plot(*zip(*points, strict=True), marker="o", label=f"error {found['error']:.3f}")
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1)
+    axes.legend()
+    return figure
+
+
+def confusion(rows: Outcome, model: Model) -> Figure:
+    """Of each actual class, the share that got each answer; numbers are rows."""
+    figure, axes = canvas("Confusion, test split", "answer", f"actual {model.target}")
+    size, known = len(model.classes), rows.actual >= 0
+    cells = rows.actual[known] * size + rows.answers[known]
+    counts = np.bincount(cells, minlength=size**2).reshape(size, size)
+    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmax=1.6)
+    if size <= MOST_LABELS:
+        labels = [str(label)[:20] for label in model.classes]
+        axes.set_xticks(range(size), labels, rotation=90)
+        axes.set_yticks(range(size), labels)
+    if size <= MOST_NUMBERS:
+        for (row, column), count in np.ndenumerate(counts):
+            axes.text(column, row, f"{count}", ha="center", va="center")
     return figure
 
 
 def importances(importance: dict[str, float]) -> Figure:
     """How much the primary metric worsens when a feature is shuffled."""
-    ordered = sorted(importance.items(), key=lambda item: item[1])
-    figure = Figure(figsize=(6, 0.3 * len(ordered) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    axes.barh([name for name, _ in ordered], [value for _, value in ordered], color="tab:blue")
-    axes.set(xlabel="loss when shuffled", title="Permutation importance, test split")
+    ordered = sorted(importance.items(), key=lambda item: item[1])[-MOST_BARS:]
+    size = (6, 0.3 * len(ordered) + 1.2)
+    figure, axes = canvas("Permutation importance, test split", "loss when shuffled", "", size)
+    # By position: matplotlib would take names that look like numbers or dates for such.
+    axes.barh(range(len(ordered)), [value for _, value in ordered], color="tab:blue")
+    axes.set_yticks(range(len(ordered)), [name[:40] for name, _ in ordered])
     return figure
 
 
+PLOTS = {
+    "regression": (predicted_vs_actual, residuals),
+    "binary": (roc, precision_recall, calibration_curve, confusion),
+    "multiclass": (confusion, calibration_curve),
+}
+
+
 def permutation_importance(
-    predict: Callable[[Floats], Floats],
-    matrix: Floats,
-    loss: Callable[[Floats], float],
-    names: tuple[str, ...],
-    seed: int,
+    loss: Callable[[Floats], float], matrix: Floats, names: tuple[str, ...], seed: int
 ) -> dict[str, float]:
     """Rise of `loss` when one column is shuffled (Breiman, 2001), for any kind of model."""
-    rng = np.random.default_rng(seed)
-    before = loss(predict(matrix))
+    rng, shuffled = np.random.default_rng(seed), matrix.copy()
+    before = loss(matrix)
     importance = {}
     for position, name in enumerate(names):
-        shuffled = matrix.copy()
-        shuffled[:, position] = rng.permutation(shuffled[:, position])
-        importance[name] = loss(predict(shuffled)) - before
+        shuffled[:, position] = rng.permutation(matrix[:, position])
+        importance[name] = loss(shuffled) - before
+        shuffled[:, position] = matrix[:, position]
     return importance

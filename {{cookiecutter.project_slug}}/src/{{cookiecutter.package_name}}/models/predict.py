@@ -12,7 +12,7 @@ from ..files import replaced
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from ..tables import read_table
-from .model import Model
+from .model import Model, answer_columns
 
 SHOWN = 10
 
@@ -27,11 +27,12 @@ def load_champion(paths: Paths = PROJECT) -> Model:
 
 
 def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
-    """Add `prediction` and `error` to every row; one of the two is null.
+    """Add `prediction` (with the probability of each class) and `error`; one of them is null.
 
     Raises UserError when the table lacks an input column of the model, or has one of ours.
     """
-    taken = [name for name in ("prediction", "error") if name in frame.columns]
+    added = [*answer_columns(model.classes), "error"]
+    taken = [name for name in added if name in frame.columns]
     if taken:
         raise UserError(
             f"the table has a column {taken[0]} already; rename it, so nothing is lost."
@@ -41,11 +42,9 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
         raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
     errors = row_errors(frame, model, contract)
     good = errors["error"].is_null()
-    scored = pl.DataFrame({"row": errors["row"].filter(good)}).with_columns(
-        prediction=pl.Series(model.predict(frame.filter(good)), dtype=pl.Float64)
-    )
-    columns = errors.join(scored, on="row", how="left", maintain_order="left")
-    return frame.with_columns(columns["prediction"], columns["error"])
+    answers = model.answer(frame.filter(good)).with_columns(errors["row"].filter(good))
+    columns = errors.join(answers, on="row", how="left", maintain_order="left")
+    return frame.hstack(columns.select(added))
 
 
 def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:

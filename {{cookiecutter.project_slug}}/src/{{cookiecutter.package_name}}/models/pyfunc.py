@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from .model import Floats, Model, load
+from .model import Array, Model, load
 
 
 class PandasModel:
@@ -15,9 +15,14 @@ class PandasModel:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Floats:
-        """Predict each row of a frame of input columns."""
-        return self.model.predict(pl.from_pandas(model_input))
+    def predict(
+        self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> Array | pd.DataFrame:
+        """Values of a frame of input columns; of classes the answers and their probabilities."""
+        frame = pl.from_pandas(model_input)
+        if not self.model.classes:
+            return self.model.predict(frame)
+        return self.model.answer(frame).to_pandas()
 
 
 def _load_pyfunc(data_path: str) -> PandasModel:

@@ -6,6 +6,7 @@ next run finds what is there and goes on; reports/gate.json is written last.
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -16,7 +17,7 @@ from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from ..stage import run_stage
-from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better
+from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better, outcome
 from .model import Model, load
 
 if TYPE_CHECKING:
@@ -32,19 +33,25 @@ class Verdict:
     comparisons: dict[str, Any] = field(default_factory=dict)
 
 
-def judge(report: dict[str, Any], champion: Model | None, params: Params, paths: Paths) -> Verdict:
-    """Hold the candidate against the bars, the baseline and the champion on the same rows."""
+def failures(report: dict[str, Any], params: Params) -> list[str]:
+    """One sentence for each bar that is missed, and one if the baseline is as good."""
     failed = failed_bars(params.task, report["test"], params.registration.bars)
     if not is_better(params.task, report["test"], report["baseline"]):
         failed.append(f"{PRIMARY[params.task]} is not better than the baseline's")
+    return failed
+
+
+def judge(report: dict[str, Any], champion: Model | None, params: Params, paths: Paths) -> Verdict:
+    """Hold the candidate against the bars, the baseline and the champion on the same rows."""
+    failed = failures(report, params)
     if failed:
         return Verdict("reject", failed)
     if champion is None:
         return Verdict("promote", ["first model to pass the bars and beat the baseline"])
     candidate = load(paths.candidate)
-    if candidate.target != champion.target:
-        reason = f"first model of {candidate.target}; the champion predicts {champion.target}"
-        return Verdict("promote", [reason])
+    if candidate.question != champion.question:
+        ours, theirs = (shorten(model.question, 100) for model in (candidate, champion))
+        return Verdict("promote", [f"first model of {ours}; the champion predicts {theirs}"])
     try:
         test = pl.read_parquet(paths.interim / "test" / "*.parquet")
         return compare(test, candidate, champion, params)
@@ -54,16 +61,12 @@ def judge(report: dict[str, Any], champion: Model | None, params: Params, paths:
 
 def compare(test: pl.DataFrame, candidate: Model, champion: Model, params: Params) -> Verdict:
     """Promote only what is significantly better than the champion (paired bootstrap)."""
-    actual = test[candidate.target].cast(pl.Float64).to_numpy()
+    ours, theirs = (
+        outcome(model, test[model.target], model.score(test)) for model in (candidate, champion)
+    )
     options, metric = params.registration, PRIMARY[params.task]
     gain, low, high = improvement(
-        params.task,
-        actual,
-        candidate.predict(test),
-        champion.predict(test),
-        options.resamples,
-        options.confidence,
-        params.seed,
+        params.task, ours, theirs, options.resamples, options.confidence, params.seed
     )
     comparisons = {"metric": metric, "improvement": gain, "interval": [low, high]}
     text = f"{metric} improves by {gain:.4g} on the champion's ({low:.4g} to {high:.4g})"
@@ -72,14 +75,22 @@ def compare(test: pl.DataFrame, candidate: Model, champion: Model, params: Param
     return Verdict("hold", [f"not significantly better: {text}"], comparisons)
 
 
+def judge_champion(report: dict[str, Any], params: Params) -> Verdict:
+    """It stays the champion until a better one comes, but whatever it misses is said."""
+    failed = failures(report, params)
+    if failed:
+        return Verdict("hold", ["it stays the champion, but no longer passes", *failed])
+    return Verdict("promote", ["it is the champion already"])
+
+
 def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Verdict) -> int:
     """Make sure that the candidate is a version with all its tags, and the aliases follow."""
     version = registry.version_of(record["model_hash"])
     if version is None:
         tags = {**record["lineage"], "model_hash": record["model_hash"]}
         version = registry.register(run_id, tags)
+    # Judged again, a champion keeps the reason of its promotion.
     if registry.aliases().get("champion") != version:
-        # Judged again, a champion keeps the reason of its promotion.
         reasons = "; ".join(verdict.reasons)
         decided = {"decision": verdict.decision, "reason": reasons, "decided_at": _now()}
         registry.tag(version, decided)
@@ -88,10 +99,10 @@ def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Ve
 
 
 def move_aliases(registry: "Registry", version: int, decision: str) -> None:
-    """Point `champion` and `previous`, or `challenger`, at a version."""
+    """Point `champion` and `previous`, or `challenger`, at a version; a champion stays one."""
     aliases = registry.aliases()
     champion = aliases.get("champion")
-    if decision == "hold":
+    if decision == "hold" and champion != version:
         registry.point("challenger", version)
     elif champion != version:
         # `previous` first: killed between the two, the old champion is still the champion.
@@ -124,7 +135,7 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
     record = read_json(paths.run)
     champion = registry.aliases().get("champion")
     if champion is not None and registry.version_of(record["model_hash"]) == champion:
-        verdict = Verdict("promote", ["it is the champion already"])
+        verdict = judge_champion(read_json(paths.metrics), params)
     else:
         theirs = registry.load(champion) if champion else None
         verdict = judge(read_json(paths.metrics), theirs, params, paths)

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ..data.contract import KNOWN, load_contract
+from ..errors import UserError
 from ..features.definitions import TARGET
 from ..features.serialise import deserialise
 from ..files import replaced, write_json
@@ -18,7 +21,8 @@ from ..progress import working
 from ..settings import Settings, load_settings
 from ..stage import run_stage
 from .estimators import Fitted, Table, fit, fit_baseline
-from .model import Encoder, Model, model_hash
+from .metrics import best_threshold
+from .model import Encoder, Label, Model, encode_target, model_hash, raw_scores, unweighted
 
 
 @dataclass(frozen=True)
@@ -37,30 +41,87 @@ def train(
     inputs: pl.Schema,
     params: Params,
 ) -> Training:
-    """Fit the candidate and the baseline; the last column of the frames is the target."""
+    """Fit the candidate and the baseline; the last column of the frames is the target.
+
+    Raises UserError where the target does not fit `params.task`.
+    """
     target = train_rows.columns[-1]
     encoder = Encoder.fit(train_rows.drop(target))
-    learning, validation = (table(frame, encoder) for frame in (train_rows, validation_rows))
+    classes = find_classes(params.task, train_rows[target], validation_rows[target])
+    known = pl.concat([train_rows[target], validation_rows[target]])
+    weights = balanced(known, classes) if params.train.class_weight else ()
+    learning, validation = (
+        table(frame, encoder, classes, weights) for frame in (train_rows, validation_rows)
+    )
     fitted = fit(params.task, params.train, params.seed, learning, validation)
-    simple = fit_baseline(learning, validation)
-
-    def model(of: Fitted) -> Model:
-        return Model(params.task, target, inputs, tuple(features), encoder, of.estimator)
-
+    simple = fit_baseline(params.task, learning, validation)
+    model = partial(Model, params.task, target, inputs, tuple(features), encoder, classes=classes)
+    threshold = find_threshold(params, fitted, validation, weights)
     report = {
         "model": params.train.model,
         "trees": fitted.trees,
         "rows": {"train": train_rows.height, "validation": validation_rows.height},
         "history": fitted.history,
     }
-    return Training(model(fitted), model(simple), report)
+    candidate = model(estimator=fitted.estimator, weights=weights, threshold=threshold)
+    return Training(candidate, model(estimator=simple.estimator), report)
 
 
-def table(frame: pl.DataFrame, encoder: Encoder) -> Table:
+def find_classes(task: str, train: pl.Series, validation: pl.Series) -> tuple[Label, ...]:
+    """The classes in order; none for regression. Raises UserError where the task does not fit."""
+    name, dtype = train.name, train.dtype
+    if task == "regression":
+        if not (dtype.is_numeric() or dtype == pl.Boolean):
+            raise UserError(f"params.yaml: task: {name} is {dtype}; set binary or multiclass.")
+        return ()
+    if not (dtype.is_integer() or dtype in (pl.String, pl.Boolean)):
+        raise UserError(
+            f"params.yaml: task: {name} is {dtype}; classes are text, integers or booleans. Set "
+            "regression, or cast TARGET in definitions.py."
+        )
+    classes = tuple(pl.concat([train, validation]).unique().sort().to_list())
+    if train.n_unique() < 2:
+        raise UserError(
+            f"every row of train has {name} = {train[0]}, so there is nothing to learn; bring more "
+            "rows, or split them otherwise (`prepare` in params.yaml)."
+        )
+    if task == "binary" and len(classes) > 2:
+        raise UserError(
+            f"params.yaml: task: {name} has {len(classes)} classes; set multiclass, or leave two "
+            "of them in TARGET or KEEP_ROWS."
+        )
+    return classes
+
+
+def balanced(target: pl.Series, classes: tuple[Label, ...]) -> tuple[float, ...]:
+    """The weight of each class with which all of them count the same."""
+    counts = np.bincount(encode_target(target, classes))
+    return tuple((len(target) / (len(classes) * counts)).tolist())
+
+
+def table(
+    frame: pl.DataFrame,
+    encoder: Encoder,
+    classes: tuple[Label, ...] = (),
+    weights: tuple[float, ...] = (),
+) -> Table:
     """Encode a frame of features whose last column is the target."""
-    features, target = frame[:, :-1], frame[:, -1]
-    matrix = encoder.encode(features)
-    return Table(matrix, target.cast(pl.Float64).to_numpy(), encoder.names, encoder.categorical)
+    matrix, target = encoder.encode(frame[:, :-1]), encode_target(frame[:, -1], classes)
+    return Table(
+        matrix, target, encoder.categorical, np.array(weights)[target] if weights else None
+    )
+
+
+def find_threshold(
+    params: Params, fitted: Fitted, validation: Table, weights: tuple[float, ...]
+) -> float:
+    """`train.threshold`, else the best on validation for the model that has not seen it."""
+    if params.train.threshold is not None:
+        return params.train.threshold
+    if params.task != "binary" or fitted.first is None:
+        return 0.5
+    scores = raw_scores(params.task, fitted.first, validation.matrix)
+    return best_threshold(validation.target, unweighted(scores, weights))
 
 
 def used_inputs(features: Sequence[pl.Expr], known: pl.Schema) -> pl.Schema:
