@@ -1,13 +1,17 @@
 """Stage `evaluate`: metrics that can be computed by hand, their intervals, and the plots."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
+import sklearn.metrics
 from conftest import Project
 
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
 from {{ cookiecutter.package_name }}.models import evaluate, metrics
+from {{ cookiecutter.package_name }}.models.metrics import Outcome
 from {{ cookiecutter.package_name }}.models.model import load
 from {{ cookiecutter.package_name }}.models.plots import permutation_importance
 
@@ -15,29 +19,109 @@ ACTUAL = np.array([1.0, 2.0, 3.0])
 TASK = "regression"
 
 
+def values(actual: Any, predicted: Any) -> Outcome:
+    """What came of a regression."""
+    return Outcome(np.asarray(actual), np.asarray(predicted), np.asarray(predicted))
+
+
+def two(actual: Any, scores: Any) -> Outcome:
+    """What came of two classes."""
+    return Outcome(np.asarray(actual), np.asarray(scores), (np.asarray(scores) >= 0.5).astype(int))
+
+
+def several(actual: Any, scores: Any) -> Outcome:
+    """What came of several classes."""
+    return Outcome(np.asarray(actual), np.asarray(scores), np.asarray(scores).argmax(axis=1))
+
+
 def test_metrics_are_what_one_computes_by_hand() -> None:
-    scores = metrics.score(TASK, ACTUAL, np.array([1.0, 2.0, 5.0]))
+    scores = metrics.score(TASK, values(ACTUAL, [1.0, 2.0, 5.0]))
     assert scores == pytest.approx({"rmse": (4 / 3) ** 0.5, "mae": 2 / 3, "r2": -1.0})
 
 
+def test_metrics_of_two_classes_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    actual, chance = rng.integers(0, 2, 300), rng.random(300).round(1)
+    rows, sk = two(actual, chance), sklearn.metrics
+    assert metrics.score("binary", rows) == pytest.approx(
+        {
+            "roc_auc": sk.roc_auc_score(actual, chance),
+            "pr_auc": sk.average_precision_score(actual, chance),
+            "log_loss": sk.log_loss(actual, chance),
+            "f1": sk.f1_score(actual, rows.answers),
+            "accuracy": sk.accuracy_score(actual, rows.answers),
+            "brier": sk.brier_score_loss(actual, chance),
+        }
+    )
+
+
+def test_metrics_of_several_classes_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    actual, chances = rng.integers(0, 4, 300), rng.dirichlet(np.ones(4), 300)
+    rows, sk = several(actual, chances), sklearn.metrics
+    assert metrics.score("multiclass", rows) == pytest.approx(
+        {
+            "f1_macro": sk.f1_score(actual, rows.answers, average="macro"),
+            "accuracy": sk.accuracy_score(actual, rows.answers),
+            "log_loss": sk.log_loss(actual, chances),
+        }
+    )
+
+
+def test_a_class_that_training_has_not_seen_had_no_chance() -> None:
+    impossible = -np.log(metrics.LEAST_PROBABILITY)
+    rows = several([0, -1], [[0.5, 0.5], [0.1, 0.9]])
+    assert metrics.log_loss(rows) == pytest.approx((np.log(2) + impossible) / 2)
+    assert metrics.score("multiclass", rows)["f1_macro"] == pytest.approx(1 / 3)
+    assert metrics.score("binary", two([0, -1], [0.5, 0.5]))["accuracy"] == 0
+
+
+def test_a_metric_that_the_rows_leave_undefined_is_none() -> None:
+    rows = two([0, 0], [0.1, 0.2])
+    scores = metrics.score("binary", rows)
+    assert [name for name in scores if scores[name] is None] == ["roc_auc", "pr_auc", "f1"]
+    found = metrics.intervals("binary", rows, 20, 0.95, seed=0)
+    assert found["roc_auc"] is None
+    assert found["accuracy"] == (1.0, 1.0)
+    seldom = metrics.intervals("binary", two([0, 0, 1], [0.1, 0.2, 0.3]), 50, 0.95, seed=0)
+    assert seldom["roc_auc"] == (1.0, 1.0), "resamples without the second class are left out"
+    assert metrics.score(TASK, values([2.0, 2.0], [1.0, 3.0]))["r2"] is None
+    [failed] = metrics.failed_bars("binary", scores, {"roc_auc": 0.5})
+    assert "roc_auc has a bar, but these test rows leave it undefined" in failed
+
+
+def test_the_threshold_is_where_f1_is_best() -> None:
+    actual, scores = np.array([0, 1, 0, 1, 1]), np.array([0.1, 0.3, 0.4, 0.5, 0.9])
+    assert metrics.best_threshold(actual, scores) == 0.3
+    assert metrics.best_threshold(actual[[0, 2]], scores[[0, 2]]) == 0.5
+
+
+def test_calibration_compares_what_was_said_with_what_came() -> None:
+    found = metrics.calibration(two([1, 0, 1, 1], [0.82, 0.84, 0.13, 1.0]))
+    assert found["error"] == pytest.approx((2 * 0.33 + 0.87 + 0) / 4)
+    assert [each["rows"] for each in found["bins"]] == [1, 2, 1]
+    found = metrics.calibration(several([0, 1], [[0.7, 0.3], [0.7, 0.3]]))
+    assert found["bins"] == [{"predicted": 0.7, "observed": 0.5, "rows": 2}]
+
+
 def test_an_interval_is_a_point_where_every_error_is_the_same() -> None:
-    found = metrics.intervals(TASK, ACTUAL, ACTUAL + 2, 50, 0.95, seed=0)
+    found = metrics.intervals(TASK, values(ACTUAL, ACTUAL + 2), 50, 0.95, seed=0)
     assert found["rmse"] == found["mae"] == (2.0, 2.0)
 
 
 def test_an_interval_holds_the_metric_and_grows_with_confidence() -> None:
     rng = np.random.default_rng(0)
-    actual, predicted = rng.normal(size=300), rng.normal(size=300)
-    rmse = metrics.score(TASK, actual, predicted)["rmse"]
-    low, high = metrics.intervals(TASK, actual, predicted, 50, 0.5, seed=0)["rmse"]
-    lower, higher = metrics.intervals(TASK, actual, predicted, 50, 0.99, seed=0)["rmse"]
-    assert lower < low < rmse < high < higher
+    rows = values(rng.normal(size=300), rng.normal(size=300))
+    low, high = metrics.intervals(TASK, rows, 50, 0.5, seed=0)["rmse"]
+    lower, higher = metrics.intervals(TASK, rows, 50, 0.99, seed=0)["rmse"]
+    assert lower < low < metrics.rmse(rows) < high < higher
 
 
 def test_improvement_is_positive_where_ours_is_better() -> None:
-    assert metrics.improvement(TASK, ACTUAL, ACTUAL, ACTUAL + 1, 50, 0.95, 0) == (1.0, 1.0, 1.0)
-    assert metrics.improvement(TASK, ACTUAL, ACTUAL + 1, ACTUAL, 50, 0.95, 0) == (-1, -1, -1)
-    assert metrics.improvement(TASK, ACTUAL, ACTUAL + 1, ACTUAL - 1, 50, 0.95, 0) == (0, 0, 0)
+    right, above, below = (values(ACTUAL, ACTUAL + error) for error in (0, 1, -1))
+    assert metrics.improvement(TASK, right, above, 50, 0.95, 0) == (1.0, 1.0, 1.0)
+    assert metrics.improvement(TASK, above, right, 50, 0.95, 0) == (-1, -1, -1)
+    assert metrics.improvement(TASK, above, below, 50, 0.95, 0) == (0, 0, 0)
 
 
 def test_bars_are_judged_in_the_direction_of_the_metric() -> None:
@@ -59,10 +143,10 @@ def test_better_means_strictly_better() -> None:
 def test_only_a_feature_that_is_used_is_important() -> None:
     matrix = np.arange(20.0).reshape(10, 2)
 
-    def loss(predicted: np.ndarray) -> float:
-        return float(np.abs(predicted - matrix[:, 0]).mean())
+    def loss(shuffled: np.ndarray) -> float:
+        return float(np.abs(shuffled[:, 0] - matrix[:, 0]).mean())
 
-    found = permutation_importance(lambda m: m[:, 0], matrix, loss, ("used", "unused"), seed=0)
+    found = permutation_importance(loss, matrix, ("used", "unused"), seed=0)
     assert found["used"] > 0
     assert found["unused"] == 0
 
@@ -71,7 +155,7 @@ def test_the_report_compares_candidate_and_baseline_on_the_test_split(trained: P
     report = read_json(trained.metrics)
     test = pl.read_parquet(trained.processed / "test" / "*.parquet")
     for name, folder in (("test", trained.candidate), ("baseline", trained.baseline)):
-        error = load(folder).predict_features(test) - test["euros"].to_numpy()
+        error = load(folder).score_features(test) - test["euros"].to_numpy()
         assert report[name]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
         assert report[name]["mae"] == pytest.approx(np.mean(np.abs(error)))
     assert report["test"]["rmse"] < report["baseline"]["rmse"]

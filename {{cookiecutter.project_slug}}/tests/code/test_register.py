@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from conftest import Project
 
-from {{ cookiecutter.package_name }} import preflight, tracking
+from {{ cookiecutter.package_name }} import preflight, summary, tracking
 from {{ cookiecutter.package_name }}.files import read_json, write_json
 from {{ cookiecutter.package_name }}.models import register
 from {{ cookiecutter.package_name }}.models.model import load
@@ -125,6 +125,18 @@ def test_a_rejected_model_leaves_the_champion_alone(trained: Project) -> None:
     assert registry_of(trained).aliases() == {"champion": 1}
 
 
+def test_a_champion_that_misses_a_raised_bar_stays_and_it_is_said(trained: Project) -> None:
+    register.main(trained)
+    trained.edit(register__bars={"r2": 0.999})
+    register.main(trained)
+    decided = gate(trained)
+    assert (decided["decision"], decided["version"]) == ("hold", 1)
+    assert "is below the bar of 0.999" in decided["reasons"][1]
+    assert registry_of(trained).aliases() == {"champion": 1}
+    assert registry_of(trained).versions()[0].tags["decision"] == "promote"
+    assert "hold: version 1 stays the champion" in summary.decision(trained)[0]
+
+
 def test_a_run_that_the_store_lacks_is_logged_anew_once(trained: Project) -> None:
     origin = read_json(trained.run)["run_id"]
     for _ in range(2):
@@ -172,7 +184,9 @@ def test_a_model_of_another_target_is_not_held_against_the_champion(trained: Pro
     write_json(description, {**read_json(description), "target": "dollars"})
     register.main(trained)
     assert gate(trained)["decision"] == "promote"
-    assert gate(trained)["reasons"] == ["first model of dollars; the champion predicts euros"]
+    assert gate(trained)["reasons"] == [
+        "first model of dollars (regression); the champion predicts euros (regression)"
+    ]
 
 
 def test_a_champion_that_cannot_be_scored_is_not_replaced(trained: Project) -> None:

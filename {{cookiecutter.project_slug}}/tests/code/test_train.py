@@ -13,7 +13,7 @@ from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
 from {{ cookiecutter.package_name }}.models import train
-from {{ cookiecutter.package_name }}.models.model import Encoder, load
+from {{ cookiecutter.package_name }}.models.model import Encoder, load, unweighted
 from {{ cookiecutter.package_name }}.params import load_params
 
 MODELS = ("lightgbm", "random_forest", "linear")
@@ -77,6 +77,63 @@ def test_codes_follow_the_categories() -> None:
     expected = [[1, 1], [2, 0], [np.nan, np.nan], [4, np.nan]]
     assert np.array_equal(encoder.encode(rows), expected, equal_nan=True)
     assert encoder.categorical == (1,)
+
+
+@pytest.mark.parametrize(
+    ("task", "train_rows", "classes"),
+    [
+        ("regression", [1.5, 2.5], ()),
+        ("binary", [True, False], (False, True)),
+        ("multiclass", [7, 3, 5], (3, 5, 7)),
+        ("multiclass", ["b", "a"], ("a", "b", "c")),
+    ],
+)
+def test_classes_are_the_sorted_labels_of_train_and_validation(
+    task: str, train_rows: list[Any], classes: tuple[Any, ...]
+) -> None:
+    validation = ["c"] if "c" in classes else train_rows[:1]
+    found = train.find_classes(task, pl.Series(train_rows), pl.Series(validation))
+    assert found == classes
+
+
+@pytest.mark.parametrize(
+    ("task", "train_rows", "said"),
+    [
+        ("regression", ["a", "b"], "y is String; set binary or multiclass"),
+        ("binary", [1.5, 2.5], "y is Float64; classes are text, integers or booleans"),
+        ("binary", ["a", "a"], "every row of train has y = a"),
+        ("binary", ["a", "b", "c"], "y has 3 classes; set multiclass"),
+    ],
+)
+def test_a_target_that_does_not_fit_its_task_is_named(
+    task: str, train_rows: list[Any], said: str
+) -> None:
+    rows = pl.Series("y", train_rows)
+    with pytest.raises(UserError, match=said):
+        train.find_classes(task, rows, rows)
+
+
+def test_balanced_classes_count_the_same() -> None:
+    weights = train.balanced(pl.Series(["a", "b", "a", "a"]), ("a", "b"))
+    assert weights == pytest.approx((4 / 6, 2))
+    scores = np.array([0.5, 0.75])
+    assert unweighted(scores, weights) == pytest.approx([0.25, 0.5])
+    assert unweighted(scores, ()) is scores
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"train__class_weight": "balanced"}, "train.class_weight: regression has no classes"),
+        ({"train__threshold": 0.5}, "train.threshold: only task binary has one"),
+    ],
+)
+def test_a_parameter_of_another_task_is_refused(
+    project: Project, change: dict[str, Any], said: str
+) -> None:
+    project.edit(task="regression", **change)
+    with pytest.raises(UserError, match=said):
+        load_params(project.params)
 
 
 def test_two_trainings_give_the_same_files(trained: Project) -> None:
