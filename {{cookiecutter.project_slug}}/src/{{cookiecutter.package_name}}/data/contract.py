@@ -1,5 +1,6 @@
 """contract.yaml: what every column is, and which values of a table break it."""
 
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
@@ -8,6 +9,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from ..config import Section, load
+from .text import Text, present, read
 
 if TYPE_CHECKING:
     import pandera.polars as pandera
@@ -36,18 +38,21 @@ class Column(Section):
     min: Limit = None
     max: Limit = None
     categories: Annotated[tuple[str | int | bool, ...] | None, Field(strict=False)] = None
+    formats: Annotated[tuple[str, ...] | None, Field(strict=False)] = None
     description: str
     pii: bool = False
 
     @model_validator(mode="after")
-    def limits_fit_the_dtype(self) -> Self:
-        """A limit or category of another type than the column could never hold."""
+    def rules_fit_the_dtype(self) -> Self:
+        """A limit, category or format of another type than the column could never hold."""
         limits = [value for value in (self.min, self.max) if value is not None]
         allowed = (date,) if self.dtype.startswith("Date") else (int, float)
         if self.dtype in ("String", "Boolean") and limits:
             raise ValueError(f"column {self.name}: a {self.dtype} has no min or max")
         if not all(isinstance(value, allowed) for value in limits):
             raise ValueError(f"column {self.name}: min and max must be of type {self.dtype}")
+        if self.formats and not self.dtype.startswith("Date"):
+            raise ValueError(f"column {self.name}: only a Date or Datetime has formats")
         kind = {"String": str, "Int64": int, "Boolean": bool}.get(self.dtype)
         if self.categories and not (kind and all(type(c) is kind for c in self.categories)):
             raise ValueError(f"column {self.name}: categories must be of type {self.dtype}")
@@ -58,6 +63,7 @@ class Contract(Section):
     """The data contract: every column of the raw table."""
 
     max_duplicate_share: Annotated[float, Field(ge=0, le=1)]
+    text: Text = Text()
     columns: Annotated[tuple[Column, ...], Field(strict=False, min_length=1)]
 
     @model_validator(mode="after")
@@ -75,11 +81,16 @@ class Contract(Section):
         """Names of the columns with one of `roles`, in the contract's order."""
         return [column.name for column in self.columns if column.role in roles]
 
+    def typed(self, frame: Frame, names: Collection[str]) -> Frame:
+        """Select the columns of `names` as the contract says that they are to be read."""
+        return typed(frame, [c for c in self.columns if c.name in names], self.text)
+
     def dtypes(self, *roles: str) -> pl.Schema:
         """Names and dtypes of the columns with one of `roles`, in the contract's order."""
         return pl.Schema({c.name: DTYPES[c.dtype] for c in self.columns if c.role in roles})
 
 
+PLAIN = Text(missing=())
 USED = ("input", "outcome", "time", "id")
 KNOWN = ("input", "time")
 
@@ -89,38 +100,42 @@ def load_contract(path: Path) -> Contract:
     return load(path, Contract)
 
 
+def typed(frame: Frame, columns: Iterable[Column], text: Text) -> Frame:
+    """Select `columns` as their dtypes, text read as they say; what cannot be read becomes null."""
+    held = frame.collect_schema()
+    return frame.select(
+        _cast(c.name, held[c.name], DTYPES[c.dtype], text, c.formats) for c in columns
+    )
+
+
 def conform(frame: Frame, schema: pl.Schema) -> Frame:
     """Select the columns of `schema` and cast them; what cannot be cast becomes null."""
-    present = frame.collect_schema()
-    return frame.select(_cast(name, present[name], dtype) for name, dtype in schema.items())
+    held = frame.collect_schema()
+    return frame.select(_cast(name, held[name], dtype, PLAIN) for name, dtype in schema.items())
 
 
-def _cast(name: str, present: pl.DataType, dtype: pl.DataType) -> pl.Expr:
+def _cast(
+    name: str,
+    held: pl.DataType,
+    dtype: pl.DataType,
+    text: Text,
+    formats: tuple[str, ...] | None = None,
+) -> pl.Expr:
     column = pl.col(name)
-    if present == pl.String and dtype != pl.String:
-        column = column.str.strip_chars()
-        if dtype.is_temporal():
-            return column.str.to_datetime(time_unit="us", strict=False).cast(dtype)
-        if dtype == pl.Boolean:
-            return column.str.to_lowercase().replace_strict(
-                {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
-            )
-        column = column.replace("", None)
-        if dtype.is_integer():  # as CSV files of pandas hold integers among missing values: 5.0
-            column = column.str.replace(r"\.0*$", "")
-    if present.is_float() and dtype.is_integer():
+    if held == pl.String:
+        column = read(column, dtype, text, formats)
+    elif held.is_float() and dtype.is_integer():
         column = pl.when(column == column.round()).then(column)
-    if present != dtype:
+    if held not in (dtype, pl.String):
         column = column.cast(dtype, strict=False)
     # Files written by pandas mark a missing number as NaN, which would pass for a value.
-    return column.fill_nan(None) if dtype.is_float() else column
+    return pl.when(column.is_finite()).then(column) if dtype.is_float() else column
 
 
-def failures(frame: pl.DataFrame, columns: list[Column]) -> pl.DataFrame:
+def failures(frame: pl.DataFrame, columns: list[Column], text: Text) -> pl.DataFrame:
     """Every value of `frame` that breaks its column's dtype or rules, as rows of FAILURES."""
-    schema = pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
-    conformed = conform(frame, schema)
-    uncast = _cast_failures(frame, conformed)
+    conformed = typed(frame, columns, text)
+    uncast = _cast_failures(frame, conformed, text)
     broken_columns = conformed.select(_breaks_a_rule(column) for column in columns)
     if not any(column.item() for column in broken_columns):
         return uncast
@@ -128,14 +143,14 @@ def failures(frame: pl.DataFrame, columns: list[Column]) -> pl.DataFrame:
     return pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
 
 
-def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame) -> pl.DataFrame:
+def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame, text: Text) -> pl.DataFrame:
     found = [pl.DataFrame(schema=FAILURES)]
     for name, dtype in conformed.schema.items():
         if frame.schema[name] == dtype:
             continue
         given = pl.col(name)
         if frame.schema[name] == pl.String:
-            given = given.str.strip_chars().replace("", None)
+            given = present(given, text)
         if frame.schema[name].is_float():
             given = given.fill_nan(None)
         rows = frame.select(pl.int_range(pl.len()).alias("row"), name)

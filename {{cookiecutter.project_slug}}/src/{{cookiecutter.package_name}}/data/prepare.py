@@ -16,7 +16,7 @@ from ..params import Prepare, load_params
 from ..paths import PROJECT, SPLITS, Paths
 from ..progress import track
 from ..stage import run_stage
-from .contract import USED, Contract, conform, load_contract
+from .contract import USED, Contract, load_contract
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
 SMALL_TABLE = 1_000
@@ -91,7 +91,7 @@ def split(frame: pl.DataFrame, keys: pl.Series, cuts: tuple[Any, Any]) -> dict[s
 def scan(path: Path, contract: Contract) -> pl.LazyFrame:
     """A raw partition with the contract's dtypes, the target and the reason to drop each row."""
     return with_reasons(
-        conform(pl.scan_parquet(path), contract.dtypes(*USED)), contract.names("time")
+        contract.typed(pl.scan_parquet(path), contract.names(*USED)), contract.names("time")
     )
 
 

@@ -36,7 +36,7 @@ def validate(frame: pl.DataFrame, contract: Contract, file: str) -> list[Violati
     return [
         *(Violation(file, name, "is present", 1, "column not found") for name in missing),
         *(Violation(file, name, "has values", frame.height, "all null") for name in all_null),
-        *_grouped(failures(frame, checked), file),
+        *_grouped(failures(frame, checked, contract.text), file),
         *_duplicates(frame, contract, file),
     ]
 

@@ -42,7 +42,7 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
         raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
     errors = row_errors(frame, model, contract)
     good = errors["error"].is_null()
-    answers = model.answer(frame.filter(good)).with_columns(errors["row"].filter(good))
+    answers = model.answer(contract.typed(frame.filter(good), model.inputs)).with_columns(errors["row"].filter(good))
     columns = errors.join(answers, on="row", how="left", maintain_order="left")
     return frame.hstack(columns.select(added))
 
@@ -58,7 +58,11 @@ def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Data
         if column.name in model.inputs
     ]
     text = pl.format("{}: {} breaks '{}'", "column", pl.col("value").fill_null("null"), "rule")
-    broken = failures(frame, columns).group_by("row").agg(text.str.join("; ").alias("error"))
+    broken = (
+        failures(frame, columns, contract.text)
+        .group_by("row")
+        .agg(text.str.join("; ").alias("error"))
+    )
     rows = pl.DataFrame({"row": range(frame.height)}, schema={"row": pl.Int64})
     return rows.join(broken, on="row", how="left", maintain_order="left")
 

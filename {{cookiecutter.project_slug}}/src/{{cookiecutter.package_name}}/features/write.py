@@ -1,0 +1,71 @@
+"""features/definitions.py for a table that was adopted: expressions that a colleague could type."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ..data.roles import Decision, Task
+
+HEADER = '''"""The file that a user edits: what is predicted, from what, and on which rows it is learnt.
+
+Polars expressions over the columns of contract.yaml. FEATURES see only columns that are known at
+prediction time (role `input` or `time`); TARGET and KEEP_ROWS may also use outcomes. Text
+features are treated as categories, everything else must be a number or a boolean.
+"""
+
+import polars as pl
+'''
+
+
+def definitions(target: str, task: Task, decisions: Iterable[Decision]) -> str:
+    """The text of definitions.py."""
+    features = [line for decision in decisions for line in _features(decision)]
+    body = "".join(f"    {feature},\n" for feature in features)
+    return (
+        f"{HEADER}\nTARGET = {_column(target)}\n\n"
+        f"KEEP_ROWS = {_keep_rows(target, task.rare)}\n\nFEATURES = (\n{body})\n"
+    )
+
+
+def _features(decision: Decision) -> list[str]:
+    name = decision.profile.name
+    column = _column(name)
+    match decision.kind:
+        case "number":
+            return [column]
+        case "category" if decision.profile.dtype != "String":
+            return [f"{column}.cast(pl.String)"]
+        case "category":
+            return [column]
+        case "date":
+            parts = ["year", "month", "weekday"]
+            if decision.profile.dtype == "Datetime":
+                parts.append("hour")
+            label = slug(name)
+            return [
+                f"{column}.dt.{part}().cast(pl.Int32).alias({_quoted(f'{label}_{part}')})"
+                for part in parts
+            ]
+    return []
+
+
+def _keep_rows(target: str, rare: tuple[Any, ...]) -> str:
+    if not rare:
+        return "()"
+    values = ", ".join(_quoted(value) for value in rare)
+    common = '.alias("classes with rows enough")'
+    return f"(\n    (~{_column(target)}.is_in([{values}])){common},\n)"
+
+
+def _column(name: str) -> str:
+    return f"pl.col({_quoted(name)})"
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def slug(name: str) -> str:
+    """A name that can stand in a path or a label."""
+    return re.sub(r"\W+", "_", name).strip("_").lower() or "table"
