@@ -1,12 +1,20 @@
 # The pipeline of dvc.yaml and what it left behind.
 REPRO := $(BIN)/python make/repro.py $(PACKAGE)
 
-.PHONY: data train predict dag metrics
+# An argument of `make adopt` as one word of the shell, whatever it holds; only from the command line.
+argument = $(if $(filter command,$(origin $(1))),--$(2)='$(subst ','\'',$($(1)))')
+
+.PHONY: data train adopt predict dag metrics
 data: $(READY) .dvc/config ## from the source to features
 	@$(REPRO) featurize
 
 train: $(READY) .dvc/config ## from the source to a registered model, as far as anything changed
 	@$(REPRO)
+
+adopt: $(READY) .dvc/config ## your own table: DATA=file TARGET=column [TIME= GROUP= TASK= FORCE=1]
+	@$(BIN)/python -m $(PACKAGE).data.adopt $(call argument,DATA,data) \
+		$(call argument,TARGET,target) $(call argument,TIME,time) $(call argument,GROUP,group) \
+		$(call argument,TASK,task) $(call argument,FORCE,force)
 
 predict: $(READY) ## score a CSV or Parquet file with the champion: INPUT=new.csv OUTPUT=scored.parquet
 	@test -n "$(INPUT)" -a -n "$(OUTPUT)" || \

@@ -14,6 +14,17 @@ class Paths:
         self.dvc_lock = root / "dvc.lock"
         self.requirements = root / "requirements" / "base.txt"
 
+        package = root / "src" / Path(__file__).parent.name
+        self.definitions = package / "features" / "definitions.py"
+        self.charter = root / "docs" / "charter.md"
+        self.data_card = root / "docs" / "data_card.md"
+        # What goes when a table of your own takes the example's place.
+        self.example = (
+            package / "data" / "sources" / "sample.py",
+            package / "data" / "sources" / "tlc.py",
+            root / "tests" / "code" / "test_sample.py",
+        )
+
         self.external = root / "data" / "external"
         self.partial = root / "data" / ".partial"
         self.raw = root / "data" / "raw"

@@ -41,7 +41,7 @@ class Personal:
     alone: float = 1.1
 
 
-NAME = r"^\p{Lu}[\p{L}'’.-]+,? (?:[\p{L}'’.()\"-]+ )*[\p{Lu}(\"][\p{L}'’.()\"-]*$"
+NAME = r"^\p{Lu}[\p{L}'.-]+,? (?:[\p{L}'.()\"-]+ )*[\p{Lu}(\"][\p{L}'.()\"-]*$"
 PERSONAL = (
     Personal("e-mail addresses", r"e-?mail", r"^[^@\s]+@[^@\s]+\.[^@\s]+$", alone=0.8),
     Personal("phone numbers", r"phone|mobile|\b(tel|fax)\b", r"^\+?[\d\s()./-]{6,}$"),
@@ -155,7 +155,7 @@ def _rare(task: str, values: pl.Series, target: str) -> tuple[Any, ...]:
     rare = tuple(value for value, count in counts.items() if count < LEAST_PER_CLASS)
     if len(counts) - len(rare) < 2:
         raise UserError(
-            f"{target}: only one value has {LEAST_PER_CLASS} rows or more; there is nothing to tell apart."
+            f"{target}: at most one value has {LEAST_PER_CLASS} rows; there is nothing to learn."
         )
     return rare
 
@@ -183,7 +183,9 @@ def decide(
 def _only_date(table: Table, target: str) -> str | None:
     dates = [p for p in table.profiles.values() if p.dtype.startswith("Date") and p.name != target]
     complete = [p.name for p in dates if not p.missing and p.distinct > LEAST_PER_CLASS]
-    return complete[0] if len(dates) == len(complete) == 1 and not BIRTH.search(complete[0]) else None
+    return (
+        complete[0] if len(dates) == len(complete) == 1 and not BIRTH.search(complete[0]) else None
+    )
 
 
 def _decide(profile: Profile, values: pl.Series, likeness: float | None) -> Decision:
@@ -213,7 +215,9 @@ def _by_type(profile: Profile, values: pl.Series) -> Decision:
         return _text(profile, values)
     if profile.dtype == "Int64":
         return _integer(profile)
-    return Decision(profile, "input", "number", "yes or no" if profile.dtype == "Boolean" else "number")
+    return Decision(
+        profile, "input", "number", "yes or no" if profile.dtype == "Boolean" else "number"
+    )
 
 
 def _text(profile: Profile, values: pl.Series) -> Decision:

@@ -7,23 +7,16 @@ from typing import Any
 
 from ..data.roles import Decision, Task
 
-HEADER = '''"""The file that a user edits: what is predicted, from what, and on which rows it is learnt.
-
-Polars expressions over the columns of contract.yaml. FEATURES see only columns that are known at
-prediction time (role `input` or `time`); TARGET and KEEP_ROWS may also use outcomes. Text
-features are treated as categories, everything else must be a number or a boolean.
-"""
-
-import polars as pl
-'''
+IMPORT = "import polars as pl\n"
 
 
-def definitions(target: str, task: Task, decisions: Iterable[Decision]) -> str:
-    """The text of definitions.py."""
+def definitions(old: str, target: str, task: Task, decisions: Iterable[Decision]) -> str:
+    """The text of definitions.py; its explanations are those of the old one."""
+    explanations = old.partition(IMPORT)[0]
     features = [line for decision in decisions for line in _features(decision)]
     body = "".join(f"    {feature},\n" for feature in features)
     return (
-        f"{HEADER}\nTARGET = {_column(target)}\n\n"
+        f"{explanations}{IMPORT}\nTARGET = {_column(target)}\n\n"
         f"KEEP_ROWS = {_keep_rows(target, task.rare)}\n\nFEATURES = (\n{body})\n"
     )
 
@@ -42,9 +35,8 @@ def _features(decision: Decision) -> list[str]:
             parts = ["year", "month", "weekday"]
             if decision.profile.dtype == "Datetime":
                 parts.append("hour")
-            label = slug(name)
             return [
-                f"{column}.dt.{part}().cast(pl.Int32).alias({_quoted(f'{label}_{part}')})"
+                f"{column}.dt.{part}().cast(pl.Int32).alias({_quoted(f'{name}_{part}')})"
                 for part in parts
             ]
     return []

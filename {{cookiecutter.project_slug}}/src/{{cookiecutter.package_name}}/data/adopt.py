@@ -1,0 +1,368 @@
+"""`make adopt`: a table of your own in place of the example, or one more file of the same table.
+
+Reads and decides first; then contract.yaml, params.yaml, features/definitions.py, docs/ and
+data/external change together or not at all. Nothing is committed.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from itertools import takewhile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from ..errors import UserError, run
+from ..features.definitions import TARGET
+from ..features.write import definitions, slug
+from ..files import replaced
+from ..lineage import NOT_CODE, git
+from ..params import load_params
+from ..paths import PROJECT, Paths
+from ..tables import read_table
+from . import card
+from .contract import Contract, load_contract
+from .profile import Profile, Table, profile
+from .roles import Decision, Task, check_names, decide, find_task
+from .validate import Violation, validate
+
+TASKS = ("regression", "binary", "multiclass")
+MOST_LISTED = 30  # categories; with more, a new one is nothing special
+MANY_ROWS, SOME_ROWS = 20_000, 2_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asks for."""
+
+    data: Path
+    target: str | None
+    time: str | None
+    group: str | None
+    task: str | None
+    force: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that will be written: texts (None removes the file), and the folder of the data."""
+
+    texts: dict[Path, str | None]
+    folder: Path
+    fresh: bool
+    said: list[str]
+
+
+def first(asked: Asked, raw: pl.DataFrame, paths: Paths) -> Plan:
+    """Decide about every column of an unknown table."""
+    if asked.target is None:
+        raise UserError("name the column to predict: make adopt DATA=file TARGET=column")
+    table = profile(raw)
+    named_time = None if asked.time == "none" else asked.time
+    check_names(table, target=asked.target, time=named_time, group=asked.group)
+    check_time(table, named_time)
+    table, task = find_task(table, asked.target, asked.task)
+    decisions = decide(table, asked.target, task, asked.time, asked.group)
+    if all(decision.kind == "none" for decision in decisions):
+        reasons = "\n".join(f"  {d.profile.name}: {d.why}" for d in decisions)
+        raise UserError(f"{asked.data}: no column is left to predict from.\n{reasons}")
+    folder = paths.external / slug(asked.data.name.split(".")[0])
+    title = asked.data.name.split(".")[0]
+    page = card.page(title, asked.target, task, table, decisions)
+    texts = {
+        paths.contract: contract_text(paths.contract, table, task, decisions),
+        paths.params: params_text(paths, folder, task, asked.group, table.frame.height),
+        paths.definitions: definitions(
+            paths.definitions.read_text(encoding="utf-8"), asked.target, task, decisions
+        ),
+        paths.data_card: page + card.file_row(asked.data, raw.height),
+        **without_example(paths),
+    }
+    said = [
+        *card.aligned([card.HEADER, *card.rows(decisions)]),
+        "",
+        f"  target      {asked.target}",
+        f"  task        {task.name}: {task.why}",
+        f"  split       {card.split(decisions)}",
+    ]
+    return Plan(texts, folder, True, said)
+
+
+def check_time(table: Table, time: str | None) -> None:
+    """Raise UserError for a time column that holds no dates."""
+    if time and not table.profiles[time].dtype.startswith("Date"):
+        raise UserError(f"TIME={time}: holds {table.profiles[time].dtype}, not dates.")
+
+
+def again(asked: Asked, raw: pl.DataFrame, paths: Paths) -> Plan:
+    """One more file of the table that the project knows; raises UserError if it is another one."""
+    contract = load_contract(paths.contract)
+    folder = place(paths)
+    violations = validate(raw, contract, asked.data.name)
+    difference = differences(raw, contract, violations)
+    target = TARGET.meta.root_names()
+    if asked.target is not None and asked.target not in target:
+        difference.append(f"TARGET={asked.target}: the project predicts {', '.join(target)}")
+    if difference:
+        raise UserError(
+            f"{asked.data}: another table than contract.yaml describes; nothing was changed.\n"
+            + "\n".join(f"  {line}" for line in difference)
+            + "\nMend the file, or adopt it in place of the old table with TARGET=… FORCE=1."
+        )
+    check_place(asked.data, folder)
+    listed = paths.data_card.read_text(encoding="utf-8") if paths.data_card.exists() else ""
+    said = [f"  {asked.data.name}: {raw.height:,} rows, of the columns that contract.yaml lists"]
+    changes = [(v.column, v.rule, str(v.count), v.example) for v in violations]
+    if changes:
+        said += card.aligned([("column", "breaks the rule", "count", "example"), *changes])
+        said += ["  Mend the file or widen contract.yaml: until then `make train` stops there."]
+    row = card.file_row(asked.data, raw.height)
+    return Plan({paths.data_card: listed + row}, folder, False, said)
+
+
+def place(paths: Paths) -> Path:
+    """The folder of the project's files; raises UserError where params.yaml names a single file."""
+    path = (load_params(paths.params).ingest.model_extra or {}).get("path")
+    folder = paths.root / str(path)
+    if not folder.is_dir():
+        raise UserError(
+            f"params.yaml: ingest.path: {path} is no folder; move your file into one, name that "
+            "there and give it to `dvc add`, or adopt anew with TARGET=... FORCE=1."
+        )
+    return folder
+
+
+def differences(raw: pl.DataFrame, contract: Contract, violations: list[Violation]) -> list[str]:
+    """How the columns of a table differ from the contract's: missing, new, of another type."""
+    known = [column.name for column in contract.columns]
+    missing = [f"{name}: is missing" for name in known if name not in raw.columns]
+    new = [f"{name}: is new" for name in raw.columns if name not in known]
+    other = [
+        f"{v.column}: {v.count} values are no {v.rule.removeprefix('is ')}, {v.example}"
+        for v in violations
+        if v.rule.startswith("is ") and v.column in raw.columns
+    ]
+    return [*missing, *new, *other]
+
+
+def check_place(data: Path, folder: Path) -> None:
+    """Raise UserError if the folder has a file of this name already."""
+    place = folder / data.name
+    if place.exists() and place.resolve() != data.resolve():
+        same = place.read_bytes() == data.read_bytes()
+        problem = "is there already" if same else "has other content; rename the new file"
+        raise UserError(f"{place}: {problem}. Nothing was changed.")
+
+
+def contract_text(path: Path, table: Table, task: Task, decisions: list[Decision]) -> str:
+    """contract.yaml with its explanations, and a column for every decision."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    head = "".join(takewhile(lambda line: line.startswith("#"), lines))
+    text = {"decimal": table.text.decimal, "thousands": table.text.thousands}
+    duplicates = 1 - table.frame.hash_rows().n_unique() / table.frame.height
+    content = CommentedMap(max_duplicate_share=round(max(0.01, 2 * duplicates), 2))
+    content["text"] = CommentedMap(**text, missing=_flow(table.text.missing))
+    content["columns"] = [_column(decision, table, task) for decision in decisions]
+    content.yaml_set_comment_before_after_key("columns", before="\n")
+    return f"{head}\n{dump(content)}"
+
+
+def _column(decision: Decision, table: Table, task: Task) -> CommentedMap:
+    profile = decision.profile
+    column = CommentedMap(name=profile.name, dtype=profile.dtype, role=decision.role)
+    column["nullable"] = profile.missing > 0
+    if profile.formats:
+        column["formats"] = _flow(profile.formats)
+    if decision.role in ("input", "outcome", "time"):
+        classes = decision.role == "outcome" and task.name != "regression"
+        column.update(limits(profile, table.frame[profile.name], classes))
+    column["description"] = decision.why
+    column["pii"] = decision.pii
+    return column
+
+
+def limits(profile: Profile, values: pl.Series, classes: bool) -> dict[str, Any]:
+    """Rules that leave room: a range as wide again on both sides, or the categories if few."""
+    if profile.dtype in ("Date", "Datetime", "Boolean"):
+        return {}
+    if (profile.dtype == "String" and profile.distinct <= MOST_LISTED) or classes:
+        return {"categories": _flow(values.drop_nulls().unique().sort())}
+    if profile.dtype == "String":
+        return {}
+    room = float(profile.high) - float(profile.low)
+    low = 0.0 if profile.low >= 0 else float(profile.low) - room
+    kind = int if profile.dtype == "Int64" else float
+    return {"min": kind(float(f"{low:.3g}")), "max": kind(float(f"{profile.high + room:.3g}"))}
+
+
+def _flow(values: Any) -> CommentedSeq:
+    sequence = CommentedSeq(values)
+    sequence.fa.set_flow_style()
+    return sequence
+
+
+def params_text(paths: Paths, folder: Path, task: Task, group: str | None, rows: int) -> str:
+    """params.yaml with its comments, for this table."""
+    content = YAML().load(paths.params.read_text(encoding="utf-8"))
+    ingest = content["ingest"]
+    for key in [key for key in ingest if key not in ("source", "path")]:
+        del ingest[key]
+    ingest["source"], ingest["path"] = "file", folder.relative_to(paths.root).as_posix()
+    ingest.yaml_add_eol_comment("a module of data/sources", "source")
+    content["task"] = task.name
+    content["prepare"].update(test_from=None, group=group)
+    content["register"]["bars"] = _flow_map()
+    content["train"]["lightgbm"].update(tree_size(rows))
+    return dump(content)
+
+
+def tree_size(rows: int) -> dict[str, int]:
+    """Leaves that a table of this size can fill; LightGBM's own defaults in the middle."""
+    if rows >= MANY_ROWS:
+        return {"num_leaves": 127, "min_child_samples": 50}
+    if rows >= SOME_ROWS:
+        return {"num_leaves": 31, "min_child_samples": 20}
+    return {"num_leaves": 15, "min_child_samples": max(2, min(20, rows // 50))}
+
+
+def _flow_map() -> CommentedMap:
+    empty = CommentedMap()
+    empty.fa.set_flow_style()
+    return empty
+
+
+def dump(content: Any) -> str:
+    """YAML with comments, as the project's files are written."""
+    yaml, stream = YAML(), StringIO()
+    yaml.width = 4096
+    yaml.representer.add_representer(type(None), _null)
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(content, stream)
+    return stream.getvalue()
+
+
+def _null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def without_example(paths: Paths) -> dict[Path, str | None]:
+    """The example's own files, to be removed, and the charter without the example's answers."""
+    texts: dict[Path, str | None] = {path: None for path in paths.example if path.exists()}
+    if texts and paths.charter.exists():
+        charter = paths.charter.read_text(encoding="utf-8")
+        own = re.sub(r"^>.*\n", "", charter, flags=re.MULTILINE)
+        texts[paths.charter] = re.sub(r"\n{3,}", "\n\n", own)
+    return texts
+
+
+@contextmanager
+def all_or_nothing(root: Path, paths: Collection[Path]) -> Iterator[None]:
+    """Put files back as they were, and remove new ones, if anything fails."""
+    with TemporaryDirectory(dir=root, prefix=".adopt-") as folder:
+        backups = {path: Path(folder) / str(number) for number, path in enumerate(paths)}
+        for path, backup in backups.items():
+            if path.exists():
+                # A link costs nothing, however large the file; nothing here writes into files.
+                backup.hardlink_to(path)
+        try:
+            yield
+        except BaseException:
+            for path, backup in backups.items():
+                backup.replace(path) if backup.exists() else path.unlink(missing_ok=True)
+            raise
+
+
+def carry_out(plan: Plan, data: Path, paths: Paths) -> None:
+    """Write everything, the data first, and give the data to DVC."""
+    place = plan.folder / data.name
+    pointer = plan.folder.with_name(f"{plan.folder.name}.dvc")
+    others = {path for path in plan.folder.glob("*") if path != place} if plan.fresh else set()
+    with all_or_nothing(paths.root, [*plan.texts, pointer, place, *others]):
+        if place.resolve() != data.resolve():
+            with replaced(place) as temporary:
+                shutil.copyfile(data, temporary)
+        for path in others:
+            path.unlink()
+        for path, text in plan.texts.items():
+            write(path, text)
+        if paths.definitions in plan.texts:
+            tool(paths, "black", "--quiet", paths.definitions)
+        tool(paths, "dvc", "add", "--quiet", plan.folder)
+
+
+def write(path: Path, text: str | None) -> None:
+    """Write a text, or remove the file where there is none."""
+    if text is None:
+        path.unlink()
+        return
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def tool(paths: Paths, *command: str | Path) -> None:
+    """Run a tool of this environment; raises UserError with its words."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        cwd=paths.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"{command[0]}: {done.stderr.strip()} Nothing was changed.")
+
+
+def check_clean(paths: Paths) -> None:
+    """Raise UserError where git holds a commit and files differ from it: they could be lost."""
+    if git(paths.root, "rev-parse", "--verify", "HEAD"):
+        changes = git(paths.root, "status", "--porcelain", "--", ".", *NOT_CODE)
+        if changes:
+            listed = "\n".join(f"  {line}" for line in changes.splitlines())
+            raise UserError(
+                f"these files differ from the last commit; commit or stash them first:\n{listed}"
+            )
+
+
+def parse(arguments: list[str]) -> Asked:
+    """The arguments as make passes them on; blank ones are as good as none."""
+    parser = argparse.ArgumentParser(prog="make adopt")
+    for name in ("data", "target", "time", "group", "task", "force"):
+        parser.add_argument(f"--{name}", type=lambda value: value or None)
+    given = parser.parse_args(arguments)
+    if given.data is None:
+        raise UserError("name the file: make adopt DATA=path/to/file TARGET=column")
+    if given.task not in (None, *TASKS):
+        raise UserError(f"TASK={given.task}: is none of {', '.join(TASKS)}.")
+    data = Path(given.data).expanduser().absolute()
+    return Asked(
+        data, given.target, given.time, given.group, given.task, given.force not in (None, "0")
+    )
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Adopt DATA: the first file of a table, or one more of it."""
+    asked = parse(sys.argv[1:])
+    check_clean(paths)
+    known = load_params(paths.params).ingest.source == "file"
+    raw = read_table(asked.data)
+    plan = (again if known and not asked.force else first)(asked, raw, paths)
+    print("\n".join(plan.said))
+    carry_out(plan, asked.data, paths)
+    print(f"  files       {plan.folder.relative_to(paths.root)}, held by DVC")
+    if plan.fresh:
+        print("  decided in  contract.yaml, params.yaml, features/definitions.py: edit them")
+    print("  next        read docs/data_card.md, then make train")
+
+
+if __name__ == "__main__":
+    run(main)
