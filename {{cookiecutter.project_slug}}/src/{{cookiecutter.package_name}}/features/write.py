@@ -17,7 +17,7 @@ def definitions(old: str, target: str, task: Task, decisions: Iterable[Decision]
     body = "".join(f"    {feature},\n" for feature in features)
     return (
         f"{explanations}{IMPORT}\nTARGET = {_column(target)}\n\n"
-        f"KEEP_ROWS = {_keep_rows(target, task.rare)}\n\nFEATURES = (\n{body})\n"
+        f"KEEP_ROWS: tuple[pl.Expr, ...] = {_keep_rows(target, task.rare)}\n\nFEATURES = (\n{body})\n"
     )
 
 
