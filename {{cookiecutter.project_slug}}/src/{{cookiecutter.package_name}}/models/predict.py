@@ -42,7 +42,9 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
         raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
     errors = row_errors(frame, model, contract)
     good = errors["error"].is_null()
-    answers = model.answer(contract.typed(frame.filter(good), model.inputs)).with_columns(errors["row"].filter(good))
+    answers = model.answer(contract.typed(frame.filter(good), model.inputs)).with_columns(
+        errors["row"].filter(good)
+    )
     columns = errors.join(answers, on="row", how="left", maintain_order="left")
     return frame.hstack(columns.select(added))
 
