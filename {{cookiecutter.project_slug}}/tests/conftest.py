@@ -109,10 +109,18 @@ def new_project(root: Path) -> Project:
     project.contract.write_text(CONTRACT)
     sales().write_csv(project.external / "sales.csv")
     project.edit(
+        task="regression",
         ingest={"source": "file", "path": "data/external/sales.csv"},
         prepare={"test_from": None, "group": None},
         train__model="lightgbm",
         train__threads=1,
+        train__class_weight=None,
+        train__threshold=None,
+        train__lightgbm={
+            "num_leaves": 31,
+            "min_child_samples": 20,
+            "early_stopping_rounds": 25,
+        },
         evaluate__resamples=20,
         register={"bars": {}, "resamples": 50, "confidence": 0.95},
     )
