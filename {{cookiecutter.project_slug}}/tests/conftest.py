@@ -111,7 +111,7 @@ def new_project(root: Path) -> Project:
     project.edit(
         task="regression",
         ingest={"source": "file", "path": "data/external/sales.csv"},
-        prepare={"test_from": None, "group": None},
+        prepare={"test_from": None, "group": None, "pii": "drop"},
         train__model="lightgbm",
         train__threads=1,
         train__class_weight=None,
@@ -137,7 +137,14 @@ def use_sales(patch: pytest.MonkeyPatch) -> None:
 
 def apart(patch: pytest.MonkeyPatch) -> None:
     """Keep the user's tracking server and git settings out; MLflow sets the first itself."""
-    for name in ("MLFLOW_TRACKING_URI", "TRIGGER", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "TRIGGER",
+        "PII_KEY",
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+    ):
         patch.delenv(name, raising=False)
     patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
 

@@ -21,10 +21,11 @@ class Ingest(Section):
 
 
 class Prepare(Section):
-    """How rows are split."""
+    """How rows are split, and what becomes of personal data."""
 
     test_from: Annotated[date | None, Field(strict=False)]
     group: str | None
+    pii: Literal["drop", "hash"]
 
 
 class Featurize(Section):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dotenv import load_dotenv
 
+from .errors import UserError
 from .paths import Paths
 
 
@@ -29,3 +30,15 @@ def load_settings(paths: Paths) -> Settings:
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.store}",
         trigger=os.environ.get("TRIGGER") or "manual",
     )
+
+
+def pii_key(paths: Paths) -> str:
+    """The secret that hides personal data; raises UserError that tells how to make one."""
+    load_dotenv(paths.root / ".env")
+    key = os.environ.get("PII_KEY")
+    if not key:
+        raise UserError(
+            "params.yaml: prepare.pii: hash needs PII_KEY in .env or the environment; make one "
+            'with python -c "import secrets; print(secrets.token_hex(32))".'
+        )
+    return key

@@ -59,6 +59,19 @@ def test_an_unfit_feature_is_named(
     assert not prepared.processed.exists()
 
 
+@pytest.mark.parametrize("mode", ["drop", "hash"])
+def test_a_feature_of_personal_data_is_refused(
+    prepared: Project, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    text = prepared.contract.read_text()
+    prepared.contract.write_text(text.replace("name: shop,", "name: shop, pii: true,"))
+    prepared.edit(prepare__pii=mode)
+    monkeypatch.setenv("PII_KEY", "a secret")
+    prepare.main(prepared)
+    with pytest.raises(UserError, match=r"feature (.|\n)*never among them: shop\."):
+        featurize.main(prepared)
+
+
 def test_stored_features_give_the_same_values() -> None:
     rows = sales(50)
     expressions = (

@@ -1,5 +1,6 @@
-"""Stage `prepare`: target, row filter and split."""
+"""Stage `prepare`: target, row filter, split and personal data."""
 
+import hmac
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ import polars as pl
 import pytest
 from conftest import Project, sales
 
-from {{ cookiecutter.package_name }}.data import prepare
+from {{ cookiecutter.package_name }}.data import hashing, prepare
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
+from {{ cookiecutter.package_name }}.params import load_params
+
+KNOWN = [5682981930951985757, 10697964652326406573, 14589022676995134607]
 
 
 def splits(project: Project) -> dict[str, pl.DataFrame]:
@@ -27,6 +31,17 @@ def without_time(project: Project, rows: pl.DataFrame) -> None:
     text = project.contract.read_text()
     project.contract.write_text(text.replace("role: time", "role: ignored"))
     project.put_raw(rows)
+
+
+def classify(project: Project, patch: pytest.MonkeyPatch, counts: dict[int, int]) -> pl.DataFrame:
+    """Raw rows with these numbers of rows in three classes, to be split by their hash."""
+    params = load_params(project.params).model_copy(update={"task": "multiclass"})
+    patch.setattr(prepare, "load_params", lambda path: params)
+    patch.setattr(prepare, "TARGET", pl.col("price").cast(pl.Int64).alias("class"))
+    labels = [float(label) for label, count in counts.items() for _ in range(count)]
+    rows = sales(len(labels)).with_columns(price=pl.Series(labels))
+    without_time(project, rows)
+    return rows
 
 
 def test_every_dropped_row_is_counted_by_its_first_reason(project: Project) -> None:
@@ -76,13 +91,66 @@ def test_a_group_stays_in_one_split(project: Project) -> None:
 
 
 def test_the_hash_is_the_same_for_ever() -> None:
-    frame = pl.DataFrame({"a": ["x", None], "b": [1, 2], "c": [0.5, None], "d": [True, None]})
-    assert prepare.stable_hash(frame).to_list() == [17128987126652832840, 3285956680901190362]
+    frame = pl.DataFrame(
+        {
+            "text": ["x", None, "ü"],
+            "whole": [1, 2, None],
+            "number": [0.0, None, 0.5],
+            "yes": [True, None, False],
+            "day": [date(2024, 1, 1), None, date(1969, 1, 1)],
+            "time": [datetime(2024, 1, 1), None, datetime(1969, 1, 1)],
+        }
+    )
+    hashes = hashing.stable_hash(frame)
+    assert hashes.to_list() == KNOWN
+    assert [hashing.stable_hash(frame[row]).item() for row in range(3)] == KNOWN
+    same = frame.with_columns(number=pl.Series([-0.0, float("nan"), 0.5]))
+    assert hashing.stable_hash(same).equals(hashes)
 
 
 def test_few_rows_are_split_by_hash_in_exact_shares(project: Project) -> None:
     without_time(project, sales(100).with_columns(price=pl.lit(5.0)))
     assert [frame.height for frame in splits(project).values()] == [70, 15, 15]
+
+
+@pytest.mark.parametrize(
+    ("rows", "shares"), [(20, [14, 3, 3]), (3, [1, 1, 1]), (6, [4, 1, 1]), (999, [699, 150, 150])]
+)
+def test_each_class_is_split_in_exact_shares(
+    project: Project, monkeypatch: pytest.MonkeyPatch, rows: int, shares: list[int]
+) -> None:
+    classify(project, monkeypatch, {7: rows, 3: 100})
+    for label, expected in ((7, shares), (3, [70, 15, 15])):
+        found = [frame["class"].eq(label).sum() for frame in splits(project).values()]
+        assert found == expected
+
+
+def test_new_rows_of_a_large_class_never_move_old_ones(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = classify(project, monkeypatch, {1: 2_000, 2: 20, 3: 2_000})
+    before = splits(project)
+    project.put_raw(rows, sales(1_000, seed=1).with_columns(price=pl.lit(1.0)))
+    after = splits(project)
+    for name, frame in before.items():
+        assert frame.join(after[name], on=frame.columns, how="anti", nulls_equal=True).is_empty()
+
+
+def test_equal_rows_stay_together_and_a_class_of_them_is_learnt(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = classify(project, monkeypatch, {1: 5, 2: 100})
+    project.put_raw(rows[[0] * 1_200], rows[5:], rows[5:])
+    found = [frame.n_unique() for frame in splits(project).values()]
+    assert sum(found) == 1 + 100
+    assert splits(project)["train"]["class"].eq(1).sum() == 1_200
+
+
+def test_a_class_of_two_rows_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    classify(project, monkeypatch, {7: 2, 3: 50})
+    with pytest.raises(UserError, match=r"class '7' of the target has too few rows .*\(2, .*drop"):
+        prepare.main(project)
+    assert not project.interim.exists()
 
 
 def test_new_rows_never_move_old_ones(project: Project) -> None:
@@ -129,6 +197,79 @@ def test_rows_without_time_are_counted_too(project: Project) -> None:
     project.put_raw(sales(50).with_columns(timeless, price=pl.lit(5.0)))
     assert sum(frame.height for frame in splits(project).values()) == 43
     assert read_json(project.prepare_report)["dropped"] == {"time is missing": 7}
+
+
+@pytest.mark.parametrize("name", ["price", "target", "class", "None", "dropped", "prediction"])
+def test_columns_and_target_may_have_any_name(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    rows = sales(50).drop_nulls().rename({"size": "key", "items": "columns"})
+    text = project.contract.read_text().replace("name: size", "name: key")
+    project.contract.write_text(text.replace("name: items", "name: columns"))
+    project.put_raw(rows)
+    monkeypatch.setattr(prepare, "TARGET", (pl.col("price") / 200).alias(name))
+    kept = rows.filter(pl.col("price").is_between(0, 150))
+    found = pl.concat(splits(project).values())
+    assert found[name].to_list() == (kept["price"] / 200).to_list()
+    assert found["columns"].to_list() == kept["columns"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("name", "definition", "said"),
+    [
+        ("TARGET", pl.col("price").alias("size"), "target size .*role outcome"),
+        ("TARGET", pl.col("cost"), "cost"),
+        ("KEEP_ROWS", (pl.col("note") == "x",), "not ignored"),
+    ],
+)
+def test_definitions_that_do_not_fit_the_contract_are_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str, definition: Any, said: str
+) -> None:
+    project.put_raw(sales())
+    monkeypatch.setattr(prepare, name, definition)
+    with pytest.raises(UserError, match=said):
+        prepare.main(project)
+
+
+def personal(project: Project, column: str) -> pl.DataFrame:
+    """Raw rows of which one column is personal data."""
+    text = project.contract.read_text()
+    project.contract.write_text(text.replace(f"name: {column},", f"name: {column}, pii: true,"))
+    rows = sales(100).with_columns(price=pl.lit(5.0))
+    project.put_raw(rows)
+    return rows
+
+
+def test_personal_data_split_rows_and_are_dropped(project: Project) -> None:
+    rows = personal(project, "shop")
+    project.edit(prepare__group="shop")
+    found = splits(project)
+    assert all("shop" not in frame.columns for frame in found.values())
+    shops = [set(frame.join(rows, on="sold_at")["shop"]) for frame in found.values()]
+    assert sum(map(len, shops)) == len(set(rows["shop"]))
+
+
+@pytest.mark.parametrize("column", ["shop", "items", "sold_at"])
+def test_personal_data_are_hashed_with_the_key(
+    project: Project, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    rows = personal(project, column)
+    project.edit(prepare__pii="hash")
+    with pytest.raises(UserError, match=r"PII_KEY .*token_hex"):
+        prepare.main(project)
+    monkeypatch.setenv("PII_KEY", "a secret")
+    hashed = pl.concat(splits(project).values())[column]
+    expected = [
+        None if value is None else hmac.new(b"a secret", str(value).encode(), "sha256").hexdigest()
+        for value in rows[column]
+    ]
+    assert hashed.to_list() == expected
+
+
+def test_the_target_is_no_personal_data(project: Project) -> None:
+    personal(project, "price")
+    with pytest.raises(UserError, match="TARGET no personal data"):
+        prepare.main(project)
 
 
 @pytest.mark.parametrize("price", [5.0, 999.0])

@@ -85,9 +85,10 @@ class Contract(Section):
         """Select the columns of `names` as the contract says that they are to be read."""
         return typed(frame, [c for c in self.columns if c.name in names], self.text)
 
-    def dtypes(self, *roles: str) -> pl.Schema:
-        """Names and dtypes of the columns with one of `roles`, in the contract's order."""
-        return pl.Schema({c.name: DTYPES[c.dtype] for c in self.columns if c.role in roles})
+    def dtypes(self, *roles: str, pii: bool = False) -> pl.Schema:
+        """Names and dtypes of the columns with one of `roles`; personal data only with `pii`."""
+        columns = [c for c in self.columns if c.role in roles and (pii or not c.pii)]
+        return pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
 
 
 PLAIN = Text(missing=())

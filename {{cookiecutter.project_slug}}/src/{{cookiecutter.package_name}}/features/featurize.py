@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ..data.contract import KNOWN, load_contract
+from ..data.contract import KNOWN, Contract, load_contract
 from ..errors import UserError
 from ..files import COMPRESSION, partitions, replaced
 from ..params import load_params
@@ -16,8 +16,9 @@ from .definitions import FEATURES, TARGET
 from .serialise import serialise
 
 
-def check_features(features: Sequence[pl.Expr], known: pl.Schema) -> None:
-    """Raise UserError for a feature of an unfit dtype, or that uses another column than `known`."""
+def check_features(features: Sequence[pl.Expr], contract: Contract) -> None:
+    """Raise UserError for a feature of an unfit dtype, or of columns that features may not use."""
+    known = contract.dtypes(*KNOWN)
     empty = pl.LazyFrame(schema=known)
     for feature in features:
         try:
@@ -25,11 +26,17 @@ def check_features(features: Sequence[pl.Expr], known: pl.Schema) -> None:
         except pl.exceptions.PolarsError as error:
             raise UserError(
                 f"feature {feature}: {error}\nA feature may use only columns with role input or "
-                f"time in contract.yaml: {', '.join(known)}."
+                f"time in contract.yaml: {', '.join(known)}.{_personal(feature, contract)}"
             ) from error
         for name, dtype in schema.items():
             if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String)):
                 raise UserError(f"feature {name}: is {dtype}; make it a number, boolean or text.")
+
+
+def _personal(feature: pl.Expr, contract: Contract) -> str:
+    personal = {column.name for column in contract.columns if column.pii}
+    hidden = ", ".join(name for name in feature.meta.root_names() if name in personal)
+    return f" Personal data (pii: true) are never among them: {hidden}." if hidden else ""
 
 
 def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
@@ -65,8 +72,9 @@ def featurize(source: Path, target: Path, known: pl.Schema) -> None:
 
 def main(paths: Paths = PROJECT) -> None:
     """Write data/processed/{train,validation,test} and the features themselves beside them."""
-    params, known = load_params(paths.params), load_contract(paths.contract).dtypes(*KNOWN)
-    check_features(FEATURES, known)
+    params, contract = load_params(paths.params), load_contract(paths.contract)
+    check_features(FEATURES, contract)
+    known = contract.dtypes(*KNOWN)
     first = partitions(paths.interim / "train")[0]
     rows = pl.read_parquet(first, n_rows=params.featurize.check_rows, columns=list(known))
     check_rowwise(FEATURES, rows)
