@@ -92,23 +92,20 @@ def assign(rows: pl.DataFrame, test_from: date | None) -> pl.Series:
 
 
 def by_hash() -> pl.Expr:
-    """The split of each row of a class; equal keys stay together.
+    """The split of each row of a class; equal keys stay together, the first ones in train.
 
     Many keys are cut at fixed values, so that new rows never move old ones; under 1,000 are cut
     where the shares are exact, with a row at least for validation and for test.
     """
     key, rows = pl.col("key"), pl.len().cast(pl.Int64)
-    train, learnt = TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE
-    exact = _split(
-        key.rank("min").cast(pl.Int64) - 1,
-        pl.min_horizontal((rows * train).round(), rows - 2),
-        pl.min_horizontal((rows * learnt).round(), rows - 1),
+    begins = TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE
+    validation, test = (
+        pl.min_horizontal((rows * begin).round(), rows - left)
+        for begin, left in zip(begins, (2, 1), strict=True)
     )
-    fixed = _split(
-        key,
-        pl.lit(int(train * HASH_RANGE), pl.UInt64),
-        pl.lit(int(learnt * HASH_RANGE), pl.UInt64),
-    )
+    place = key.rank("max").cast(pl.Int64) - 1
+    exact = pl.when(key > key.min()).then(_split(place, validation, test)).otherwise(0)
+    fixed = _split(key, *(pl.lit(int(begin * HASH_RANGE), pl.UInt64) for begin in begins))
     return pl.when(key.n_unique() < SMALL_TABLE).then(exact).otherwise(fixed)
 
 
