@@ -12,7 +12,6 @@ from conftest import Project, sales
 from {{ cookiecutter.package_name }}.data import hashing, prepare
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
-from {{ cookiecutter.package_name }}.params import load_params
 
 KNOWN = [5682981930951985757, 10697964652326406573, 14589022676995134607]
 
@@ -35,8 +34,7 @@ def without_time(project: Project, rows: pl.DataFrame) -> None:
 
 def classify(project: Project, patch: pytest.MonkeyPatch, counts: dict[int, int]) -> pl.DataFrame:
     """Raw rows with these numbers of rows in three classes, to be split by their hash."""
-    params = load_params(project.params).model_copy(update={"task": "multiclass"})
-    patch.setattr(prepare, "load_params", lambda path: params)
+    project.edit(task="multiclass")
     patch.setattr(prepare, "TARGET", pl.col("price").cast(pl.Int64).alias("class"))
     labels = [float(label) for label, count in counts.items() for _ in range(count)]
     rows = sales(len(labels)).with_columns(price=pl.Series(labels))
