@@ -126,6 +126,11 @@ def test_a_second_training_does_nothing_and_says_so(day: Day) -> None:
     assert day.versions() == [(1, "READY")]
 
 
+def test_who_reads_only_the_first_lines_sees_no_traceback(day: Day) -> None:
+    said = run(day.project, "bash", "-o", "pipefail", "-c", "make train | head -2").stdout
+    assert "up to date" in said and len(said.splitlines()) == 2
+
+
 def test_the_result_is_committed_through_the_gate(day: Day) -> None:
     git(day.project, "add", "--all")
     git(day.project, "commit", "--quiet", "--message", "First champion")

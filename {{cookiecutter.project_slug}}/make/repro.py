@@ -5,6 +5,7 @@ One process: three would import the same libraries, and a no-op would take longe
 
 import gc
 import logging
+import os
 import sys
 from runpy import run_module
 
@@ -18,6 +19,15 @@ def is_news(record: logging.LogRecord) -> bool:
     return not any(phrase in record.getMessage() for phrase in CHATTER)
 
 
+def summarise(package: str) -> None:
+    """Print the summary; whoever has read enough of it (`make train | head`) is left in peace."""
+    try:
+        run_module(f"{package}.summary", run_name="__main__")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def reproduce(package: str, *targets: str) -> int:
     """Run what changed, up to the targets."""
     # A quarter of a no-op went into looking for garbage among what is imported.
@@ -27,7 +37,7 @@ def reproduce(package: str, *targets: str) -> int:
     run_module(f"{package}.preflight", run_name="__main__")
     failed = main(["repro", *targets])
     if not failed and not targets:
-        run_module(f"{package}.summary", run_name="__main__")
+        summarise(package)
     gc.freeze()
     return failed
 

@@ -8,6 +8,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from ruamel.yaml.events import ScalarEvent
+
 from .data.contract import load_contract
 from .data.sources import options
 from .errors import run
@@ -16,7 +19,7 @@ from .params import load_params
 from .paths import PROJECT, Paths
 from .settings import Settings, load_settings
 
-BARE_DATE = re.compile(r"^(\s*[\w-]+: +)(\d{4}-\d{2}-\d{2})(?=\s*(?:#|$))", re.MULTILINE)
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def version_exists(settings: Settings, version: int) -> bool:
@@ -46,14 +49,23 @@ def _on_server(uri: str, name: str, version: int) -> bool:
         return False
 
 
+def bare_dates(text: str) -> list[ScalarEvent]:
+    """The values in which YAML would find a date, wherever they stand."""
+    scalars = [event for event in YAML().parse(text) if isinstance(event, ScalarEvent)]
+    return [scalar for scalar in scalars if not scalar.style and DATE.fullmatch(scalar.value)]
+
+
 def quote_dates(path: Path) -> None:
     """Quote bare dates in place: DVC refuses a params.yaml in which YAML finds a date."""
     text = path.read_text(encoding="utf-8")
-    quoted = BARE_DATE.sub(r'\1"\2"', text)
-    if quoted != text:
+    dates = bare_dates(text)
+    for date in reversed(dates):
+        start, end = date.start_mark.index, date.end_mark.index
+        text = f'{text[:start]}"{text[start:end]}"{text[end:]}'
+    if dates:
         print(f"{path.name}: dates are now in quotes, as DVC needs them.")
         with replaced(path) as temporary:
-            temporary.write_text(quoted, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
 
 
 def main(paths: Paths = PROJECT) -> None:

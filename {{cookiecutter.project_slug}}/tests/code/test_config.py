@@ -92,6 +92,14 @@ def test_bare_dates_are_quoted_for_dvc_and_nothing_else_changes(project: Project
     assert load_params(project.params).prepare.test_from == date(2024, 2, 1)
 
 
+def test_bare_dates_are_found_wherever_yaml_finds_them(project: Project) -> None:
+    dates = 'a: {b: 2024-02-01, c: ["2024-02-01", 2024-03-01]} # 2024-02-01\n'
+    project.params.write_text(dates)
+    preflight.quote_dates(project.params)
+    quoted = 'a: {b: "2024-02-01", c: ["2024-02-01", "2024-03-01"]} # 2024-02-01\n'
+    assert project.params.read_text() == quoted
+
+
 def test_a_command_ends_with_the_text_alone(project: Project) -> None:
     project.edit(sede=1)
     with pytest.raises(SystemExit) as end:
