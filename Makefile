@@ -13,7 +13,7 @@ demo: $(READY) ## render the default project into build/ and train it
 	@$(MAKE) --no-print-directory -C $(DEMO) train
 
 test: $(READY) ## render everything and live a user's day (ARGS= for pytest)
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## format, imports and lint of hooks, tests and benchmarks; changes nothing
 	@$(BIN)/black --check --quiet . && $(BIN)/isort --check . && $(BIN)/ruff check .

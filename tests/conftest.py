@@ -12,9 +12,18 @@ from helpers import BIN, CHOICES, TEMPLATE, git, render, run
 
 Factory = Callable[..., Path]
 
+# Two workers share the files. The longest come first, so that none is left over at the end, and
+# those without environment second, so that nobody waits while it is built.
+FIRST = ["users_day", "answers", "ways_in", "docs", "setup", "benchmarks", "inside", "render"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-trees", action="store_true", help="rewrite tests/trees/*.txt")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {f"test_{name}": position for position, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(FIRST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

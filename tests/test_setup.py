@@ -10,6 +10,7 @@ from conftest import Factory, Newborn
 from helpers import BIN, TEMPLATE, files, git, package, render, run
 
 STRANGER = "[user]\n\tuseConfigOnly = true\n"
+UV = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}  # where uv need not be installed first
 OFFLINE = {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
 
 
@@ -134,7 +135,7 @@ def test_no_make(tmp_path: Path) -> None:
 def test_git_does_not_know_the_user(tmp_path: Path, environment: Path) -> None:
     (tmp_path / "stranger").write_text(STRANGER)
     stranger = {"GIT_CONFIG_GLOBAL": str(tmp_path / "stranger"), "EMAIL": ""}
-    project, said = bake(tmp_path, **stranger, **offline(tmp_path / "caches"))
+    project, said = bake(tmp_path, **UV, **stranger, **offline(tmp_path / "caches"))
     assert "first commit: git does not know you" in said
     shutil.rmtree(project / ".venv")
     (project / ".venv").symlink_to(environment)
@@ -148,8 +149,8 @@ def test_git_does_not_know_the_user(tmp_path: Path, environment: Path) -> None:
 
 def test_home_cannot_be_written(tmp_path: Path, environment: Path) -> None:
     nowhere = {"HOME": "/sys/home", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
-    project, said = bake(tmp_path, **nowhere, **offline(tmp_path / "caches"))
-    assert "environment: uv could not be installed" in said.split("Left to do")[1]
+    project, said = bake(tmp_path, **UV, **nowhere, **offline(tmp_path / "caches"))
+    assert "environment: the packages could not be installed" in said.split("Left to do")[1]
     shutil.rmtree(project / ".venv")
     (project / ".venv").symlink_to(environment)
     left = run(project, "make", "setup", succeeds=False, **nowhere).stdout.split("Left to do")[1]
