@@ -44,6 +44,7 @@ RUN_BY = {
     OPTIONS: {COMMAND_LINE: "tests/test_docs.py: def test_answers_on_the_command_line"},
     PROJECT_README: {
         "make train": "tests/test_users_day.py: def test_training_ends_with_a_champion",
+        "make adopt DATA=~/sales.csv TARGET=price": 'tests/test_adopt.py: run(project, "make", "adopt"',
         "make predict INPUT=new.csv OUTPUT=scored.csv": "tests/test_users_day.py: OUTPUT=scored.csv",
         "make metrics": "tests/test_users_day.py: def test_the_difference_to_the_last_commit",
         "make ui": "tests/test_docs.py: def test_a_team_has_a_server",

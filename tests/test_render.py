@@ -30,7 +30,6 @@ HOSTILE = [
 ]
 # The example may leave: only these files know what it is about.
 EXAMPLE = {
-    "README.md",
     "contract.yaml",
     "docs/charter.md",
     "params.yaml",
