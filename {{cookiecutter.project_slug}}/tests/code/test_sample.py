@@ -1,4 +1,4 @@
-"""Source `sample`: simulated months, the same for the same month and seed."""
+"""Example: source `sample`, simulated months, the same for the same month and seed."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A seeded simulator of NYC green-taxi trips with the TLC record schema.
+"""Example: a seeded simulator of NYC green-taxi trips with the TLC record schema.
 
 Simulated, not real: rush hours, airports, a drift over the seasons, and the dirt of the real files
 (negative fares, missing passenger counts, day-long trips, trips that are over at once).

@@ -1,4 +1,4 @@
-"""Monthly green-taxi files of the NYC Taxi & Limousine Commission, from the web or a folder."""
+"""Example: monthly green-taxi files of the NYC Taxi & Limousine Commission, from web or folder."""
 
 import shutil
 from collections.abc import Iterator
