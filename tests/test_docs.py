@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import Factory
-from helpers import BIN, TEMPLATE, files, git, render, run
+from helpers import BIN, TEMPLATE, git, render, run
 
 ROWS = 2_000
 SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -308,9 +308,10 @@ def test_a_team_has_a_server(moved: Path, server: str, tmp_path: Path) -> None:
 def test_walkthrough_ends_with_a_champion_on_ones_own_table(trained: Path) -> None:
     play(trained, section(WALKTHROUGH, "Your own table"))
     gate = json.loads((trained / "reports/gate.json").read_text())
-    assert (gate["decision"], gate["champion_version"]) == ("promote", 1)
+    assert (gate["version"], gate["champion_version"]) == (4, 3)
     metrics = json.loads((trained / "reports/metrics.json").read_text())
     assert metrics["test"]["rmse"] < 0.5 * metrics["baseline"]["rmse"]
+    assert sum(metrics["rows"].values()) == 1_200
     assert git(trained, "log", "--format=%s", "-1") == "House prices"
-    assert "data/external/sales.csv.dvc" in git(trained, "ls-files", "data").splitlines()
-    assert Path("data/external/sales.csv") in files(trained)
+    assert "data/external/sales_1.dvc" in git(trained, "ls-files", "data").splitlines()
+    assert not (trained / "src/my_project/data/sources/sample.py").exists()

@@ -29,6 +29,7 @@ from ..files import replaced
 from ..lineage import NOT_CODE, git
 from ..params import load_params
 from ..paths import PROJECT, Paths
+from ..progress import working
 from ..tables import read_table
 from . import card
 from .contract import Contract, load_contract
@@ -36,6 +37,7 @@ from .profile import Profile, Table, profile
 from .roles import Decision, Task, check_names, decide, find_task
 from .validate import Violation, validate
 
+COMMENTS = 28  # the column in which those of params.yaml stand
 TASKS = ("regression", "binary", "multiclass")
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
 MANY_ROWS, SOME_ROWS = 20_000, 2_000
@@ -218,7 +220,7 @@ def params_text(paths: Paths, folder: Path, task: Task, group: str | None, rows:
     for key in [key for key in ingest if key not in ("source", "path")]:
         del ingest[key]
     ingest["source"], ingest["path"] = "file", folder.relative_to(paths.root).as_posix()
-    ingest.yaml_add_eol_comment("a module of data/sources", "source")
+    ingest.yaml_add_eol_comment("a module of data/sources", "source", column=COMMENTS)
     content["task"] = task.name
     content["prepare"].update(test_from=None, group=group)
     content["register"]["bars"] = _flow_map()
@@ -325,7 +327,8 @@ def tool(paths: Paths, *command: str | Path) -> None:
 def check_clean(paths: Paths) -> None:
     """Raise UserError where git holds a commit and files differ from it: they could be lost."""
     if git(paths.root, "rev-parse", "--verify", "HEAD"):
-        changes = git(paths.root, "status", "--porcelain", "--", ".", *NOT_CODE)
+        tracked = ("--porcelain", "--untracked-files=no")
+        changes = git(paths.root, "status", *tracked, "--", ".", *NOT_CODE)
         if changes:
             listed = "\n".join(f"  {line}" for line in changes.splitlines())
             raise UserError(
@@ -354,8 +357,9 @@ def main(paths: Paths = PROJECT) -> None:
     asked = parse(sys.argv[1:])
     check_clean(paths)
     known = load_params(paths.params).ingest.source == "file"
-    raw = read_table(asked.data)
-    plan = (again if known and not asked.force else first)(asked, raw, paths)
+    with working(f"reading {asked.data.name}"):
+        raw = read_table(asked.data)
+        plan = (again if known and not asked.force else first)(asked, raw, paths)
     print("\n".join(plan.said))
     carry_out(plan, asked.data, paths)
     print(f"  files       {plan.folder.relative_to(paths.root)}, held by DVC")

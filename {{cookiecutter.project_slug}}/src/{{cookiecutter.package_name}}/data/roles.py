@@ -8,6 +8,7 @@ from typing import Any, Literal
 import polars as pl
 
 from ..errors import UserError
+from .contract import DTYPES
 from .profile import Profile, Table
 
 Kind = Literal["number", "category", "date", "none"]
@@ -89,7 +90,7 @@ def check_names(table: Table, **asked: str | None) -> None:
 def find_task(table: Table, target: str, asked: str | None) -> tuple[Table, Task]:
     """The task that the target's values speak for, or the one asked for if they allow it.
 
-    Returns the table with whole-numbered classes as integers. Raises UserError for a target that
+    Returns the table with a number to predict as a float, with numbered classes as integers. Raises UserError for a target that
     cannot be predicted, or not as asked.
     """
     profile = table.profiles[target]
@@ -106,8 +107,9 @@ def find_task(table: Table, target: str, asked: str | None) -> tuple[Table, Task
     if asked and asked != name:
         name, why = asked, "asked for"
     _check_task(name, profile, values)
-    if name != "regression" and profile.dtype == "Float64":
-        table = _as_integers(table, target)
+    # Prices in whole euros may have cents next month; classes stay whole.
+    if profile.dtype in ("Int64", "Float64"):
+        table = _as(table, target, "Float64" if name == "regression" else "Int64")
     return table, Task(name, why, _rare(name, table.frame[target].drop_nulls(), target))
 
 
@@ -142,10 +144,10 @@ def _whole(values: pl.Series) -> bool:
     return bool((values.cast(pl.Float64) == values.cast(pl.Float64).round()).all())
 
 
-def _as_integers(table: Table, target: str) -> Table:
-    frame = table.frame.with_columns(pl.col(target).cast(pl.Int64))
-    whole = replace(table.profiles[target], dtype="Int64")
-    return replace(table, frame=frame, profiles={**table.profiles, target: whole})
+def _as(table: Table, target: str, dtype: str) -> Table:
+    frame = table.frame.with_columns(pl.col(target).cast(DTYPES[dtype]))
+    changed = replace(table.profiles[target], dtype=dtype)
+    return replace(table, frame=frame, profiles={**table.profiles, target: changed})
 
 
 def _rare(task: str, values: pl.Series, target: str) -> tuple[Any, ...]:

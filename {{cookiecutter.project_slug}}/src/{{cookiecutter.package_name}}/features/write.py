@@ -14,10 +14,12 @@ def definitions(old: str, target: str, task: Task, decisions: Iterable[Decision]
     """The text of definitions.py; its explanations are those of the old one."""
     explanations = old.partition(IMPORT)[0]
     features = [line for decision in decisions for line in _features(decision)]
-    body = "".join(f"    {feature},\n" for feature in features)
+    listed = "".join(f"    {feature},\n" for feature in features)
     return (
-        f"{explanations}{IMPORT}\nTARGET = {_column(target)}\n\n"
-        f"KEEP_ROWS: tuple[pl.Expr, ...] = {_keep_rows(target, task.rare)}\n\nFEATURES = (\n{body})\n"
+        f"{explanations}{IMPORT}\n"
+        f"TARGET = {_column(target)}\n\n"
+        f"KEEP_ROWS: tuple[pl.Expr, ...] = {_keep_rows(target, task.rare)}\n\n"
+        f"FEATURES = (\n{listed})\n"
     )
 
 
