@@ -90,7 +90,7 @@ def check_names(table: Table, **asked: str | None) -> None:
 def find_task(table: Table, target: str, asked: str | None) -> tuple[Table, Task]:
     """The task that the target's values speak for, or the one asked for if they allow it.
 
-    Returns the table with a number to predict as a float, with numbered classes as integers. Raises UserError for a target that
+    Returns the table with the target as floats or as integers, whichever the task needs. Raises UserError for a target that
     cannot be predicted, or not as asked.
     """
     profile = table.profiles[target]
