@@ -90,8 +90,8 @@ def check_names(table: Table, **asked: str | None) -> None:
 def find_task(table: Table, target: str, asked: str | None) -> tuple[Table, Task]:
     """The task that the target's values speak for, or the one asked for if they allow it.
 
-    Returns the table with the target as floats or as integers, whichever the task needs. Raises UserError for a target that
-    cannot be predicted, or not as asked.
+    Returns the table with the target as floats or as integers, whichever the task needs.
+    Raises UserError for a target that cannot be predicted, or not as asked.
     """
     profile = table.profiles[target]
     if profile.filled < LEAST_ROWS:
