@@ -3,6 +3,7 @@
 python tests/reserved.py PROJECT    rewrites the block in hooks/pre_gen_project.py
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -11,22 +12,39 @@ from pathlib import Path
 
 HOOK = Path(__file__).resolve().parent.parent / "hooks" / "pre_gen_project.py"
 BLOCK = re.compile(r'(RESERVED = set\("""\n)(.*?)("""\.split)', re.DOTALL)
-TOP_LEVEL = "import importlib.metadata as m; print(*m.packages_distributions())"
-TESTS = {"conftest", "test", "tests"}
+TOP_LEVEL = "import importlib.metadata as m, json; print(json.dumps(m.packages_distributions()))"
+OTHERS = {"conftest", "pip", "test", "tests"}
 
 
 def reserved_names(project: Path) -> set[str]:
-    """Importable top-level names and distributions of the locks, lower case as on macOS' disks."""
+    """Distributions of all locks, and what those that every project has can be imported as.
+
+    Lower case, as macOS' disks do not tell it from upper.
+    """
     python = project / ".venv" / "bin" / "python"
     listed = subprocess.run(
         [python, "-I", "-c", TOP_LEVEL], check=True, capture_output=True, text=True
     )
-    locks = "".join(path.read_text() for path in (project / "requirements").glob("*.txt"))
-    distributions = re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", locks, re.MULTILINE)
-    names = {name.lower().replace("-", "_") for name in [*listed.stdout.split(), *distributions]}
-    ours = re.search(r'module-name = "(.*)"', (project / "pyproject.toml").read_text())
-    assert ours
-    return {name for name in names if re.fullmatch(r"[a-z](_?[a-z0-9])*", name)} - {ours[1]} | TESTS
+    installed = json.loads(listed.stdout).items()
+    always = distributions(project, "base", "dev")
+    imported = {
+        name.lower() for name, owners in installed if always & set(map(python_name, owners))
+    }
+    names = imported | distributions(project, "*") | OTHERS
+    return {name for name in names if re.fullmatch(r"[a-z](_?[a-z0-9])*", name)}
+
+
+def distributions(project: Path, *locks: str) -> set[str]:
+    """The packages of some locks."""
+    paths = [path for lock in locks for path in (project / "requirements").glob(f"{lock}.txt")]
+    text = "".join(path.read_text() for path in paths)
+    found = re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", text, re.MULTILINE)
+    return set(map(python_name, found))
+
+
+def python_name(distribution: str) -> str:
+    """A distribution's name as Python would have to spell it."""
+    return re.sub("[-.]", "_", distribution.lower())
 
 
 def names_in_hook() -> set[str]:

@@ -18,6 +18,7 @@ pre-push)
     if test ! -x $dvc; then
         echo "No .venv here, so no data was pushed: run \`make setup\`, then \`$dvc push\`."
     elif test -n "$($dvc remote list)"; then
+        test ! -e .env || dvc=".venv/bin/dotenv run --no-override -- $dvc" # the remote's credentials
         $dvc git-hook pre-push
     fi
     ;;

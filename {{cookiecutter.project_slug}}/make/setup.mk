@@ -2,14 +2,25 @@
 # so that a clone, a switched branch or a moved folder is noticed and nothing else is.
 LOCKS := requirements/base.txt requirements/dev.txt
 checksum = $(shell { (cd .venv && pwd -P) 2>/dev/null; cat $(1); } | cksum | cut -d ' ' -f 1)
-READY := .venv/.ready-$(call checksum,$(LOCKS))
+BASE := .venv/.ready-$(call checksum,$(LOCKS))
+# A remote that is no folder needs packages of its own, once URL= or .dvc/config names one.
+REMOTE := .venv/.ready-remote-$(call checksum,$(LOCKS) requirements/remote.txt)
+NAMED := $(shell echo "$(URL)" | cat - .dvc/config 2>/dev/null | grep -oE '(s3|gs|ssh)://')
+READY := $(BASE) $(if $(NAMED),$(REMOTE))
 
 .PHONY: setup lock
 setup: ## finish what is missing: environment, git, DVC, commit hooks
 	@$(PYTHON) make/setup.py setup
+	@$(MAKE) --no-print-directory .dvc/config # and, in a clone, what its remote needs
 
-$(READY):
+$(BASE):
 	@$(PYTHON) make/setup.py environment
+
+$(REMOTE): $(BASE)
+	@echo "remote: installing what S3, Google Cloud and SSH need into .venv"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
+		--requirement requirements/remote.txt
+	@touch $(REMOTE)
 
 .dvc/config: | $(READY)
 	@$(PYTHON) make/setup.py dvc
@@ -23,3 +34,5 @@ lock: $(READY) ## compile pyproject.toml into requirements/ (UPGRADE=1 for newer
 		--output-file requirements/dev.txt
 	$(COMPILE) --group pyproject.toml:notebook --constraints requirements/base.txt \
 		--constraints requirements/dev.txt --output-file requirements/notebook.txt
+	$(COMPILE) --group pyproject.toml:remote --constraints requirements/base.txt \
+		--constraints requirements/dev.txt --output-file requirements/remote.txt
