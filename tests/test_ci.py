@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Factory
-from helpers import BIN, TEMPLATE, git
+from helpers import BIN, TEMPLATE, git, run
 from ruamel.yaml import YAML
 
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -21,6 +21,7 @@ SCHEMAS = {
     GITLAB: "vendor.gitlab-ci",
 }
 
+each_provider = pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=["github", "gitlab"])
 each_file = pytest.mark.parametrize("path", SCHEMAS, ids=["template", "github", "gitlab"])
 
 # What the steps use of GitHub's CLI, over comments kept in a file; jq reads the real expressions.
@@ -108,10 +109,10 @@ def test_calls_verbs_that_exist(path: Path) -> None:
     assert called <= verbs(TEMPLATE if path == OURS else PROJECT)
 
 
-@pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=["github", "gitlab"])
+@each_provider
 def test_checks_tests_trains_and_compares(path: Path) -> None:
     text = "\n".join(scripts(path))
-    for verb in ("make check", "make test", "make train", "make --silent metrics"):
+    for verb in ("make check", "make test", "make pull", "make train", "make --silent metrics"):
         assert verb in text
 
 
@@ -210,8 +211,82 @@ def test_summary_of_a_project_whose_target_has_no_metrics(better: Path, tmp_path
 
 
 def test_gitlab_keeps_the_same_table(better: Path) -> None:
-    script = scripts(GITLAB)[-1].replace("make train\n", "")
+    script = scripts(GITLAB)[-1].replace("make train", "true")
     result = bash(script, better, CI_MERGE_REQUEST_DIFF_BASE_SHA=git(better, "rev-parse", "HEAD"))
     assert result.returncode == 0, result.stderr
     assert LOWER in rows(better / "metrics.md")
-    assert result.stdout == (better / "metrics.md").read_text()
+    assert result.stdout.startswith("Nothing was pulled, because .dvc/config names no remote")
+    assert result.stdout.endswith((better / "metrics.md").read_text())
+
+
+@pytest.fixture(scope="module")
+def own_table(make_project: Factory) -> Path:
+    """A project whose table is under DVC and nowhere else."""
+    project = make_project()
+    (project / "data/external/sales.csv").write_text("size,price\n1,2\n")
+    run(project, ".venv/bin/dvc", "add", "--quiet", "data/external/sales.csv")
+    params = (project / "params.yaml").read_text().replace("source: sample", "source: file")
+    params = params.replace("path: null", "path: data/external/sales.csv")
+    (project / "params.yaml").write_text(params)
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--no-verify", "--message", "Own table")
+    return project
+
+
+def run_pipeline(path: Path, project: Path, folder: Path) -> tuple[str, Path]:
+    """What the job `pipeline` prints in a clone, where training is a line in trained.txt."""
+    git(folder, "clone", "--quiet", str(project), "clone")
+    clone = folder / "clone"
+    (clone / ".venv").symlink_to((project / ".venv").resolve())
+    job = YAML(typ="safe").load(path)
+    steps = [{"run": scripts(path)[-1]}] if path == GITLAB else job["jobs"]["pipeline"]["steps"]
+    said = ""
+    for each in [s for s in steps if "run" in s and s.get("name") != "Comment"]:
+        if "if" in each:
+            [absent] = re.findall(r"^hashFiles\('(.*)'\) == ''$", each["if"])
+            if (clone / absent).exists():
+                continue
+        script = each["run"].replace("make train", "echo trained > trained.txt")
+        summary = {"BASE": "HEAD", "GITHUB_STEP_SUMMARY": str(clone / "summary.md")}
+        done = bash(script, clone, PYTHONPATH=str(clone / "src"), **summary)
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    return said, clone
+
+
+@each_provider
+def test_pipeline_without_its_data_is_not_run_and_says_so(
+    path: Path, own_table: Path, tmp_path: Path
+) -> None:
+    said, clone = run_pipeline(path, own_table, tmp_path)
+    assert not (clone / "trained.txt").exists()
+    reason = "data/external/sales.csv: not in this checkout, and .dvc/config names no remote"
+    metrics = (clone / "metrics.md").read_text()
+    assert metrics.startswith(f"### The pipeline was not run\n\n{reason}")
+    if path == GITHUB:
+        assert f"::notice title=The pipeline was not run::{reason}" in said
+        assert (clone / "summary.md").read_text() == metrics
+    else:
+        assert said == metrics
+
+
+@each_provider
+def test_pipeline_gets_its_data_from_the_remote(
+    path: Path, own_table: Path, tmp_path: Path
+) -> None:
+    run(own_table, "make", "remote", f"URL={tmp_path / 'store'}")
+    git(own_table, "commit", "--quiet", "--no-verify", "--all", "--message", "Remote")
+    said, clone = run_pipeline(path, own_table, tmp_path)
+    git(own_table, "reset", "--quiet", "--hard", "HEAD~1")
+    assert f"The data of this commit came from {tmp_path / 'store'}." in said
+    table = Path("data/external/sales.csv")
+    assert (clone / table).read_bytes() == (own_table / table).read_bytes()
+    assert (clone / "trained.txt").exists()
+    assert "not run" not in (clone / "metrics.md").read_text()
+
+
+def test_pull_without_data_is_an_error_for_a_user(own_table: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", str(own_table), "clone")
+    (tmp_path / "clone/.venv").symlink_to((own_table / ".venv").resolve())
+    said = run(tmp_path / "clone", "make", "pull", succeeds=False).stdout
+    assert "run `make remote URL=...` where the data are, and commit .dvc/config" in said

@@ -2,21 +2,21 @@
 # so that a clone, a switched branch or a moved folder is noticed and nothing else is.
 LOCKS := requirements/base.txt requirements/dev.txt
 checksum = $(shell { (cd .venv && pwd -P) 2>/dev/null; cat $(1); } | cksum | cut -d ' ' -f 1)
-BASE := .venv/.ready-$(call checksum,$(LOCKS))
+LOCKED := .venv/.ready-$(call checksum,$(LOCKS))
 # A remote that is no folder needs packages of its own, once URL= or .dvc/config names one.
 REMOTE := .venv/.ready-remote-$(call checksum,$(LOCKS) requirements/remote.txt)
 NAMED := $(shell echo "$(URL)" | cat - .dvc/config 2>/dev/null | grep -oE '(s3|gs|ssh)://')
-READY := $(BASE) $(if $(NAMED),$(REMOTE))
+READY := $(LOCKED) $(if $(NAMED),$(REMOTE))
 
 .PHONY: setup lock
 setup: ## finish what is missing: environment, git, DVC, commit hooks
 	@$(PYTHON) make/setup.py setup
-	@$(MAKE) --no-print-directory .dvc/config # and, in a clone, what its remote needs
+	@$(MAKE) --silent --no-print-directory .dvc/config # and, in a clone, what its remote needs
 
-$(BASE):
+$(LOCKED):
 	@$(PYTHON) make/setup.py environment
 
-$(REMOTE): $(BASE)
+$(REMOTE): $(LOCKED)
 	@echo "remote: installing what S3, Google Cloud and SSH need into .venv"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
 		--requirement requirements/remote.txt
