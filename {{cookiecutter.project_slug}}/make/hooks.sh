@@ -26,6 +26,6 @@ post-checkout)
     test -x $dvc && test "$PRE_COMMIT_CHECKOUT_TYPE" = 1 || exit 0 # 0: git only restores a file
     test -n "$(git ls-files dvc.lock '*.dvc')" || exit 0
     $dvc git-hook post-checkout ||
-        echo "Data of this commit are missing: \`$dvc pull\` fetches, \`make train\` builds them."
+        echo "Data of this commit are missing: \`make pull\` fetches, \`make train\` builds them."
     ;;
 esac
