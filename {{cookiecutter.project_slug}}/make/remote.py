@@ -53,12 +53,9 @@ def address(url: str) -> str:
 
 
 def check_committed() -> None:
-    """Raise Refused where a clone would find nothing to pull, or something else than was pushed."""
-    tracked = ("--", "dvc.lock", "*.dvc")
-    if not git("ls-files", *tracked):
+    """Raise Refused where a clone would find nothing to pull."""
+    if not git("rev-list", "--max-count=1", "--all", "--", "dvc.lock", "*.dvc"):
         raise Refused("there are no data to share yet; run `make train`, commit, and try again.")
-    if git("status", "--porcelain", *tracked):
-        raise Refused("dvc.lock or a .dvc file is not committed; commit it, and try again.")
 
 
 @contextmanager
@@ -87,11 +84,23 @@ def explained(url: str) -> Iterator[None]:
         raise Refused(f"{url}: {said.splitlines()[0]}; {cure}.") from error
 
 
-def set_remote(url: str, endpoint: str) -> None:
-    """Make the URL the default remote of .dvc/config."""
+def set_remote(url: str, endpoint: str) -> str:
+    """Make the URL the default remote of .dvc/config; returns the folder of this project's cache."""
     with Repo(ROOT) as repo, repo.config.edit("repo") as config:
         config["remote"][NAME] = {"url": url, **({"endpointurl": endpoint} if endpoint else {})}
         config["core"]["remote"] = NAME
+        return str(repo.cache.local_cache_dir)
+
+
+@contextmanager
+def cloned() -> Iterator[Path]:
+    """A temporary clone of the last commit, on the same disk, with this checkout's remotes."""
+    with TemporaryDirectory(dir=CONFIG.parent / "tmp") as folder:
+        git("clone", "--quiet", git("rev-parse", "--show-toplevel"), folder)
+        clone = Path(folder, git("rev-parse", "--show-prefix"))
+        for config in CONFIG.parent.glob("config*"):
+            shutil.copy(config, clone / ".dvc")
+        yield clone
 
 
 def fetch(repo: Repo, url: str) -> list[tuple[Path, str]]:
@@ -114,22 +123,19 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def prove(url: str) -> tuple[int, int]:
-    """Pull into a temporary clone, whose cache is empty, and compare every file with its hash.
+def share(clone: Path, url: str, cache: str) -> tuple[int, int]:
+    """Push what the clone asks for, pull it into the clone's own empty cache, compare every hash.
 
     Returns the number of files and of bytes; raises Refused for a file that differs.
     """
-    with TemporaryDirectory(dir=CONFIG.parent / "tmp") as folder:
-        git("clone", "--quiet", git("rev-parse", "--show-toplevel"), folder)
-        clone = Path(folder, git("rev-parse", "--show-prefix"))
-        for config in (ROOT / ".dvc").glob("config*"):
-            shutil.copy(config, clone / ".dvc")
-        with Repo(clone, config={"cache": {"dir": f"{folder}/.dvc/cache"}}) as repo:
-            files = fetch(repo, url)
-        for path, digest in files:
-            if md5(path) != digest:
-                raise Refused(f"{path.relative_to(clone)}: came back with another hash; try again.")
-        return len(files), sum(path.stat().st_size for path, _ in files)
+    with explained(url), Repo(clone, config={"cache": {"dir": cache}}) as repo:
+        repo.push()
+    with Repo(clone, config={"cache": {"dir": str(clone / ".dvc" / "cache")}}) as repo:
+        files = fetch(repo, url)
+    for path, digest in files:
+        if md5(path) != digest:
+            raise Refused(f"{path.relative_to(clone)}: came back with another hash; try again.")
+    return len(files), sum(path.stat().st_size for path, _ in files)
 
 
 def remote(url: str, endpoint: str) -> None:
@@ -137,10 +143,9 @@ def remote(url: str, endpoint: str) -> None:
     url = address(url)
     check_committed()
     with restored_on_failure(CONFIG):
-        set_remote(url, endpoint)
-        with explained(url), Repo(ROOT) as repo:
-            repo.push()
-        files, size = prove(url)
+        cache = set_remote(url, endpoint)
+        with cloned() as clone:
+            files, size = share(clone, url, cache)
     print(f"{url} is the remote: a clone of this commit pulled {files} files with {size:,} bytes,")
     print("each with the hash that DVC recorded. From now on `git push` pushes the data too. Next:")
     print('  git commit -m "Name the data remote" .dvc/config')
