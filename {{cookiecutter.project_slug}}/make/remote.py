@@ -85,7 +85,7 @@ def explained(url: str) -> Iterator[None]:
 
 
 def set_remote(url: str, endpoint: str) -> str:
-    """Make the URL the default remote of .dvc/config; returns the folder of this project's cache."""
+    """Make the URL the default remote of .dvc/config; returns the folder of this cache."""
     with Repo(ROOT) as repo, repo.config.edit("repo") as config:
         config["remote"][NAME] = {"url": url, **({"endpointurl": endpoint} if endpoint else {})}
         config["core"]["remote"] = NAME
