@@ -37,8 +37,8 @@ FEATURES = (
 )
 PLOTS = {
     "regression": {"predicted_vs_actual", "residuals"},
-    "binary": {"roc", "precision_recall", "calibration_curve", "confusion"},
-    "multiclass": {"calibration_curve", "confusion"},
+    "binary": {"roc", "precision_recall", "calibration", "confusion"},
+    "multiclass": {"calibration", "confusion"},
 }
 
 

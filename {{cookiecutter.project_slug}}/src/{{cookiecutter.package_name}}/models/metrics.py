@@ -91,7 +91,7 @@ def f1_macro(rows: Outcome) -> float:
 
 def ranked(positive: Array, scores: Floats) -> tuple[Floats, Array, Array]:
     """Every threshold from high to low, and the true and false positives that it gives."""
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     scores, hits = scores[order], np.cumsum(positive[order])
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
     return scores[last], hits[last], last + 1 - hits[last]

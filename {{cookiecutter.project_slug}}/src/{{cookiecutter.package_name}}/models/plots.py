@@ -1,5 +1,6 @@
 """Pictures of how a model errs and what it looks at."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .metrics import Outcome, calibration, ranked
+from .metrics import Outcome
+from .metrics import calibration as calibrated
+from .metrics import ranked
 from .model import Floats, Model
 
 MOST_BARS, MOST_LABELS, MOST_NUMBERS = 40, 30, 12
-# The names of a user's columns and classes are no formulas, whatever dollars they hold.
+# The names of a user's columns and classes are no formulas, whatever dollars they hold, and a letter
+# that the font lacks is no news.
 matplotlib.rcParams["text.parse_math"] = False
+warnings.filterwarnings("ignore", message="Glyph .* missing from font")
 
 
 def draw_all(folder: Path, rows: Outcome, model: Model, importance: dict[str, float]) -> None:
@@ -74,10 +79,10 @@ def precision_recall(rows: Outcome, model: Model) -> Figure:
     return figure
 
 
-def calibration_curve(rows: Outcome, model: Model) -> Figure:
+def calibration(rows: Outcome, model: Model) -> Figure:
     """What the model said, and how often it was so; a calibrated model lies on the line."""
     figure, axes = canvas("Calibration, test split", "predicted probability", "observed share")
-    found = calibration(rows)
+    found = calibrated(rows)
     points = [(each["predicted"], each["observed"]) for each in found["bins"]]
     axes.plot(*zip(*points, strict=True), marker="o", label=f"error {found['error']:.3f}")
     axes.plot([0, 1], [0, 1], color="black", linewidth=1)
@@ -91,7 +96,8 @@ def confusion(rows: Outcome, model: Model) -> Figure:
     size, known = len(model.classes), rows.actual >= 0
     cells = rows.actual[known] * size + rows.answers[known]
     counts = np.bincount(cells, minlength=size**2).reshape(size, size)
-    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmax=1.6)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.6)
     if size <= MOST_LABELS:
         labels = [str(label)[:20] for label in model.classes]
         axes.set_xticks(range(size), labels, rotation=90)
@@ -115,8 +121,8 @@ def importances(importance: dict[str, float]) -> Figure:
 
 PLOTS = {
     "regression": (predicted_vs_actual, residuals),
-    "binary": (roc, precision_recall, calibration_curve, confusion),
-    "multiclass": (confusion, calibration_curve),
+    "binary": (roc, precision_recall, calibration, confusion),
+    "multiclass": (calibration, confusion),
 }
 
 
