@@ -15,8 +15,8 @@ from .metrics import ranked
 from .model import Floats, Model
 
 MOST_BARS, MOST_LABELS, MOST_NUMBERS = 40, 30, 12
-# The names of a user's columns and classes are no formulas, whatever dollars they hold, and a letter
-# that the font lacks is no news.
+# A user's columns and classes are no formulas, whatever dollars they hold, and a letter that the
+# font lacks is no news.
 matplotlib.rcParams["text.parse_math"] = False
 warnings.filterwarnings("ignore", message="Glyph .* missing from font")
 
