@@ -99,3 +99,14 @@ def test_a_csv_is_judged_by_what_its_text_says(project: Project) -> None:
     [violation] = read_json(project.validation_report)["violations"]
     assert violation["column"] == "sold_at"
     assert violation["example"] == "row 8: yesterday"
+
+
+def test_a_personal_value_is_not_shown(project: Project) -> None:
+    contract = project.contract.read_text()
+    project.contract.write_text(
+        contract.replace("description: where", "description: where, pii: true")
+    )
+    project.put_raw(ROWS.with_columns(put("shop", "Ann's kiosk")))
+    with pytest.raises(UserError, match="shop .* row 8: \\(personal data\\)"):
+        validate.main(project)
+    assert "Ann" not in project.validation_report.read_text()

@@ -173,7 +173,8 @@ def decide(
         if profile.name == target:
             decisions.append(Decision(profile, "outcome", "none", f"the target: {task.why}"))
         elif profile.name == group:
-            decisions.append(Decision(profile, "id", "none", "its rows stay in one split"))
+            people = personal(profile, table.frame[profile.name]) is not None
+            decisions.append(Decision(profile, "id", "none", "its rows stay in one split", people))
         elif profile.name == when:
             asked = "asked for" if time else "the only complete date column"
             decisions.append(Decision(profile, "time", "date", f"rows are split by it: {asked}"))

@@ -36,9 +36,16 @@ def validate(frame: pl.DataFrame, contract: Contract, file: str) -> list[Violati
     return [
         *(Violation(file, name, "is present", 1, "column not found") for name in missing),
         *(Violation(file, name, "has values", frame.height, "all null") for name in all_null),
-        *_grouped(failures(frame, checked, contract.text), file),
+        *_grouped(_without_people(failures(frame, checked, contract.text), contract), file),
         *_duplicates(frame, contract, file),
     ]
+
+
+def _without_people(found: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Reports are committed: a personal value that breaks a rule is not shown in them."""
+    personal = pl.col("column").is_in([column.name for column in contract.columns if column.pii])
+    hidden = pl.when(personal).then(pl.lit("(personal data)")).otherwise("value")
+    return found.with_columns(value=hidden)
 
 
 def _grouped(found: pl.DataFrame, file: str) -> list[Violation]:
