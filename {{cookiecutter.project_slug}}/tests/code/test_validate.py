@@ -107,6 +107,6 @@ def test_a_personal_value_is_not_shown(project: Project) -> None:
         contract.replace("description: where", "description: where, pii: true")
     )
     project.put_raw(ROWS.with_columns(put("shop", "Ann's kiosk")))
-    with pytest.raises(UserError, match="shop .* row 8: \\(personal data\\)"):
+    with pytest.raises(UserError, match=r"shop .* row 8: \(personal data\)"):
         validate.main(project)
     assert "Ann" not in project.validation_report.read_text()
