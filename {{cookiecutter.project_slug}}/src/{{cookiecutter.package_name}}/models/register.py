@@ -79,7 +79,7 @@ def judge_champion(report: dict[str, Any], params: Params) -> Verdict:
     """It stays the champion until a better one comes, but whatever it misses is said."""
     failed = failures(report, params)
     if failed:
-        return Verdict("hold", ["it stays the champion, but no longer passes", *failed])
+        return Verdict("hold", ["the champion no longer passes", *failed])
     return Verdict("promote", ["it is the champion already"])
 
 

@@ -47,8 +47,8 @@ def train(
     """
     target = train_rows.columns[-1]
     encoder = Encoder.fit(train_rows.drop(target))
-    classes = find_classes(params.task, train_rows[target], validation_rows[target])
     known = pl.concat([train_rows[target], validation_rows[target]])
+    classes = find_classes(params.task, train_rows[target], known)
     weights = balanced(known, classes) if params.train.class_weight else ()
     learning, validation = (
         table(frame, encoder, classes, weights) for frame in (train_rows, validation_rows)
@@ -67,8 +67,11 @@ def train(
     return Training(candidate, model(estimator=simple.estimator), report)
 
 
-def find_classes(task: str, train: pl.Series, validation: pl.Series) -> tuple[Label, ...]:
-    """The classes in order; none for regression. Raises UserError where the task does not fit."""
+def find_classes(task: str, train: pl.Series, known: pl.Series) -> tuple[Label, ...]:
+    """The classes of all known targets in order; none for regression.
+
+    Raises UserError where the task does not fit them, or train holds one class only.
+    """
     name, dtype = train.name, train.dtype
     if task == "regression":
         if not (dtype.is_numeric() or dtype == pl.Boolean):
@@ -79,7 +82,7 @@ def find_classes(task: str, train: pl.Series, validation: pl.Series) -> tuple[La
             f"params.yaml: task: {name} is {dtype}; classes are text, integers or booleans. Set "
             "regression, or cast TARGET in definitions.py."
         )
-    classes = tuple(pl.concat([train, validation]).unique().sort().to_list())
+    classes = tuple(known.unique().sort().to_list())
     if train.n_unique() < 2:
         raise UserError(
             f"every row of train has {name} = {train[0]}, so there is nothing to learn; bring more "
