@@ -1,9 +1,9 @@
 """Keep what the answers chose, then set the project up. Never fails: the project is worth more."""
 
 import os
-import runpy
 import shutil
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -78,7 +78,11 @@ def set_up() -> None:
         subprocess.run(["make", "--no-print-directory", "setup"], check=False)
         return
     with suppress(Exception):
-        runpy.run_path("make/setup.py")["main"]("repository")
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, str(ROOT / "make"))
+        import setup
+
+        setup.main("repository")
     advice = "run" if shutil.which("make") else "install make and run"
     print(f"Left to do: environment, DVC and commit hooks; {advice} `make setup` in {ROOT}.")
 

@@ -211,7 +211,8 @@ def record(message: str, *paths: str) -> None:
     # A file that is "big" goes into one pack: sooner written than a hundred files of their own.
     do("git", "-c", "core.bigFileThreshold=1", "add", "--", *(paths or ["."]))
     try:
-        do("git", "commit", "--quiet", "--no-verify", "--message", message, "--", *paths)
+        quietly = ("-c", "maintenance.auto=false", "commit", "--quiet", "--no-verify")
+        do("git", *quietly, "--message", message, "--", *paths)
     except Left:
         if ask("git", "var", "GIT_COMMITTER_IDENT").returncode:
             raise Left(STRANGER) from None
