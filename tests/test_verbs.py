@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Factory
-from helpers import git, run
+from helpers import git, render, run
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,11 @@ def test_help_lists_every_verb(project: Path) -> None:
     verbs = set(phony.split()[1:])
     assert {"setup", "data", "train", "predict", "check", "fix", "test", "metrics"} <= verbs
     assert {line.split()[0] for line in said.splitlines()} == verbs
+
+
+@pytest.mark.parametrize("verb", ["data", "predict", "test", "pull"])
+def test_a_verb_without_an_environment_makes_it_first(verb: str, tmp_path: Path) -> None:
+    assert "setup.py environment" in run(render(tmp_path), "make", "--dry-run", verb).stdout
 
 
 def test_predict_asks_for_its_files(project: Path) -> None:
