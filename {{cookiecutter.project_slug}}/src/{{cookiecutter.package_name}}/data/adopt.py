@@ -5,6 +5,7 @@ data/external change together or not at all. Nothing is committed.
 """
 
 import argparse
+import math
 import re
 import shutil
 import subprocess
@@ -201,10 +202,10 @@ def limits(profile: Profile, values: pl.Series, classes: bool) -> dict[str, Any]
         return {"categories": _flow(values.drop_nulls().unique().sort())}
     if profile.dtype == "String":
         return {}
-    room = float(profile.high) - float(profile.low)
-    low = 0.0 if profile.low >= 0 else float(profile.low) - room
-    kind = int if profile.dtype == "Int64" else float
-    return {"min": kind(float(f"{low:.3g}")), "max": kind(float(f"{profile.high + room:.3g}"))}
+    room = profile.high - profile.low
+    digits = 1 - math.floor(math.log10(room))
+    low = type(room)(0) if profile.low >= 0 else round(profile.low - room, digits)
+    return {"min": low, "max": round(profile.high + room, digits)}
 
 
 def _flow(values: Any) -> CommentedSeq:

@@ -43,15 +43,23 @@ class Personal:
 
 
 NAME = r"^\p{Lu}[\p{L}'.-]+,? (?:[\p{L}'.()\"-]+ )*[\p{Lu}(\"][\p{L}'.()\"-]*$"
+PHONE = r"^(?:\+\d[\d\s()./-]{6,}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})$"
+PEOPLE = r"customer|client|patient|employee|contact|passenger|person"
 PERSONAL = (
     Personal("e-mail addresses", r"e-?mail", r"^[^@\s]+@[^@\s]+\.[^@\s]+$", alone=0.8),
-    Personal("phone numbers", r"phone|mobile|\b(tel|fax)\b", r"^\+?[\d\s()./-]{6,}$"),
-    Personal("phone numbers", r"^$", r"^\+\d[\d\s()./-]{6,}$", alone=0.8),
-    Personal("card or account numbers", r"card|account|acct", r"^(?:\d[ -]?){5,}$"),
+    Personal("phone numbers", r"phone|mobile|telefon|\b(tel|fax)\b", r"^\+?[\d\s()./-]{6,}$"),
+    Personal("phone numbers", r"^$", PHONE, alone=0.8),
+    Personal(
+        "card or account numbers",
+        r"(card|account|acct|konto)[\s_.-]*(no|nr|num|number|nummer|id)?\.?$",
+        r"^(?:\d[ -]?){5,}$",
+    ),
     Personal("account numbers", r"iban", r"^[A-Z]{2}\d\d(?: ?[A-Z0-9]){10,30}$", alone=0.8),
     Personal("identity numbers", r"\bssn\b|social.?sec|passport", r"\d{3}"),
-    Personal("addresses", r"address|street", r"\d.*\p{L}|\p{L}.*\d"),
-    Personal("names of people", r"name|customer|client|patient|employee|contact|owner", NAME),
+    Personal("identity numbers", r"^$", r"^\d{3}-\d{2}-\d{4}$", alone=0.8),
+    Personal("addresses", r"address|street|adresse|stra(ß|ss)e", r"\d.*\p{L}|\p{L}.*\d"),
+    Personal("names of people", rf"^(full|{PEOPLE})?[\s_.-]*name$|^({PEOPLE})$", NAME),
+    Personal("names of people", r"(first|given|last|sur|family|vor|nach)[\s_.-]*name", r"\p{L}"),
 )
 
 
@@ -195,12 +203,12 @@ def _decide(profile: Profile, values: pl.Series, likeness: float | None) -> Deci
     """The first rule that applies."""
     if not profile.filled:
         return Decision(profile, "ignored", "none", "no value at all")
-    if profile.distinct == 1:
-        return Decision(profile, "ignored", "none", f"one value only: {values.drop_nulls()[0]}")
     people = personal(profile, values)
     if people:
         role = "id" if profile.distinct == profile.rows else "ignored"
         return Decision(profile, role, "none", f"personal data: looks like {people}", pii=True)
+    if profile.distinct == 1:
+        return Decision(profile, "ignored", "none", f"one value only: {values.drop_nulls()[0]}")
     if likeness is not None and likeness >= COPY:
         why = "leakage: a copy of the target in other words or numbers"
         return Decision(profile, "ignored", "none", why)
@@ -273,7 +281,12 @@ def personal(profile: Profile, values: pl.Series) -> str | None:
 def is_card_number(said: str) -> bool:
     """Whether digits pass the check of Luhn (ISO/IEC 7812-1), as those of payment cards do."""
     digits = [int(digit) for digit in re.sub(r"[ -]", "", said) if digit.isdigit()]
-    if not 13 <= len(digits) <= 19 or len(digits) != len(re.sub(r"[ -]", "", said)):
+    # No card begins with 1, as times counted from 1970 do.
+    if (
+        not 13 <= len(digits) <= 19
+        or digits[0] not in range(2, 7)
+        or len(digits) != len(re.sub(r"[ -]", "", said))
+    ):
         return False
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
