@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from itertools import cycle, islice
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,7 @@ class Blank(Project):
         asked = {"data": data, "target": target or "", **options}
         self.patch.setattr(sys, "argv", ["", *(f"--{key}={value}" for key, value in asked.items())])
         adopt.main(self)
-        written: dict[str, Any] = {}
-        exec(self.definitions.read_text(encoding="utf-8"), written)
+        written = run_path(str(self.definitions))
         for module in (adopt, prepare, featurize, train):
             for name in {"TARGET", "KEEP_ROWS", "FEATURES"} & vars(module).keys():
                 self.patch.setattr(module, name, written[name])
