@@ -133,6 +133,7 @@ def new_project(root: Path) -> Project:
             "num_leaves": 31,
             "min_child_samples": 20,
             "early_stopping_rounds": 25,
+            "folds": None,
         },
         evaluate__resamples=20,
         register={"bars": {}, "resamples": 50, "confidence": 0.95},

@@ -40,6 +40,7 @@ class LightGBM(Section):
     num_leaves: Annotated[int, Field(ge=2)]
     min_child_samples: Annotated[int, Field(ge=1)]
     early_stopping_rounds: Annotated[int, Field(ge=1)]
+    folds: Annotated[int, Field(ge=2)] | None
 
 
 class RandomForest(Section):

@@ -149,6 +149,14 @@ def test_lightgbm_stops_where_validation_no_longer_improves(trained: Project) ->
     assert report["trees"] == int(np.argmin(history)) + 1 < 500
 
 
+def test_few_rows_are_cross_validated(trained: Project) -> None:
+    report = fit(trained, train__max_trees=500, train__lightgbm__folds=5).report
+    [history] = report["history"].values()
+    assert report["trees"] == len(history) == int(np.argmin(history)) + 1 < 500
+    alone = fit(trained, train__lightgbm__folds=None).report
+    assert alone["history"]["rmse"][0] != history[0]
+
+
 def test_the_baseline_is_the_mean_whatever_the_row(trained: Project) -> None:
     rows = pl.concat([rows_of(trained, "train"), rows_of(trained, "validation")])
     predicted = load(trained.baseline).predict(sales(3))

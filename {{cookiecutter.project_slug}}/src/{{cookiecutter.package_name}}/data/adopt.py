@@ -41,7 +41,7 @@ from .validate import Violation, validate
 COMMENTS = 28  # the column in which those of params.yaml stand
 TASKS = ("regression", "binary", "multiclass")
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
-MANY_ROWS, SOME_ROWS = 20_000, 2_000
+FEW_ROWS, FOLDS = 1_000, 5
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,12 @@ def first(asked: Asked, raw: pl.DataFrame, paths: Paths) -> Plan:
         raise UserError(f"{asked.data}: no column is left to predict from.\n{reasons}")
     folder = paths.external / slug(asked.data.name.split(".")[0])
     title = asked.data.name.split(".")[0]
+    ordered = asked.group or any(decision.role == "time" for decision in decisions)
+    size = tree_size(table.frame.height, shuffled=not ordered)
     page = card.page(title, asked.target, task, table, decisions)
     texts = {
         paths.contract: contract_text(paths.contract, table, task, decisions),
-        paths.params: params_text(paths, folder, task, asked.group, table.frame.height),
+        paths.params: params_text(paths, folder, task, asked.group, size),
         paths.definitions: definitions(
             paths.definitions.read_text(encoding="utf-8"), asked.target, task, decisions
         ),
@@ -214,7 +216,9 @@ def _flow(values: Any) -> CommentedSeq:
     return sequence
 
 
-def params_text(paths: Paths, folder: Path, task: Task, group: str | None, rows: int) -> str:
+def params_text(
+    paths: Paths, folder: Path, task: Task, group: str | None, size: dict[str, int | None]
+) -> str:
     """params.yaml with its comments, for this table."""
     content = YAML().load(paths.params.read_text(encoding="utf-8"))
     ingest = content["ingest"]
@@ -225,17 +229,17 @@ def params_text(paths: Paths, folder: Path, task: Task, group: str | None, rows:
     content["task"] = task.name
     content["prepare"].update(test_from=None, group=group)
     content["register"]["bars"] = _flow_map()
-    content["train"]["lightgbm"].update(tree_size(rows))
+    content["train"]["lightgbm"].update(size)
     return dump(content)
 
 
-def tree_size(rows: int) -> dict[str, int]:
-    """Leaves that a table of this size can fill; LightGBM's own defaults in the middle."""
-    if rows >= MANY_ROWS:
-        return {"num_leaves": 127, "min_child_samples": 50}
-    if rows >= SOME_ROWS:
-        return {"num_leaves": 31, "min_child_samples": 20}
-    return {"num_leaves": 15, "min_child_samples": max(2, min(20, rows // 50))}
+def tree_size(rows: int, shuffled: bool) -> dict[str, int | None]:
+    """LightGBM's own defaults, with smaller leaves where under 100 rows could hardly be divided.
+
+    Few rows are cross-validated, unless time or a group ties them together.
+    """
+    folds = FOLDS if rows < FEW_ROWS and shuffled else None
+    return {"num_leaves": 31, "min_child_samples": min(20, rows // 5), "folds": folds}
 
 
 def _flow_map() -> CommentedMap:

@@ -107,12 +107,25 @@ def threads(params: Train) -> int:
 
 def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
     """Find the number of trees by early stopping, then fit again on train and validation."""
-    objective, metric = OBJECTIVES[task]
     both = train + validation
-    options = {
+    options = _options(task, params, seed, both)
+    if params.lightgbm.folds:
+        losses = _cross_validate(options, params, both)
+        trees = len(losses)
+        first = lightgbm.train(options, _dataset(train), num_boost_round=trees)
+    else:
+        first, losses = _hold_out(options, params, train, validation)
+        trees = first.best_iteration
+    final = lightgbm.train(options, _dataset(both), num_boost_round=trees)
+    return Fitted(final, trees, {options["metric"]: losses}, first)
+
+
+def _options(task: str, params: Train, seed: int, table: Table) -> dict[str, Any]:
+    objective, metric = OBJECTIVES[task]
+    return {
         "objective": objective,
         "metric": metric,
-        "num_class": int(both.target.max()) + 1 if task == "multiclass" else 1,
+        "num_class": int(table.target.max()) + 1 if task == "multiclass" else 1,
         "learning_rate": params.learning_rate,
         "num_leaves": params.lightgbm.num_leaves,
         "min_child_samples": params.lightgbm.min_child_samples,
@@ -122,8 +135,13 @@ def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation:
         "force_row_wise": True,
         "verbosity": -1,
     }
+
+
+def _hold_out(
+    options: dict[str, Any], params: Train, train: Table, validation: Table
+) -> tuple[lightgbm.Booster, list[float]]:
+    """Fit on train until validation no longer improves; also returns the loss after each tree."""
     history: dict[str, dict[str, list[float]]] = {}
-    stopping = lightgbm.early_stopping(params.lightgbm.early_stopping_rounds, verbose=False)
     learning = _dataset(train)
     first = lightgbm.train(
         options,
@@ -131,11 +149,27 @@ def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation:
         num_boost_round=params.max_trees,
         valid_sets=[_dataset(validation, reference=learning)],
         valid_names=["validation"],
-        callbacks=[stopping, lightgbm.record_evaluation(history)],
+        callbacks=[_stopping(params), lightgbm.record_evaluation(history)],
     )
-    trees = first.best_iteration
-    final = lightgbm.train(options, _dataset(both), num_boost_round=trees)
-    return Fitted(final, trees, history["validation"], first)
+    return first, history["validation"][options["metric"]]
+
+
+def _cross_validate(options: dict[str, Any], params: Train, table: Table) -> list[float]:
+    """The mean loss of the folds after each tree, up to the best number of trees."""
+    found: dict[str, Any] = lightgbm.cv(
+        options,
+        _dataset(table),
+        num_boost_round=params.max_trees,
+        nfold=min(params.lightgbm.folds or 0, len(table.target)),
+        stratified=False,  # a class may have fewer rows than there are folds
+        seed=options["seed"],
+        callbacks=[_stopping(params)],
+    )
+    return list(found[f"valid {options['metric']}-mean"])
+
+
+def _stopping(params: Train) -> Any:
+    return lightgbm.early_stopping(params.lightgbm.early_stopping_rounds, verbose=False)
 
 
 def _dataset(table: Table, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
