@@ -21,6 +21,7 @@ from my_project.errors import UserError
 from my_project.features import featurize
 from my_project.files import partitions, read_json
 from my_project.models import evaluate, register, train
+from my_project.params import load_params
 from my_project.paths import PROJECT
 
 STAGES = (ingest, validate, prepare, featurize, train, evaluate, register)
@@ -375,3 +376,23 @@ def test_other_words_and_numbers_are_nobody(blank: Blank, tmp_path: Path, name: 
     title, values = NOT_PERSONAL[name]
     path = write(tmp_path / "t.csv", {title: filled(values), "other": filled(range(7))})
     assert not column(blank.adopt(path, time="none"), title).pii
+
+
+@pytest.mark.parametrize(
+    ("rows", "group", "leaf", "folds"),
+    [(40, "", 8, 5), (999, "", 20, 5), (999, "district", 20, None), (1000, "", 20, None)],
+)
+def test_trees_fit_the_number_of_rows(
+    blank: Blank, tmp_path: Path, rows: int, group: str, leaf: int, folds: int | None
+) -> None:
+    flats(rows).write_csv(tmp_path / "flats.csv")
+    blank.adopt(tmp_path / "flats.csv", "rent", group=group)
+    size = load_params(blank.params).train.lightgbm
+    assert (size.num_leaves, size.min_child_samples, size.folds) == (31, leaf, folds)
+
+
+def test_folds_do_not_look_into_the_future(blank: Blank, tmp_path: Path) -> None:
+    days = pl.date_range(date(2024, 1, 1), date(2024, 3, 31), eager=True).alias("day")
+    flats(len(days)).with_columns(days).write_csv(tmp_path / "flats.csv")
+    blank.adopt(tmp_path / "flats.csv", "rent")
+    assert load_params(blank.params).train.lightgbm.folds is None
