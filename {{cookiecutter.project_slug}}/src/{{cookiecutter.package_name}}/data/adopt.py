@@ -39,7 +39,7 @@ from .roles import Decision, Task, check_names, decide, find_task
 from .validate import Violation, validate
 
 COMMENTS = 28  # the column in which those of params.yaml stand
-TASKS = ("regression", "binary", "multiclass")
+TASKS = ("regression", "classification", "binary", "multiclass")
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
 FEW_ROWS, FOLDS = 1_000, 5
 

@@ -112,6 +112,8 @@ def find_task(table: Table, target: str, asked: str | None) -> tuple[Table, Task
         raise UserError(f"{target}: holds dates; predict a number or a class, e.g. days until it.")
     values = table.frame[target].drop_nulls()
     name, why = _suggest(profile, values)
+    if asked == "classification":
+        asked = "binary" if profile.distinct == 2 else "multiclass"
     if asked and asked != name:
         name, why = asked, "asked for"
     _check_task(name, profile, values)
