@@ -5,7 +5,6 @@ data/external change together or not at all. Nothing is committed.
 """
 
 import argparse
-import math
 import re
 import shutil
 import subprocess
@@ -13,15 +12,10 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
-from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import polars as pl
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from ..errors import UserError, run
 from ..features.definitions import TARGET
@@ -34,14 +28,12 @@ from ..progress import working
 from ..tables import read_table
 from . import card
 from .contract import Contract, load_contract
-from .profile import Profile, Table, profile
-from .roles import Decision, Task, check_names, decide, find_task
+from .profile import Table, profile
+from .roles import check_names, decide, find_task
 from .validate import Violation, validate
+from .write import contract_text, params_text, tree_size
 
-COMMENTS = 28  # the column in which those of params.yaml stand
 TASKS = ("regression", "classification", "binary", "multiclass")
-MOST_LISTED = 30  # categories; with more, a new one is nothing special
-FEW_ROWS, FOLDS = 1_000, 5
 
 
 @dataclass(frozen=True)
@@ -167,99 +159,6 @@ def check_place(data: Path, folder: Path) -> None:
         same = place.read_bytes() == data.read_bytes()
         problem = "is there already" if same else "has other content; rename the new file"
         raise UserError(f"{place}: {problem}. Nothing was changed.")
-
-
-def contract_text(path: Path, table: Table, task: Task, decisions: list[Decision]) -> str:
-    """contract.yaml with its explanations, and a column for every decision."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    head = "".join(takewhile(lambda line: line.startswith("#"), lines))
-    text = {"decimal": table.text.decimal, "thousands": table.text.thousands}
-    duplicates = 1 - table.frame.hash_rows().n_unique() / table.frame.height
-    content = CommentedMap(max_duplicate_share=round(max(0.01, 2 * duplicates), 2))
-    content["text"] = CommentedMap(**text, missing=_flow(table.text.missing))
-    content["columns"] = [_column(decision, table, task) for decision in decisions]
-    content.yaml_set_comment_before_after_key("columns", before="\n")
-    return f"{head}\n{dump(content)}"
-
-
-def _column(decision: Decision, table: Table, task: Task) -> CommentedMap:
-    profile = decision.profile
-    column = CommentedMap(name=profile.name, dtype=profile.dtype, role=decision.role)
-    column["nullable"] = profile.missing > 0
-    if profile.formats:
-        column["formats"] = _flow(profile.formats)
-    if decision.role in ("input", "outcome", "time"):
-        classes = decision.role == "outcome" and task.name != "regression"
-        column.update(limits(profile, table.frame[profile.name], classes))
-    column["description"] = decision.why
-    column["pii"] = decision.pii
-    return column
-
-
-def limits(profile: Profile, values: pl.Series, classes: bool) -> dict[str, Any]:
-    """Rules that leave room: a range as wide again on both sides, or the categories if few."""
-    if profile.dtype in ("Date", "Datetime", "Boolean"):
-        return {}
-    if (profile.dtype == "String" and profile.distinct <= MOST_LISTED) or classes:
-        return {"categories": _flow(values.drop_nulls().unique().sort())}
-    if profile.dtype == "String":
-        return {}
-    room = profile.high - profile.low
-    digits = 1 - math.floor(math.log10(room))
-    low = type(room)(0) if profile.low >= 0 else round(profile.low - room, digits)
-    return {"min": low, "max": round(profile.high + room, digits)}
-
-
-def _flow(values: Any) -> CommentedSeq:
-    sequence = CommentedSeq(values)
-    sequence.fa.set_flow_style()
-    return sequence
-
-
-def params_text(
-    paths: Paths, folder: Path, task: Task, group: str | None, size: dict[str, int | None]
-) -> str:
-    """params.yaml with its comments, for this table."""
-    content = YAML().load(paths.params.read_text(encoding="utf-8"))
-    ingest = content["ingest"]
-    for key in [key for key in ingest if key not in ("source", "path")]:
-        del ingest[key]
-    ingest["source"], ingest["path"] = "file", folder.relative_to(paths.root).as_posix()
-    ingest.yaml_add_eol_comment("a module of data/sources", "source", column=COMMENTS)
-    content["task"] = task.name
-    content["prepare"].update(test_from=None, group=group)
-    content["register"]["bars"] = _flow_map()
-    content["train"]["lightgbm"].update(size)
-    return dump(content)
-
-
-def tree_size(rows: int, shuffled: bool) -> dict[str, int | None]:
-    """LightGBM's own defaults, with smaller leaves where under 100 rows could hardly be divided.
-
-    Few rows are cross-validated, unless time or a group ties them together.
-    """
-    folds = FOLDS if rows < FEW_ROWS and shuffled else None
-    return {"num_leaves": 31, "min_child_samples": min(20, rows // 5), "folds": folds}
-
-
-def _flow_map() -> CommentedMap:
-    empty = CommentedMap()
-    empty.fa.set_flow_style()
-    return empty
-
-
-def dump(content: Any) -> str:
-    """YAML with comments, as the project's files are written."""
-    yaml, stream = YAML(), StringIO()
-    yaml.width = 4096
-    yaml.representer.add_representer(type(None), _null)
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(content, stream)
-    return stream.getvalue()
-
-
-def _null(representer: Any, _: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def without_example(paths: Paths) -> dict[Path, str | None]:
