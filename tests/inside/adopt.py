@@ -3,9 +3,11 @@
 import csv
 import gzip
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from itertools import cycle, islice
 from pathlib import Path
 from runpy import run_path
@@ -20,9 +22,11 @@ from my_project.data.contract import Column, Contract, load_contract
 from my_project.errors import UserError
 from my_project.features import featurize
 from my_project.files import partitions, read_json
-from my_project.models import evaluate, register, train
+from my_project.lineage import git
+from my_project.models import evaluate, predict, register, train
 from my_project.params import load_params
 from my_project.paths import PROJECT
+from test_register import registry_of
 
 STAGES = (ingest, validate, prepare, featurize, train, evaluate, register)
 DATA, MODEL = STAGES[:4], STAGES[4:]
@@ -138,8 +142,8 @@ def learn(project: Blank) -> dict[str, Any]:
     """Every stage; the model must beat the baseline and become the champion."""
     project.through(*STAGES)
     metrics: dict[str, Any] = read_json(project.metrics)
-    gate = read_json(project.gate)
-    assert (gate["decision"], gate["version"], gate["champion_version"]) == ("promote", 1, 1)
+    assert read_json(project.gate)["decision"] == "promote"
+    assert registry_of(project).aliases() == {"champion": 1}
     loss = "rmse" if metrics["task"] == "regression" else "log_loss"
     assert metrics["test"][loss] < metrics["baseline"][loss]
     return metrics
@@ -396,3 +400,482 @@ def test_folds_do_not_look_into_the_future(blank: Blank, tmp_path: Path) -> None
     flats(len(days)).with_columns(days).write_csv(tmp_path / "flats.csv")
     blank.adopt(tmp_path / "flats.csv", "rent")
     assert load_params(blank.params).train.lightgbm.folds is None
+
+
+# Names of columns.
+
+ODD = (
+    *("target", "class", "None", "prediction", "error", "dropped", "row", "time", "len", "literal"),
+    *(
+        "living area (m²)",
+        "straße 7",
+        "日本",
+        "^.*",
+        "$x$",
+        "a: b",
+        "[x]",
+        "{y}",
+        'say "hi"',
+        "it's",
+        "a\\b",
+    ),
+    *("a,b", "#", "true", "1.5", "^", "index", "weight", "label", "column", "rule", "value"),
+)
+
+
+def test_columns_of_any_name_are_features(learner: Blank, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({name: rng.normal(0, 1, ROWS).round(3) for name in ODD})
+    table = table.with_columns((3 * table["^.*"] + table["error"]).round(3).alias("sum"))
+    table.write_csv(tmp_path / "odd.csv")
+    learner.adopt(tmp_path / "odd.csv", "sum", time="none")
+    learn(learner)
+    assert learner.features() == list(ODD)
+    assert learner.raw_rows().equals(table)
+
+
+def test_duplicate_and_empty_names_get_a_number(blank: Blank, tmp_path: Path) -> None:
+    twice = [(name, filled(range(7))) for name in ("a", "a", "", " a ", "a_2")]
+    contract = blank.adopt(write(tmp_path / "t.csv", twice))
+    assert names(contract) == ["a", "a_2", "column_3", "a_3", "a_2_2", "y"]
+    blank.through(*DATA)
+    assert blank.features() == ["a", "a_2", "column_3", "a_3", "a_2_2"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_target_may_have_any_name(blank: Blank, tmp_path: Path, name: str) -> None:
+    flats().rename({"rent": name}).write_csv(tmp_path / "t.csv")
+    blank.adopt(tmp_path / "t.csv", name, time="none")
+    blank.through(*DATA)
+    test = pl.read_parquet(blank.processed / "test/*.parquet")
+    assert test.columns == ["area", "rooms", "district", name]
+    assert test[name].dtype == pl.Float64
+
+
+@pytest.mark.parametrize("name", ["None", "class", "$rent$"])
+def test_a_target_of_any_name_is_learnt(learner: Blank, tmp_path: Path, name: str) -> None:
+    flats().rename({"rent": name}).write_csv(tmp_path / "t.csv")
+    contract = learner.adopt(tmp_path / "t.csv", name)
+    learn(learner)
+    scored = predict.predict(flats(30, 1), predict.load_champion(learner), contract)
+    assert scored["prediction"].null_count() == 0
+
+
+# Targets.
+
+SIGNS = ["+", "-"]
+GRADES = {"codes": [3, 7], "signs": SIGNS, "truth": ["Yes", "No"], "words": ["good", "bad", "ugly"]}
+
+
+def graded(labels: list[Any], rows: int = ROWS) -> pl.DataFrame:
+    """Flats with a class that depends on their area."""
+    table = flats(rows)
+    share = (table["area"].rank() / (rows + 1) * len(labels)).cast(pl.Int64)
+    return table.with_columns(pl.Series("y", [labels[i] for i in share])).drop("rent")
+
+
+@pytest.mark.parametrize("name", GRADES)
+def test_classes_of_every_kind_are_learnt(learner: Blank, tmp_path: Path, name: str) -> None:
+    labels = GRADES[name]
+    graded(labels).write_csv(tmp_path / "t.csv")
+    contract = learner.adopt(tmp_path / "t.csv")
+    metrics = learn(learner)
+    assert metrics["task"] == ("binary" if len(labels) == 2 else "multiclass")
+    known = {"Yes": True, "No": False}
+    champion = predict.load_champion(learner)
+    assert set(champion.classes) == {known.get(label, label) for label in labels}
+    scored = predict.predict(graded(labels, 50), champion, contract)
+    assert set(scored["prediction"]) <= set(champion.classes)
+
+
+def test_rows_without_a_target_are_counted(blank: Blank, tmp_path: Path) -> None:
+    gaps = pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.lit("?")).otherwise("rent")
+    flats().with_columns(pl.col("rent").cast(str)).with_columns(gaps.alias("rent")).write_csv(
+        tmp_path / "t.csv"
+    )
+    assert column(blank.adopt(tmp_path / "t.csv", "rent"), "rent").nullable
+    blank.through(*DATA)
+    report = read_json(blank.prepare_report)
+    assert report["dropped"] == {"target is missing": ROWS // 5}
+    assert sum(report["rows"].values()) == ROWS - ROWS // 5
+
+
+def test_classes_of_one_row_are_left_out(learner: Blank, tmp_path: Path) -> None:
+    labels = ["rare", 'é "rare"']
+    table = graded(["a", "b"])
+    odd = pl.Series("y", labels + table["y"].to_list()[2:])
+    table.with_columns(odd).write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv")
+    learn(learner)
+    assert predict.load_champion(learner).classes == ("a", "b")
+    assert read_json(learner.prepare_report)["dropped"] == {
+        "not among: classes with rows enough": 2
+    }
+    assert "| classes left out, too rare to learn | `" in learner.data_card.read_text()
+
+
+NUMBERS = {f"x{i}": list(range(i, i + 60)) for i in range(2)}
+REFUSED: dict[str, tuple[dict[str, list[Any]], dict[str, str], str]] = {
+    "one value": ({"z": [5] * 60}, {}, "z: holds one value only; there is nothing to predict"),
+    "dates": (
+        {"z": [f"2024-01-{1 + i % 28:02}" for i in range(60)]},
+        {},
+        "z: holds dates; predict a number or a class",
+    ),
+    "names": ({"z": [f"label {i}" for i in range(60)]}, {}, "z: at most one value has 3 rows"),
+    "500 labels": (
+        {"z": [f"label {i % 500}" for i in range(2000)]},
+        {},
+        "z: has 500 different values; multiclass needs 3 to 100; group them",
+    ),
+    "mostly missing": ({"z": ["1.5"] * 9 + ["NA"] * 51}, {}, "z: 9 rows have a value; at least 20"),
+    "labels as numbers": (
+        {"z": ["a", "b"] * 30},
+        {"task": "regression"},
+        "z: is String; a regression needs numbers",
+    ),
+    "two of many": (
+        {"z": list(range(60))},
+        {"task": "binary"},
+        "z: has 60 values; binary needs two",
+    ),
+    "classes of fractions": (
+        {"z": [i % 3 + 0.5 for i in range(60)]},
+        {"task": "multiclass"},
+        "z: holds fractions, which are no classes",
+    ),
+    "several of two": (
+        {"z": ["a", "b"] * 30},
+        {"task": "multiclass"},
+        "z: has 2 different values; multiclass needs 3 to 100",
+    ),
+    "no such task": ({"z": [1, 2] * 30}, {"task": "ranking"}, "TASK=ranking: is none of"),
+    "no such target": (
+        {"z": [1, 2] * 30},
+        {"target": "zz"},
+        "TARGET=zz: the table has no such column; did you mean z?",
+    ),
+    "no target": ({"z": [1, 2] * 30}, {"target": ""}, "name the column to predict"),
+    "no such time": ({"z": [1, 2] * 30}, {"time": "when"}, "TIME=when: the table has no such"),
+    "no such group": ({"z": [1, 2] * 30}, {"group": "who"}, "GROUP=who: the table has no such"),
+    "time without dates": ({"z": [1, 2] * 30}, {"time": "x1"}, "TIME=x1: holds Int64, not dates"),
+    "two rows": ({"z": [1, 2]}, {}, "z: 2 rows have a value; at least 20 are needed"),
+    "header only": ({"z": []}, {}, "z: 0 rows have a value; at least 20 are needed"),
+    "nothing left": (
+        {"x0": [1] * 60, "x1": [""] * 60, "z": list(range(60))},
+        {},
+        "no column is left to predict from",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_predicted_is_said(blank: Blank, tmp_path: Path, name: str) -> None:
+    columns, options, words = REFUSED[name]
+    rows = len(columns["z"])
+    table = {key: list(range(rows)) for key in NUMBERS} | columns
+    path = tmp_path / "t.csv"
+    write_rows(path, table)
+    blank.refuse(path, words, **{"target": "z", **options})
+
+
+def write_rows(path: Path, columns: dict[str, list[Any]]) -> None:
+    """A CSV file of these columns."""
+    pl.DataFrame(columns, strict=False).write_csv(path)
+
+
+FILES: dict[str, tuple[str, bytes, str]] = {
+    "empty": ("t.csv", b"", "t.csv: the file is empty"),
+    "only blank lines": ("t.csv", b"\n\n", "t.csv"),
+    "spreadsheet": ("t.xlsx", b"PK\x03\x04", "t.xlsx: a spreadsheet; save the sheet as CSV"),
+    "spreadsheet in disguise": ("t.csv", b"PK\x03\x04\x00", "not text, whatever its name says"),
+    "unknown kind": ("t.json", b"{}", "t.json: not a .csv, .csv.gz or .parquet file"),
+    "torn gzip": ("t.csv.gz", gzip.compress(b"a,y\n" * 99)[:-9], "not a complete gzip file"),
+    "torn parquet": ("t.parquet", b"PAR1 torn", "not a complete Parquet file"),
+    "a name that is a pattern": ("t.csv", b"^a.*$,y\n1,2\n" * 30, r"column \^a\.\*\$: Polars"),
+    "a name for all": (
+        "t.csv",
+        b"*,y\n" + b"1,2\n" * 30,
+        r"column \*: Polars takes this for a pattern; rename it",
+    ),
+    "a short line": ("t.csv", b"a,y\n1,2\n3\n" * 9, "line 3 has 1 fields, the header has 2"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_that_are_no_table_are_named(blank: Blank, tmp_path: Path, name: str) -> None:
+    title, content, words = FILES[name]
+    (tmp_path / title).write_bytes(content)
+    blank.refuse(tmp_path / title, words)
+
+
+def test_a_file_that_is_not_there_is_named(blank: Blank, tmp_path: Path) -> None:
+    blank.refuse(tmp_path / "none.csv", "none.csv: no such file")
+
+
+# Sizes.
+
+
+def test_twenty_rows_are_learnt(learner: Blank, tmp_path: Path) -> None:
+    flats(20).with_columns(pl.col("area") * 1, rent=pl.col("area") * 11).write_csv(
+        tmp_path / "t.csv"
+    )
+    contract = learner.adopt(tmp_path / "t.csv", "rent")
+    assert column(contract, "area").role == "ignored", "the rent is the area times eleven"
+
+
+def test_twenty_rows_with_noise_are_learnt(learner: Blank, tmp_path: Path) -> None:
+    flats(20).write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv", "rent")
+    assert learn(learner)["rows"] == {"train": 14, "validation": 3, "test": 3}
+
+
+def test_five_hundred_columns(learner: Blank, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wide = pl.DataFrame({f"f{i}": rng.normal(0, 1, 300).round(3) for i in range(500)})
+    wide = wide.with_columns(y=(5 * wide["f7"] + wide["f8"]).round(3))
+    wide.write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv")
+    learn(learner)
+    assert len(learner.features()) == 500
+
+
+def test_ten_thousand_levels_and_many_rows(learner: Blank, tmp_path: Path) -> None:
+    rows = 30_000
+    table = flats(rows).with_columns(
+        agent=pl.format("agent {}", pl.int_range(pl.len()) * 7 % 10_000),
+        let=pl.lit("2024-01-01T00:00:00Z"),
+    )
+    table.write_csv(tmp_path / "t.csv")
+    contract = learner.adopt(tmp_path / "t.csv", "rent")
+    assert column(contract, "agent").description == "high cardinality: 10000 categories"
+    metrics = learn(learner)
+    assert sum(metrics["rows"].values()) == rows
+    assert metrics["test"]["rmse"] < 60
+
+
+# Leakage.
+
+
+def test_a_copy_of_the_target_is_left_out(blank: Blank, tmp_path: Path) -> None:
+    table = flats().with_columns(
+        cents=(pl.col("rent") * 2 + 1).round(2), band=(pl.col("rent") / 50).round()
+    )
+    table.write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv", "rent")
+    assert column(contract, "cents").role == "ignored"
+    assert column(contract, "cents").description.startswith("leakage: a copy of the target")
+    assert "follows the target closely" in column(contract, "band").description
+    blank.through(*DATA)
+    assert blank.features() == ["area", "rooms", "district", "band"]
+
+
+def test_a_class_in_other_words_is_left_out(blank: Blank, tmp_path: Path) -> None:
+    table = graded(["good", "bad", "ugly"])
+    code = pl.col("y").replace_strict({"good": 1, "bad": 2, "ugly": 3})
+    table.with_columns(code=code).write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv")
+    assert column(contract, "code").description.startswith("leakage: a copy of the target")
+
+
+# Splits.
+
+
+def dated(rows: int = ROWS) -> pl.DataFrame:
+    """Flats, each let at another day."""
+    days = [date(2024, 1, 1) + timedelta(days=7 * i % rows) for i in range(rows)]
+    return flats(rows).with_columns(day=pl.Series(days))
+
+
+@pytest.mark.parametrize(("asked", "role"), [("", "time"), ("day", "time"), ("none", "input")])
+def test_rows_are_split_by_time(blank: Blank, tmp_path: Path, asked: str, role: str) -> None:
+    dated().write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv", "rent", time=asked)
+    assert column(contract, "day").role == role
+    blank.through(*DATA)
+    days = [
+        pl.read_parquet(blank.interim / split / "*.parquet")["day"] for split in ("train", "test")
+    ]
+    assert (days[0].max() < days[1].min()) == (role == "time")
+    assert {f"day_{part}" for part in ("year", "month", "weekday")} <= set(blank.features())
+
+
+def test_a_group_stays_in_one_split(blank: Blank, tmp_path: Path) -> None:
+    table = flats().with_columns(house=pl.format("h{}", pl.int_range(pl.len()) % 40))
+    table.write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv", "rent", group="house")
+    assert column(contract, "house").role == "id"
+    blank.through(*DATA)
+    splits = ("train", "validation", "test")
+    houses = [pl.read_parquet(blank.interim / s / "*.parquet")["house"].unique() for s in splits]
+    assert sum(map(len, houses)) == len(pl.concat(houses).unique()) == 40
+    assert "house" not in blank.features()
+
+
+# Parquet, with the types that other programs write.
+
+
+def test_parquet_keeps_its_types(learner: Blank, tmp_path: Path) -> None:
+    start = datetime(2024, 1, 1)
+    hours = pl.datetime_range(start, start + timedelta(hours=ROWS - 1), "1h", eager=True)
+    table = (
+        flats()
+        .with_columns(
+            pl.col("district").cast(pl.Categorical),
+            pl.col("rooms").cast(pl.Int8),
+            price=pl.col("rent").cast(pl.Decimal(10, 2)) * Decimal("1.00"),
+            at=hours.dt.replace_time_zone("Europe/Berlin", ambiguous="earliest"),
+            small=pl.col("area").cast(pl.Float32),
+            flag=pl.col("area") > 50,
+            big=pl.lit(2**63, pl.UInt64) + pl.int_range(pl.len(), dtype=pl.UInt64) % 7,
+            clock=pl.lit(start.time()),
+            nothing=pl.lit(None),
+        )
+        .drop("rent")
+    )
+    table.write_parquet(tmp_path / "t.parquet")
+    contract = learner.adopt(tmp_path / "t.parquet", "price")
+    dtypes = {c.name: c.dtype for c in contract.columns}
+    assert dtypes["district"] == "String" and dtypes["rooms"] == "Int64"
+    assert dtypes["price"] == dtypes["small"] == "Float64"
+    assert dtypes["at"] == "Datetime" and dtypes["flag"] == "Boolean"
+    assert dtypes["big"] == "String"
+    learn(learner)
+    parts = [f"at_{part}" for part in ("year", "month", "weekday", "hour")]
+    assert learner.features() == ["area", "rooms", "district", *parts, "small", "flag", "big"]
+
+
+NESTED = {
+    "span": pl.duration(hours=pl.col("rooms")),
+    "tags": pl.concat_list("district"),
+    "place": pl.struct("area", "rooms"),
+    "blob": pl.col("district").cast(pl.Binary),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_columns_are_refused(blank: Blank, tmp_path: Path, name: str) -> None:
+    flats().with_columns(NESTED[name].alias(name)).write_parquet(tmp_path / "t.parquet")
+    blank.refuse(tmp_path / "t.parquet", f"{name}: holds .*; keep numbers, text, dates", "rent")
+
+
+# Adopted again, and failures in the middle.
+
+
+@pytest.fixture
+def known(blank: Blank, tmp_path: Path) -> Blank:
+    """A project that has adopted the flats of 2023 already."""
+    flats().write_csv(tmp_path / "2023.csv")
+    blank.adopt(tmp_path / "2023.csv", "rent")
+    return blank
+
+
+def test_a_newer_file_is_one_more_partition(known: Blank, tmp_path: Path) -> None:
+    decided = known.contract.read_text(), known.params.read_text(), known.definitions.read_text()
+    flats(50, 1).write_csv(tmp_path / "2024.csv")
+    known.adopt(tmp_path / "2024.csv", None)
+    assert decided == (
+        known.contract.read_text(),
+        known.params.read_text(),
+        known.definitions.read_text(),
+    )
+    known.through(*DATA)
+    assert [path.name for path in partitions(known.raw)] == ["2023.parquet", "2024.parquet"]
+    assert sum(read_json(known.prepare_report)["rows"].values()) == ROWS + 50
+    files = known.data_card.read_text().partition("## Files")[2]
+    assert "| 2023.csv | 200 |" in files and "| 2024.csv | 50 |" in files
+
+
+def test_a_new_category_is_reported(
+    known: Blank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flats(50, 1).with_columns(district=pl.lit("west")).write_csv(tmp_path / "2024.csv")
+    known.adopt(tmp_path / "2024.csv", None)
+    said = capsys.readouterr().out
+    assert "one of east, harbour, north" in said and "west" in said
+    with pytest.raises(UserError, match="the data break"):
+        known.through(*DATA)
+
+
+OTHER: dict[str, tuple[dict[str, pl.Expr], str]] = {
+    "new column": ({"balcony": pl.lit(True)}, "balcony: is new"),
+    "other type": ({"area": pl.lit("large")}, "area: 50 values are no Float64, row 1: large"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_another_table_changes_nothing(known: Blank, tmp_path: Path, name: str) -> None:
+    columns, words = OTHER[name]
+    flats(50, 1).with_columns(**columns).write_csv(tmp_path / "2024.csv")
+    known.refuse(tmp_path / "2024.csv", words, None)
+    known.adopt(tmp_path / "2024.csv", "rent", force="1")
+    known.through(*DATA)
+    assert [path.name for path in partitions(known.raw)] == ["2024.parquet"]
+
+
+def test_a_lost_column_and_another_target_are_said(known: Blank, tmp_path: Path) -> None:
+    flats(50, 1).drop("area").write_csv(tmp_path / "2024.csv")
+    known.refuse(tmp_path / "2024.csv", "area: is missing", None)
+    flats(50, 1).write_csv(tmp_path / "2024.csv")
+    known.refuse(tmp_path / "2024.csv", "TARGET=area: the project predicts rent", "area")
+
+
+def test_the_same_file_twice_is_refused(known: Blank, tmp_path: Path) -> None:
+    known.refuse(tmp_path / "2023.csv", "2023.csv: is there already", None)
+    flats(50, 1).write_csv(tmp_path / "2023.csv")
+    known.refuse(tmp_path / "2023.csv", "2023.csv: has other content; rename the new file", None)
+
+
+def test_comments_survive(blank: Blank, tmp_path: Path) -> None:
+    params, contract = blank.params.read_text(), blank.contract.read_text()
+    blank.params.write_text(params.replace("\ntrain:", "\n# Ours: ask Ada.\ntrain:   # slow", 1))
+    blank.contract.write_text(f"# Our own contract.\n{contract}")
+    flats().write_csv(tmp_path / "t.csv")
+    blank.adopt(tmp_path / "t.csv", "rent")
+    left = blank.params.read_text()
+    assert "# Ours: ask Ada.\ntrain:" in left and "# slow" in left
+    kept = [line for line in params.splitlines() if "# " in line and "sample" not in line]
+    lost = [line for line in kept if line.partition("# ")[2] not in left]
+    assert not [line for line in lost if not line.strip().startswith(("months", "rows", "base"))]
+    assert blank.contract.read_text().startswith(
+        f"# Our own contract.\n{contract.partition(chr(10))[0]}"
+    )
+
+
+@pytest.mark.parametrize("failing", ["black", "dvc"])
+def test_a_failure_in_the_middle_leaves_all_as_it_was(
+    blank: Blank, tmp_path: Path, failing: str
+) -> None:
+    def fail(paths: Any, *command: Any) -> None:
+        if command[0] == failing:
+            raise UserError(f"{failing}: the disk is full. Nothing was changed.")
+
+    blank.patch.setattr(adopt, "tool", fail)
+    flats().write_csv(tmp_path / "t.csv")
+    blank.refuse(tmp_path / "t.csv", f"{failing}: the disk is full", "rent")
+    blank.patch.setattr(adopt, "tool", lambda *_: None)
+    blank.adopt(tmp_path / "t.csv", "rent")
+    flats(50, 1).write_csv(tmp_path / "u.csv")
+    blank.patch.setattr(adopt, "tool", fail)
+    if failing == "dvc":
+        blank.refuse(tmp_path / "u.csv", "dvc: the disk is full", None)
+
+
+def test_uncommitted_work_is_not_touched(blank: Blank, tmp_path: Path) -> None:
+    flats().write_csv(tmp_path / "t.csv")
+    who = ("-c", "user.name=U", "-c", "user.email=u@example.org")
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "All"]):
+        subprocess.run(["git", *command], cwd=blank.root, check=True)
+    definitions = blank.definitions.read_text()
+    blank.definitions.write_text(definitions + "# my work\n")
+    blank.refuse(tmp_path / "t.csv", "definitions.py", "rent")
+    blank.definitions.write_text(definitions)
+    blank.adopt(tmp_path / "t.csv", "rent")
+    assert len(git(blank.root, "log", "--format=%h").splitlines()) == 1, "adopt commits nothing"
+
+
+def test_a_tree_without_a_commit_is_clean(blank: Blank, tmp_path: Path) -> None:
+    flats().write_csv(tmp_path / "t.csv")
+    subprocess.run(["git", "init", "-q"], cwd=blank.root, check=True)
+    blank.adopt(tmp_path / "t.csv", "rent")
+    assert blank.data_card.exists()

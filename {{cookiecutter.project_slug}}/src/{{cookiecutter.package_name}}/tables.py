@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -28,10 +29,10 @@ def read_table(path: Path) -> pl.DataFrame:
         raise UserError(f"{path}: no such file.")
     if path.stat().st_size == 0:
         raise BrokenFile(path, "the file is empty.")
-    if kind(path) == PARQUET:
-        return _read_parquet(path)
-    if kind(path) in TEXT:
-        return _read_csv(path)
+    if kind(path) in (PARQUET, *TEXT):
+        frame = _read_parquet(path) if kind(path) == PARQUET else _read_csv(path)
+        _check_names(path, frame.columns)
+        return frame
     if kind(path) in SPREADSHEETS:
         raise UserError(f"{path}: a spreadsheet; save the sheet as CSV there, and name that file.")
     raise UserError(f"{path}: not a .csv, .csv.gz or .parquet file; convert it to one of these.")
@@ -72,6 +73,12 @@ def check_parquet(path: Path, source: Path) -> None:
         pl.read_parquet_schema(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BrokenFile(source, f"not a complete Parquet file ({error}).") from error
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    for name in names:
+        if re.fullmatch(r"\*|\^.*\$", name):
+            raise BrokenFile(path, f"column {name}: Polars takes this for a pattern; rename it.")
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

@@ -154,18 +154,17 @@ def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame, text: Text) -> 
             given = present(given, text)
         if frame.schema[name].is_float():
             given = given.fill_nan(None)
-        rows = frame.select(pl.int_range(pl.len()).alias("row"), name)
-        lost = rows.filter(given.is_not_null() & conformed[name].is_null())
-        found.append(_failures(lost, name, f"is {dtype}"))
+        lost = frame.select(given.is_not_null() & conformed[name].is_null()).to_series()
+        found.append(_failures(frame[name].filter(lost), lost.arg_true(), f"is {dtype}"))
     return pl.concat(found)
 
 
-def _failures(rows: pl.DataFrame, name: str, rule: str) -> pl.DataFrame:
-    return rows.select(
-        pl.col("row").cast(pl.Int64),
-        pl.lit(name).alias("column"),
+def _failures(values: pl.Series, rows: pl.Series, rule: str) -> pl.DataFrame:
+    return pl.select(
+        rows.alias("row"),
+        pl.lit(values.name).alias("column"),
         pl.lit(rule).alias("rule"),
-        pl.col(name).cast(pl.String, strict=False).alias("value"),
+        values.cast(pl.String, strict=False).alias("value"),
     ).cast(FAILURES)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from ..errors import UserError
 from .contract import Column, typed
 from .text import MISSING, TRUTH, Text, number_pattern, present, read
 
@@ -60,7 +61,7 @@ def profile(raw: pl.DataFrame) -> Table:
     some = raw.sample(min(SAMPLE, raw.height), seed=0).select(pl.col(pl.String).str.strip_chars())
     words = {column.name: column.drop_nulls().unique() for column in some}
     text = _conventions(words)
-    columns = {name: _column(name, dtype, words, text) for name, dtype in raw.schema.items()}
+    columns = {values.name: _column(values, words, text) for values in raw}
     frame = typed(raw, columns.values(), text)
     said = raw.select(present(pl.col(name), text) for name in words).null_count()
     for name in words:
@@ -76,16 +77,23 @@ def profile(raw: pl.DataFrame) -> Table:
     return Table(frame, text, {name: _figures(frame[name], columns[name]) for name in columns})
 
 
-def _column(name: str, dtype: pl.DataType, words: dict[str, pl.Series], text: Text) -> Column:
-    kind, formats = _guess(words[name], text) if dtype == pl.String else (_kind(dtype), None)
+def _column(values: pl.Series, words: dict[str, pl.Series], text: Text) -> Column:
+    name = values.name
+    kind, formats = _guess(words[name], text) if name in words else (_kind(values), None)
     return Column(
         name=name, dtype=kind, role="input", nullable=True, formats=formats, description=""
     )
 
 
-def _kind(dtype: pl.DataType) -> Any:
-    if dtype.is_integer():
-        return "Int64"
+def _kind(values: pl.Series) -> Any:
+    dtype = values.dtype
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object):
+        raise UserError(
+            f"{values.name}: holds {dtype}; keep numbers, text, dates or truth, a column for each."
+        )
+    if dtype.is_integer():  # larger ones count nothing: they are codes
+        whole = values.cast(pl.Int64, strict=False)
+        return "Int64" if values.is_null().equals(whole.is_null()) else "String"
     if dtype.is_numeric():
         return "Float64"
     names = {pl.Boolean: "Boolean", pl.Date: "Date", pl.Datetime: "Datetime"}
@@ -98,9 +106,8 @@ def _conventions(words: dict[str, pl.Series]) -> Text:
     texts = [Text(decimal=decimal, thousands=mark) for decimal, mark in NUMBERS]  # type: ignore[arg-type]
     votes = [sum(_fit(values, number_pattern(text)) for values in meant) for text in texts]
     best = texts[votes.index(max(votes))]
-    # Where a word is one of two values, as in + and -, it is a value.
-    values = {word for series in words.values() if len(series) == 2 for word in series}
-    return best.model_copy(update={"missing": tuple(w for w in MISSING if w not in values)})
+    signs = any(set(values) == {"+", "-"} for values in words.values())
+    return best.model_copy(update={"missing": tuple(w for w in MISSING if w != "-" or not signs)})
 
 
 def _fit(values: pl.Series, pattern: str) -> bool:

@@ -19,6 +19,7 @@ MOST_CLASSES = 100
 FEW_CODES = 10  # this many whole numbers from 0 or 1 on are classes rather than amounts
 MANY_CATEGORIES = 50
 CODE_SHARE = 0.05  # a code with fewer values per row is a category, with more an identifier
+HARDLY_FILLED = 0.005  # a share: most samples of the rows would hold no value
 OWN_VALUE_SHARE = 0.5  # a text with more values per row says nothing about other rows
 WORDS_OF_PROSE = 4
 COPY, SUSPICIOUS = 0.9999, 0.95  # rank correlation with the target
@@ -44,7 +45,7 @@ class Personal:
 
 NAME = r"^\p{Lu}[\p{L}'.-]+,? (?:[\p{L}'.()\"-]+ )*[\p{Lu}(\"][\p{L}'.()\"-]*$"
 PHONE = r"^(?:\+\d[\d\s()./-]{6,}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})$"
-PEOPLE = r"customer|client|patient|employee|contact|passenger|person"
+PEOPLE = r"customer|client|patient|employee|contact|person"
 PERSONAL = (
     Personal("e-mail addresses", r"e-?mail", r"^[^@\s]+@[^@\s]+\.[^@\s]+$", alone=0.8),
     Personal("phone numbers", r"phone|mobile|telefon|\b(tel|fax)\b", r"^\+?[\d\s()./-]{6,}$"),
@@ -203,13 +204,14 @@ def _only_date(table: Table, target: str) -> str | None:
 
 def _decide(profile: Profile, values: pl.Series, likeness: float | None) -> Decision:
     """The first rule that applies."""
-    if not profile.filled:
-        return Decision(profile, "ignored", "none", "no value at all")
+    if profile.filled <= HARDLY_FILLED * profile.rows:
+        few = f"only {profile.filled} values" if profile.filled else "no value at all"
+        return Decision(profile, "ignored", "none", few)
     people = personal(profile, values)
     if people:
         role = "id" if profile.distinct == profile.rows else "ignored"
         return Decision(profile, role, "none", f"personal data: looks like {people}", pii=True)
-    if profile.distinct == 1:
+    if profile.distinct == 1 and not profile.missing:
         return Decision(profile, "ignored", "none", f"one value only: {values.drop_nulls()[0]}")
     if likeness is not None and likeness >= COPY:
         why = "leakage: a copy of the target in other words or numbers"

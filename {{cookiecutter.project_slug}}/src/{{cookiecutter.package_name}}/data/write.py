@@ -55,7 +55,7 @@ def limits(profile: Profile, values: pl.Series, classes: bool) -> dict[str, Any]
     if profile.dtype == "String":
         return {}
     room = profile.high - profile.low
-    digits = 1 - math.floor(math.log10(room))
+    digits = 1 - math.floor(math.log10(room or 1))
     low = type(room)(0) if profile.low >= 0 else round(profile.low - room, digits)
     return {"min": low, "max": round(profile.high + room, digits)}
 
