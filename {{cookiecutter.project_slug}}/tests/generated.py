@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from {{ cookiecutter.package_name }}.data.contract import DTYPES, USED, Column, Contract
+from {{ cookiecutter.package_name }}.data import contract as contracts
+from {{ cookiecutter.package_name }}.data.contract import Column, Contract
 
 # Where the contract sets no limit: the least value, and how far the values spread.
 ORDINARY: dict[str, tuple[Any, Any]] = {
@@ -27,13 +28,13 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
     has something to learn; an outcome that is a date comes soon after the time column.
     """
     rng = np.random.default_rng(seed)
-    places = {name: rng.random(rows) for name in contract.names(*USED)}
+    places = {name: rng.random(rows) for name in contract.names(*contracts.USED)}
     places |= {name: np.arange(rows) / rows for name in contract.names("time", "id")}
     causes = [places[name] for name in contract.names("input") if name in used][:CAUSES]
     for name in contract.names("outcome"):
         effect = sum(causes) + rng.normal(0, NOISE, rows)
         places[name] = effect.argsort().argsort() / rows
-    columns = [column for column in contract.columns if column.role in USED]
+    columns = [column for column in contract.columns if column.role in contracts.USED]
     frame = pl.DataFrame([_values(column, places[column.name]) for column in columns])
     frame = frame.with_columns(_later(contract, places))
     gaps = {c.name: rng.random(rows) < MISSING for c in columns if c.nullable}
@@ -47,7 +48,7 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
 
 def _values(column: Column, places: Any) -> pl.Series:
     """The value at each place (0 to 1) of what the column may hold."""
-    name, dtype = column.name, DTYPES[column.dtype]
+    name, dtype = column.name, contracts.DTYPES[column.dtype]
     if column.role == "id" and column.dtype == "String":
         return pl.Series(name, [f"{name} {row}" for row in range(len(places))])
     if column.categories:
@@ -79,7 +80,7 @@ def _later(contract: Contract, places: dict[str, Any]) -> list[pl.Expr]:
     dates = [c for c in contract.columns if c.role == "outcome" and c.dtype in AFTERWARDS]
     return [
         (pl.col(time).cast(pl.Datetime("us")) + AFTERWARDS[c.dtype] * pl.Series(places[c.name]))
-        .cast(DTYPES[c.dtype])
+        .cast(contracts.DTYPES[c.dtype])
         .alias(c.name)
         for time in contract.names("time")
         for c in dates

@@ -9,8 +9,7 @@ from conftest import Project
 
 from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.features import definitions
-from {{ cookiecutter.package_name }}.models import evaluate, train
-from {{ cookiecutter.package_name }}.models.metrics import is_better, outcome, primary
+from {{ cookiecutter.package_name }}.models import evaluate, metrics, train
 from {{ cookiecutter.package_name }}.models.model import Model, load
 from {{ cookiecutter.package_name }}.params import load_params
 
@@ -48,7 +47,7 @@ def test_it_beats_the_baseline(own: Project, training: train.Training) -> None:
     params = load_params(own.params)
     rows, test = training.report["rows"], read(own, "test")
     report, _ = evaluate.evaluate(test, training.candidate, training.baseline, rows, params)
-    assert is_better(params.task, report["test"], report["baseline"])
+    assert metrics.is_better(params.task, report["test"], report["baseline"])
 
 
 def test_its_loss_falls(training: train.Training) -> None:
@@ -76,7 +75,9 @@ def few(rows: pl.DataFrame, task: str) -> pl.DataFrame:
 
 def loss(model: Model, rows: pl.DataFrame) -> float:
     """The primary metric of a model on these rows."""
-    return primary(model.task)(outcome(model, rows[TARGET_NAME], model.score_features(rows)))
+    return metrics.primary(model.task)(
+        metrics.outcome(model, rows[TARGET_NAME], model.score_features(rows))
+    )
 
 
 def test_the_same_rows_give_the_same_model(own: Project, model: Model) -> None:
