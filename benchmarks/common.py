@@ -130,7 +130,8 @@ def fresh_project(folder: Path, venv: Path, **params: Any) -> Path:
     project = render(folder)
     (project / ".venv").symlink_to(venv)
     run(project, "make", "setup")
-    set_params(project, **params)
+    if params:
+        set_params(project, **params)
     return project
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Factory
 
-from benchmarks import common, first_train, gate, noop, quality, rendering, throughput
+from benchmarks import common, first_train, gate, noop, quality, rendering, tables, throughput
 from benchmarks.__main__ import ALL
 
 STAGES = ["ingest", "validate", "prepare", "featurize", "train", "evaluate", "register"]
@@ -69,6 +69,13 @@ def test_quality_is_measured_on_the_real_months_where_they_are(small: Path) -> N
     rows = quality.measure(small, ["lightgbm"])
     assert [row["`train.model`"] for row in rows] == ["lightgbm", "baseline (mean)"]
     assert 0 < rows[0]["trees"] <= 250
+
+
+def test_tables_are_adopted_trained_and_compared(make_project: Factory, tmp_path: Path) -> None:
+    rows = tables.measure(make_project(), "wine", tmp_path)
+    assert [row["metric"] for row in rows] == ["log_loss", "accuracy", "f1_macro"]
+    assert rows[0]["rows"] == 178 and rows[0]["task"] == "multiclass"
+    assert all(0 < float(row[who]) < 1 for row in rows for who in ("ours", "script"))
 
 
 def test_a_result_is_kept_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
