@@ -29,17 +29,20 @@ def render(folder: Path, **answers: str) -> Path:
     return Path(rendered)
 
 
+def shell() -> dict[str, str]:
+    """The environment variables of a user's shell: `make test` must not speak to other makes."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+
+
 def run(
     folder: Path, *command: str | Path, succeeds: bool | None = True, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with its output in one text; `succeeds=None` takes either end."""
-    # `make test` would make every make below it talk as a part of itself.
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
         check=False,
-        env={**inherited, "MFLAGS": "", "PYTHONPATH": str(folder / "src"), **variables},
+        env={**shell(), "PYTHONPATH": str(folder / "src"), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

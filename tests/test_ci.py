@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Factory
-from helpers import BIN, TEMPLATE, git, run
+from helpers import BIN, TEMPLATE, git, run, shell
 from ruamel.yaml import YAML
 
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -83,7 +83,7 @@ def bash(script: str, cwd: Path, **environment: str) -> subprocess.CompletedProc
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=cwd,
-        env=os.environ | environment,
+        env=shell() | environment,
         capture_output=True,
         text=True,
         check=False,
