@@ -13,7 +13,7 @@ from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
 from {{ cookiecutter.package_name }}.models import train
-from {{ cookiecutter.package_name }}.models.model import Encoder, load, unweighted
+from {{ cookiecutter.package_name }}.models.model import Encoder, load
 from {{ cookiecutter.package_name }}.params import load_params
 
 MODELS = ("lightgbm", "random_forest", "linear")
@@ -116,8 +116,8 @@ def test_balanced_classes_count_the_same() -> None:
     weights = train.balanced(pl.Series(["a", "b", "a", "a"]), ("a", "b"))
     assert weights == pytest.approx((4 / 6, 2))
     scores = np.array([0.5, 0.75])
-    assert unweighted(scores, weights) == pytest.approx([0.25, 0.5])
-    assert unweighted(scores, ()) is scores
+    assert train.unweighted(scores, weights) == pytest.approx([0.25, 0.5])
+    assert train.unweighted(scores, ()) is scores
 
 
 @pytest.mark.parametrize(
