@@ -862,6 +862,10 @@ def test_uncommitted_work_is_not_touched(blank: Blank, tmp_path: Path) -> None:
     blank.definitions.write_text(definitions + "# my work\n")
     blank.refuse(tmp_path / "t.csv", "definitions.py", "rent")
     blank.definitions.write_text(definitions)
+    note = blank.root / "src" / "note.py"
+    note.write_text("not yet committed")
+    blank.refuse(tmp_path / "t.csv", "src/note.py", "rent")
+    note.rename(blank.root / "scored.csv")
     blank.adopt(tmp_path / "t.csv", "rent")
     assert len(git(blank.root, "log", "--format=%h").splitlines()) == 1, "adopt commits nothing"
 

@@ -33,6 +33,7 @@ from .roles import check_names, decide, find_task
 from .validate import Violation, validate
 from .write import contract_text, params_text, tree_size
 
+NOT_TABLES = (":(exclude)*.csv*", ":(exclude)*.tsv*", ":(exclude)*.parquet")
 TASKS = ("regression", "classification", "binary", "multiclass")
 
 
@@ -229,10 +230,13 @@ def tool(paths: Paths, *command: str | Path) -> None:
 
 
 def check_clean(paths: Paths) -> None:
-    """Raise UserError where git holds a commit and files differ from it: they could be lost."""
+    """Raise UserError where git holds a commit and files differ from it: they could be lost.
+
+    Tables that lie about, like the one to adopt, are nobody's code.
+    """
     if git(paths.root, "rev-parse", "--verify", "HEAD"):
-        tracked = ("--porcelain", "--untracked-files=no")
-        changes = git(paths.root, "status", *tracked, "--", ".", *NOT_CODE)
+        how = ("--porcelain", "--untracked-files=all", "--", ".")
+        changes = git(paths.root, "status", *how, *NOT_CODE, *NOT_TABLES)
         if changes:
             listed = "\n".join(f"  {line}" for line in changes.splitlines())
             raise UserError(
