@@ -66,7 +66,7 @@ def main() -> None:
         "tables",
         rows,
         "The tables bundled with scikit-learn, each adopted as CSV in a new project; the script, "
-        "[plain_lightgbm.py](plain_lightgbm.py), fits LightGBM's defaults on the same rows and is "
+        "`benchmarks/plain_lightgbm.py`, fits LightGBM's defaults on the same rows and is "
         "judged on the same test rows. These are few: where the interval is wide, a difference is "
         "chance, for us or against us; one wine is 4 % of accuracy. Seconds are whole commands, and "
         "`make train` also checks, judges and registers. Target: within 2 % of the script, or "
