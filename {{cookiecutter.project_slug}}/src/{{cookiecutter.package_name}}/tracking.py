@@ -5,6 +5,7 @@ Importing this takes two seconds, so commands import it where they need it.
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -33,6 +34,7 @@ from .settings import Settings
 
 MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
 EXAMPLE_ROWS = 5
+RUN_ID = re.compile("[0-9a-f]{32}")
 TYPES = {
     pl.Int64(): DataType.long,
     pl.Float64(): DataType.double,
@@ -45,6 +47,18 @@ LABELS = {str: DataType.string, int: DataType.long, bool: DataType.boolean}
 # MLflow reports each table that it creates, and misses pip in an environment that uv made.
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version, or a run whose model was never registered: it has no number."""
+
+    number: int | None
+    run_id: str
+    tags: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"version {self.number}" if self.number else f"run {self.run_id[:8]}"
 
 
 @dataclass(frozen=True)
@@ -83,10 +97,7 @@ class Registry:
 
     def register(self, run_id: str, tags: dict[str, str]) -> int:
         """Register the model of a run as a new version, with its tags in the same step."""
-        outputs = self.client.get_run(run_id).outputs
-        if not outputs:
-            raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
-        model = outputs.model_outputs[0].model_id
+        model = self._model_id(run_id)
         if not self.aliases() and not self.versions():
             _create_if_missing(self.client, self.name)
         # A server, unlike SQLite, wants the model's id beside its address.
@@ -108,18 +119,46 @@ class Registry:
         """Remove an alias; it may be gone already."""
         self.client.delete_registered_model_alias(self.name, alias)
 
-    def load(self, version: int | str) -> Model:
-        """The model of a version number or an alias; raises UserError if there is none."""
-        separator = "@" if isinstance(version, str) else "/"
+    def find(self, name: int | str) -> Version:
+        """What a version number, an alias or the id of a run names.
+
+        Raises UserError that lists the versions and aliases that there are.
+        """
         try:
-            uri = f"models:/{self.name}{separator}{version}"
-            folder = Path(mlflow.artifacts.download_artifacts(uri))
+            return self._find(str(name))
         except MlflowException as error:
-            raise UserError(
-                f"{self.name} has no version {version} in {mlflow.get_tracking_uri()}; "
-                "run `make train` first."
-            ) from error
-        return load(folder / "data" / "candidate")
+            raise UserError(self._unknown(name)) from error
+
+    def _find(self, name: str) -> Version:
+        if RUN_ID.fullmatch(name):
+            run = self.client.get_run(name)
+            return Version(None, name, run.data.tags)
+        by_number = self.client.get_model_version
+        by_alias = self.client.get_model_version_by_alias
+        found = (by_number if name.isdecimal() else by_alias)(self.name, name)
+        return Version(int(found.version), str(found.run_id), found.tags)
+
+    def _unknown(self, name: int | str) -> str:
+        versions = ", ".join(str(version.version) for version in self.versions())
+        if not versions:
+            return f"{self.name} has no version {name}, nor any other; run `make train` first."
+        aliases = ", ".join(f"{alias} ({number})" for alias, number in self.aliases().items())
+        return (
+            f"{self.name} has no version, alias or run {name} in {mlflow.get_tracking_uri()}; "
+            f"there are the versions {versions} and the aliases {aliases or 'none'}."
+        )
+
+    def load(self, name: int | str) -> Model:
+        """The model of a version number, an alias or a run; raises UserError if there is none."""
+        version = self.find(name)
+        uri = f"models:/{self._model_id(version.run_id)}"
+        return load(Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate")
+
+    def _model_id(self, run_id: str) -> str:
+        outputs = self.client.get_run(run_id).outputs
+        if not outputs:
+            raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
+        return str(outputs.model_outputs[0].model_id)
 
 
 def _create_if_missing(client: MlflowClient, name: str) -> None:
