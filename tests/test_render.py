@@ -37,6 +37,7 @@ EXAMPLE = {
     "src/my_project/data/sources/tlc.py",
     "src/my_project/features/definitions.py",
     "tests/code/test_sample.py",
+    "tests/model/behaviour.yaml",
 }
 EXAMPLE_WORDS = re.compile(
     r"\b(taxi|trips?|tlc|nyc|pick_?up|drop_?off|fares?|passengers?)(?=\b|_)", re.IGNORECASE

@@ -214,8 +214,9 @@ def trained(_trained_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def own(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """This project's own contract, definitions and parameters, on some rows of its own data."""
     project = Project(tmp_path_factory.mktemp("own"))
-    for path in (PROJECT.params, PROJECT.contract):
-        shutil.copy(path, project.root / path.name)
+    project.requirements.parent.mkdir()
+    for path in ("pyproject.toml", "params.yaml", "contract.yaml", "requirements/base.txt"):
+        shutil.copy(PROJECT.root / path, project.root / path)
     params = load_params(project.params)
     if partitions(PROJECT.raw):
         project.put_raw(*map(some_rows, partitions(PROJECT.raw)))

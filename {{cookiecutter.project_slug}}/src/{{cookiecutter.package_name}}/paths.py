@@ -17,6 +17,7 @@ class Paths:
         package = root / "src" / Path(__file__).parent.name
         self.definitions = package / "features" / "definitions.py"
         self.charter = root / "docs" / "charter.md"
+        self.behaviour = root / "tests" / "model" / "behaviour.yaml"
         self.data_card = root / "docs" / "data_card.md"
 
         self.external = root / "data" / "external"

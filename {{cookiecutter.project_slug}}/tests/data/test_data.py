@@ -3,7 +3,7 @@
 import polars as pl
 from conftest import Project
 
-from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.data.contract import KNOWN, load_contract
 from {{ cookiecutter.package_name }}.data.validate import validate
 from {{ cookiecutter.package_name }}.features.definitions import FEATURES, TARGET
 from {{ cookiecutter.package_name }}.files import partitions, read_json
@@ -67,6 +67,12 @@ def test_features_are_finite_and_filled_where_their_columns_are(own: Project) ->
         assert not any(frame.select(whole).null_count().row(0)), split
         for values in frame.drop(TARGET_NAME).select(pl.selectors.float()):
             assert values.drop_nulls().is_finite().all(), (split, values.name)
+
+
+def test_no_feature_sees_what_is_known_only_afterwards(own: Project) -> None:
+    known = set(load_contract(own.contract).names(*KNOWN))
+    for feature in FEATURES:
+        assert set(feature.meta.root_names()) <= known, feature
 
 
 def test_no_feature_is_the_target_in_disguise(own: Project) -> None:

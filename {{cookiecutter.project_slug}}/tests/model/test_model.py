@@ -1,20 +1,27 @@
 """What a model of this project's own data and features must be able to do."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from conftest import Project
+from ruamel.yaml import YAML
 
-from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }} import tracking
+from {{ cookiecutter.package_name }}.data.contract import KNOWN, load_contract
 from {{ cookiecutter.package_name }}.features import definitions
-from {{ cookiecutter.package_name }}.models import evaluate, metrics, train
-from {{ cookiecutter.package_name }}.models.model import Model, load
+from {{ cookiecutter.package_name }}.models import evaluate, metrics, register, train
+from {{ cookiecutter.package_name }}.models.model import Floats, Model, by_class, load
 from {{ cookiecutter.package_name }}.params import load_params
+from {{ cookiecutter.package_name }}.settings import load_settings
 
 FEATURES = definitions.FEATURES
 TARGET_NAME = definitions.TARGET.meta.output_name()
+BEHAVIOUR = Path(__file__).with_name("behaviour.yaml")
+# Of the spread of predictions: less is no effect. Of the rows: so many may be exceptions.
+TOLERANCE = 0.05
 
 
 def read(project: Project, split: str, stage: str = "processed") -> pl.DataFrame:
@@ -27,7 +34,7 @@ def fit(project: Project, rows: pl.DataFrame, validation: pl.DataFrame, **change
     """Train with the project's parameters, some of them changed."""
     params = load_params(project.params)
     params = params.model_copy(update={"train": params.train.model_copy(update=changes)})
-    known = load_contract(project.contract).dtypes("input", "time")
+    known = load_contract(project.contract).dtypes(*KNOWN)
     return train.train(rows, validation, FEATURES, train.used_inputs(FEATURES, known), params)
 
 
@@ -66,6 +73,49 @@ def test_it_can_learn_ten_rows_by_heart(own: Project) -> None:
     assert loss(learnt.candidate, ten) < 0.1 * loss(learnt.baseline, ten)
 
 
+def test_it_learns_nothing_from_a_shuffled_target(own: Project) -> None:
+    shuffled = pl.col(TARGET_NAME).shuffle(seed=1)
+    rows, validation = (read(own, s).with_columns(shuffled) for s in ("train", "validation"))
+    learnt, test = fit(own, rows, validation, threads=1), read(own, "test")
+    assert loss(learnt.candidate, test) > 0.95 * loss(learnt.baseline, test)
+
+
+def test_what_is_known_only_afterwards_does_not_matter(own: Project, model: Model) -> None:
+    rows = read(own, "test", "interim")
+    afterwards = set(rows.columns) - set(load_contract(own.contract).names(*KNOWN))
+    shuffled = rows.with_columns(pl.col(*afterwards).shuffle(seed=1))
+    assert not shuffled.equals(rows)
+    assert np.array_equal(model.score(shuffled), model.score(rows))
+
+
+def test_it_behaves_as_declared(own: Project, model: Model) -> None:
+    rows = read(own, "test", "interim")
+    before = last_class(model.score(rows))
+    least = TOLERANCE * before.std()
+    for expected in YAML(typ="safe").load(BEHAVIOUR) or ():
+        after = last_class(model.score(changed(rows, **expected)))
+        moved = {"not lower": before - after, "not higher": after - before}
+        if expected["then"] == "same":
+            assert abs(after - before).mean() <= least, expected
+        else:
+            assert np.mean(moved[expected["then"]] > least) <= TOLERANCE, expected
+
+
+def changed(rows: pl.DataFrame, column: str, change: Any, then: str) -> pl.DataFrame:
+    """The rows with one column changed as a line of behaviour.yaml says."""
+    assert column in rows.columns, f"behaviour.yaml: {column} is not in data/interim"
+    if change == "shuffle":
+        return rows.with_columns(pl.col(column).shuffle(seed=1))
+    [(how, value)] = change.items()
+    values = {"add": pl.col(column) + value, "set": pl.lit(value).alias(column)}
+    return rows.with_columns(values[how])
+
+
+def last_class(scores: Floats) -> Floats:
+    """Predicted values, or the probability of the last class."""
+    return scores if scores.ndim == 1 else by_class(scores)[:, -1]
+
+
 def few(rows: pl.DataFrame, task: str) -> pl.DataFrame:
     """Ten rows; of classes five rows each."""
     if task == "regression":
@@ -90,6 +140,14 @@ def test_a_saved_model_predicts_the_same(own: Project, model: Model) -> None:
     model.save(own.root / "saved")
     rows = read(own, "test", "interim")
     assert np.array_equal(load(own.root / "saved").score(rows), model.score(rows))
+
+
+def test_it_comes_back_from_the_registry_the_same(own: Project) -> None:
+    for stage in (train, evaluate, register):
+        stage.main(own)
+    champion = tracking.connect(own, load_settings(own)).load("champion")
+    rows = read(own, "test", "interim")
+    assert np.array_equal(champion.score(rows), load(own.candidate).score(rows))
 
 
 def test_one_row_is_predicted_as_in_a_batch(own: Project, model: Model) -> None:

@@ -163,12 +163,15 @@ def check_place(data: Path, folder: Path) -> None:
 
 
 def without_example(paths: Paths) -> dict[Path, str | None]:
-    """The example's own files, to be removed, and the charter without the example's answers."""
+    """The example's own files, to be removed, and what is left of its charter and behaviour."""
     texts: dict[Path, str | None] = {path: None for path in paths.example if path.exists()}
     if texts and paths.charter.exists():
         charter = paths.charter.read_text(encoding="utf-8")
         own = re.sub(r"^>.*\n", "", charter, flags=re.MULTILINE)
         texts[paths.charter] = re.sub(r"\n{3,}", "\n\n", own)
+    if texts and paths.behaviour.exists():
+        behaviour = paths.behaviour.read_text(encoding="utf-8")
+        texts[paths.behaviour] = re.sub(r"^[^#].*\n", "", behaviour, flags=re.MULTILINE)
     return texts
 
 
