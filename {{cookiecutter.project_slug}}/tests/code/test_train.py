@@ -135,12 +135,23 @@ def test_a_parameter_of_another_task_is_refused(
         load_params(project.params)
 
 
-def test_two_trainings_give_the_same_files(trained: Project) -> None:
-    for name in ("one", "two"):
-        fit(trained).candidate.save(trained.root / name)
-    assert train.model_hash(trained.root / "one") == train.model_hash(trained.root / "two")
-    fit(trained, seed=1, train__lightgbm__num_leaves=3).candidate.save(trained.root / "three")
-    assert train.model_hash(trained.root / "one") != train.model_hash(trained.root / "three")
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_two_trainings_give_the_same_files_whatever_the_threads(
+    trained: Project, task: str, model: str
+) -> None:
+    if task == "binary":
+        for path in trained.processed.rglob("*.parquet"):
+            pl.read_parquet(path).with_columns(euros=pl.col("euros") > 60).write_parquet(path)
+
+    def trained_hash(name: str, **changes: Any) -> str:
+        fit(trained, **changes).candidate.save(trained.root / name)
+        return train.model_hash(trained.root / name)
+
+    trained.edit(task=task, train__model=model, train__random_forest__trees=5)
+    assert trained_hash("one", train__threads=1) == trained_hash("two", train__threads=3)
+    trained.edit(train__learning_rate=0.2, train__linear__alpha=2.0, seed=1)
+    assert trained_hash("other") != train.model_hash(trained.root / "one")
 
 
 def test_lightgbm_stops_where_validation_no_longer_improves(trained: Project) -> None:

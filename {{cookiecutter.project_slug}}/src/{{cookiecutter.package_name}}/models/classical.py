@@ -1,8 +1,10 @@
 """scikit-learn's estimators and their skops files; imported only where `train.model` names one."""
 
+import re
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import ZIP_DEFLATED
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 import skops.io
@@ -12,6 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from ..errors import UserError
 from ..params import Train
@@ -19,9 +22,13 @@ from ..params import Train
 if TYPE_CHECKING:
     from .estimators import Estimator, Table
 
-FILE = "estimator.skops"
+FILE, SCHEMA = "estimator.skops", "schema.json"
+# What skops names an object and its file by: its address in memory.
+ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')
 # Everything that a file of ours may hold beyond what skops trusts by itself.
 TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
+# How a sum is rounded follows the number of threads: a model must not depend on the machine's.
+threadpool_limits(1, user_api="blas")
 
 
 def fit(
@@ -48,7 +55,9 @@ def fit_forest(
         n_jobs=threads,
         random_state=seed,
     )
-    return forest.fit(rows.matrix, rows.target, sample_weight=rows.weights)
+    forest.fit(rows.matrix, rows.target, sample_weight=rows.weights)
+    # It grows the same trees with any number of threads, but adds up their answers in any order.
+    return forest.set_params(n_jobs=None)
 
 
 def fit_linear(task: str, params: Train, train: "Table", rows: "Table") -> Pipeline:
@@ -70,8 +79,21 @@ def _logistic(alpha: float) -> LogisticRegression:
 
 
 def save(estimator: "Estimator", folder: Path) -> None:
-    """Write a skops file."""
-    skops.io.dump(estimator, folder / FILE, compression=ZIP_DEFLATED, compresslevel=1)
+    """Write a skops file: equal estimators give equal bytes."""
+    numbers: dict[str, str] = {}
+
+    def number(address: re.Match[str]) -> str:
+        return numbers.setdefault(address.group(), str(len(numbers)))
+
+    dumped = ZipFile(BytesIO(skops.io.dumps(estimator)))
+    schema = ADDRESS.sub(number, dumped.read(SCHEMA).decode())
+    with ZipFile(folder / FILE, "w") as archive:
+        for name in dumped.namelist():
+            address, _, ending = name.partition(".")
+            # A ZipInfo of its own is dated 1980, whenever it is made.
+            member = ZipInfo(f"{numbers.get(address, address)}.{ending}")
+            content = schema if name == SCHEMA else dumped.read(name)
+            archive.writestr(member, content, ZIP_DEFLATED, compresslevel=1)
 
 
 def load(folder: Path) -> "Estimator":

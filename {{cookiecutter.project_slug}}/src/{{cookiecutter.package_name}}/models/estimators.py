@@ -1,6 +1,7 @@
 """The estimators behind `train.model`: fitting them, and files of them that run no code on load."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -185,7 +186,9 @@ def _dataset(table: Table, reference: lightgbm.Dataset | None = None) -> lightgb
 def save(estimator: Estimator, folder: Path) -> None:
     """Write LightGBM's own text, JSON for the baseline, or skops for scikit-learn."""
     if isinstance(estimator, lightgbm.Booster):
-        estimator.save_model(folder / BOOSTER)
+        # The trees are the same with any number of threads, which the text would name.
+        text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", estimator.model_to_string())
+        (folder / BOOSTER).write_text(text, encoding="utf-8")
     elif isinstance(estimator, Constant):
         write_json(folder / CONSTANT, estimator.value)
     else:
