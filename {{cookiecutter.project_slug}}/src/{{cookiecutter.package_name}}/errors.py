@@ -8,9 +8,10 @@ class UserError(Exception):
     """Something the user can mend: the text names it and says what to do."""
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a command; a UserError ends it with its text and exit code 1."""
+def run(main: Callable[[], None], code: int = 1) -> None:
+    """Run a command; a UserError ends it with its text and this exit code."""
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(code)

@@ -30,6 +30,13 @@ def lineage(paths: Paths, settings: Settings, params: Params) -> dict[str, str]:
         "template_version": settings.template_version,
         "trigger": settings.trigger,
         "author": git(paths.root, "config", "user.name") or getpass.getuser(),
+        **machine(),
+    }
+
+
+def machine() -> dict[str, str]:
+    """The tags of what a program runs on."""
+    return {
         "python": platform.python_version(),
         "hardware": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }

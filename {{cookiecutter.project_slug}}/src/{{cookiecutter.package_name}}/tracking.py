@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import polars as pl
 from mlflow import MlflowClient, MlflowException
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
+from mlflow.entities import Metric, RunData
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -147,6 +148,18 @@ class Registry:
             f"{self.name} has no version, alias or run {name} in {mlflow.get_tracking_uri()}; "
             f"there are the versions {versions} and the aliases {aliases or 'none'}."
         )
+
+    def record(self, version: Version) -> RunData:
+        """The parameters and metrics that were logged for a version."""
+        return self.client.get_run(version.run_id).data
+
+    def artifact(self, version: Version, path: str) -> Path:
+        """A file that was stored with a version; raises UserError if it is not there."""
+        try:
+            file = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=path)
+        except (MlflowException, OSError) as error:
+            raise UserError(f"{version} has no {path} in {mlflow.get_tracking_uri()}.") from error
+        return Path(file)
 
     def load(self, name: int | str) -> Model:
         """The model of a version number, an alias or a run; raises UserError if there is none."""

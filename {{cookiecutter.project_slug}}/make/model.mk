@@ -1,0 +1,5 @@
+# The model: tuned, explained, compared, reproduced.
+.PHONY: reproduce
+reproduce: $(READY) .dvc/config ## train a version again from its commit and data, and compare: VERSION=3 or an alias
+	@test -n "$(VERSION)" || { echo "Name the version: make reproduce VERSION=3" >&2; exit 2; }
+	@$(BIN)/python -m $(PACKAGE).models.reproduce "$(VERSION)"
