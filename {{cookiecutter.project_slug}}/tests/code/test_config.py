@@ -100,10 +100,12 @@ def test_bare_dates_are_found_wherever_yaml_finds_them(project: Project) -> None
     assert project.params.read_text() == quoted
 
 
-def test_a_command_ends_with_the_text_alone(project: Project) -> None:
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_command_ends_with_the_text_alone(
+    project: Project, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
     project.edit(sede=1)
-    with pytest.raises(SystemExit) as end:
-        run(lambda: ingest.main(project))
-    assert end.value.code == (
-        "error: params.yaml: sede: unknown key; remove it or correct its spelling."
-    )
+    with pytest.raises(SystemExit, match=str(code)):
+        run(lambda: ingest.main(project), code)
+    said = "error: params.yaml: sede: unknown key; remove it or correct its spelling.\n"
+    assert capsys.readouterr() == ("", said)
