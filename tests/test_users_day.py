@@ -114,8 +114,24 @@ def test_the_run_holds_what_a_reader_asks_for(day: Day) -> None:
     assert name == "data/raw" and day.tags(1)["data_version"].startswith(digest)
     artifacts = day.project / "mlartifacts" / run_id / "artifacts"
     kept = {str(p.relative_to(artifacts)) for p in artifacts.rglob("*") if p.is_file()}
-    plots = {f"plots/{name}.png" for name in ("importance", "predicted_vs_actual", "residuals")}
-    assert kept == plots | {"dvc.lock", "environment/base.txt", "reports/metrics.json"}
+    plots = ("dependence", "importance", "predicted_vs_actual", "residuals")
+    reports = ("explanations", "metrics", "slices")
+    drawn = {f"plots/{name}.png" for name in plots} | {f"reports/{name}.json" for name in reports}
+    assert kept == drawn | {"dvc.lock", "environment/base.txt"}
+
+
+def test_a_version_is_explained_with_its_worst_slices(day: Day) -> None:
+    said = day.make("explain")
+    assert "version 1: explained on" in said and "TreeSHAP" in said and "worst slices" in said
+    explained = {path.name for path in (day.project / "reports" / "explain").iterdir()}
+    assert explained == {
+        *("contributions.parquet", "summary.png", "dependence.png"),
+        *("importance.json", "dependence.json", "slices.json"),
+    }
+    [(run_id,)] = day.query("select run_uuid from runs where status = 'FINISHED'")
+    kept = day.project / "mlartifacts" / run_id / "artifacts" / "explain"
+    assert {path.name for path in kept.iterdir()} == explained
+    assert day.report("explain/slices") == day.report("slices")
 
 
 def test_a_second_training_does_nothing_and_says_so(day: Day) -> None:

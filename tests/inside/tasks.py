@@ -16,6 +16,7 @@ from my_project.errors import UserError
 from my_project.features import featurize
 from my_project.files import read_json, write_json
 from my_project.models import evaluate, predict, register, train
+from my_project.models.explain import explanation
 from my_project.models.plots import draw_all
 from my_project.params import load_params
 from my_project.settings import load_settings
@@ -89,7 +90,8 @@ def test_every_task_and_model(
     for name, (low, high) in report["intervals"].items():
         assert low <= report["test"][name] <= high, name
     assert read_json(trained.gate)["decision"] == "promote"
-    assert {path.stem for path in trained.plots.iterdir()} == PLOTS[task] | {"importance"}
+    drawn = {path.stem for path in trained.plots.iterdir()}
+    assert drawn == PLOTS[task] | {"importance", "dependence"}
 
     champion, rows = predict.load_champion(trained), sales(60, seed=4).drop_nulls()
     scored = predict.predict(rows, champion, load_contract(trained.contract))
@@ -166,7 +168,10 @@ def test_a_champion_of_other_classes_is_another_question(
     champion = tracking.connect(trained, load_settings(trained)).load("champion")
     write_json(description, read_json(description) | {"classes": ["a", "b", "c"]})
     verdict = register.judge(
-        read_json(trained.metrics), champion, load_params(trained.params), trained
+        *map(read_json, (trained.metrics, trained.slices)),
+        champion,
+        load_params(trained.params),
+        trained,
     )
     assert verdict.decision == "promote"
     assert "first model of which shop (multiclass: 'a', 'b', 'c')" in verdict.reasons[0]
@@ -219,8 +224,7 @@ def test_tiny_tables_break_nothing(trained: Project, case: str, model: str) -> N
     report, rows = evaluate.evaluate(test, fitted.candidate, fitted.baseline, {}, params)
     json.dumps(report, allow_nan=False)
     assert np.isfinite(report["test"]["rmse" if task == "regression" else "log_loss"])
-    weights = evaluate.importance(test, fitted.candidate, 0)
-    draw_all(trained.root / "drawn", rows, fitted.candidate, weights)
+    draw_all(trained.root / "drawn", rows, fitted.candidate, explanation(test, fitted.candidate, 0))
     if case == "one class in test":
         assert report["test"]["roc_auc"] is report["intervals"]["roc_auc"] is None
         write_json(trained.metrics, report)
@@ -236,6 +240,8 @@ def test_many_features_and_many_categories(
     trained: Project, monkeypatch: pytest.MonkeyPatch, model: str, wide: int, levels: int, rows: int
 ) -> None:
     define(monkeypatch, TARGET=pl.col("class"))
+    without = CONTRACT.replace("slice: true", "slice: false")
+    trained.contract.write_text(without.replace("sensitive: true", "sensitive: false"))
     for split, size in (("train", rows), ("validation", 300), ("test", 300)):
         rng, [path] = np.random.default_rng(0), (trained.processed / split).iterdir()
         numbers = {f"f {i}": rng.random(size) for i in range(wide)}

@@ -30,7 +30,7 @@ notebook: $(NOTEBOOK) ## JupyterLab on notebooks/
 	@$(BIN)/jupyter lab --notebook-dir notebooks
 
 # Raw and external data, the registry and DVC's cache stay.
-REBUILDABLE := data/interim data/processed models reports/plots $(wildcard .*_cache)
+REBUILDABLE := data/interim data/processed models reports/plots reports/explain $(wildcard .*_cache)
 
 clean: ## remove caches and what `make train` rebuilds
 	@for path in $(wildcard $(REBUILDABLE)); do echo "removing $$path"; rm -rf "$$path"; done

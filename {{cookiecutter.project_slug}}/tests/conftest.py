@@ -27,10 +27,11 @@ max_duplicate_share: 0.01
 columns:
   - {name: sold_at, dtype: Datetime, role: time, nullable: false, description: when}
   - {name: shop, dtype: String, role: input, nullable: true, description: where,
-     categories: [north, south, east]}
+     categories: [north, south, east], slice: true}
   - {name: size, dtype: Float64, role: input, nullable: false, min: 0, max: 100, description: size}
   - {name: items, dtype: Int64, role: input, nullable: true, min: 1, max: 9, description: number}
-  - {name: express, dtype: Boolean, role: input, nullable: false, description: at once or not}
+  - {name: express, dtype: Boolean, role: input, nullable: false, description: at once or not,
+     sensitive: true}
   - {name: price, dtype: Float64, role: outcome, nullable: true, min: -5, max: 200,
      description: paid}
   - {name: note, dtype: String, role: ignored, nullable: true, description: not used}
@@ -135,8 +136,14 @@ def new_project(root: Path) -> Project:
             "early_stopping_rounds": 25,
             "folds": None,
         },
-        evaluate__resamples=20,
-        register={"bars": {}, "resamples": 50, "confidence": 0.95},
+        evaluate={"slices": {"min_rows": 50}, "resamples": 20, "confidence": 0.95},
+        register={
+            "bars": {},
+            "slices": {},
+            "fairness": {},
+            "resamples": 50,
+            "confidence": 0.95,
+        },
     )
     return project
 

@@ -50,6 +50,15 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
 
 
+def rounded(value: Any) -> Any:
+    """The same content with six digits of each float: more of them are noise in a diff."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    return [rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file written by an earlier stage."""
     return json.loads(path.read_text(encoding="utf-8"))

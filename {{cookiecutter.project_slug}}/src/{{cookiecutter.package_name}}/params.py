@@ -70,9 +70,16 @@ class Train(Section):
     linear: Linear
 
 
-class Evaluate(Section):
-    """How certain the test metrics are."""
+class Slices(Section):
+    """Which groups of rows are judged."""
 
+    min_rows: Annotated[int, Field(ge=1)]
+
+
+class Evaluate(Section):
+    """How certain the test metrics are, and of which groups they are shown."""
+
+    slices: Slices
     resamples: Annotated[int, Field(ge=10)]
     confidence: Share
 
@@ -81,6 +88,8 @@ class Register(Section):
     """What a model must reach to be registered and promoted."""
 
     bars: dict[str, float]
+    slices: dict[str, float]
+    fairness: dict[str, float]
     resamples: Annotated[int, Field(ge=10)]
     confidence: Share
 

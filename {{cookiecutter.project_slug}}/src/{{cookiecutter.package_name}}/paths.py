@@ -34,6 +34,9 @@ class Paths:
         self.validation_report = root / "reports" / "validation.json"
         self.prepare_report = root / "reports" / "prepare.json"
         self.metrics = root / "reports" / "metrics.json"
+        self.slices = root / "reports" / "slices.json"
+        self.explanations = root / "reports" / "explanations.json"
+        self.explained = root / "reports" / "explain"
         self.plots = root / "reports" / "plots"
         self.gate = root / "reports" / "gate.json"
 

@@ -161,6 +161,10 @@ class Registry:
             raise UserError(f"{version} has no {path} in {mlflow.get_tracking_uri()}.") from error
         return Path(file)
 
+    def attach(self, version: Version, folder: Path) -> None:
+        """Keep a folder with a version, under the folder's name."""
+        self.client.log_artifacts(version.run_id, str(folder), folder.name)
+
     def load(self, name: int | str) -> Model:
         """The model of a version number, an alias or a run; raises UserError if there is none."""
         version = self.find(name)
@@ -266,7 +270,7 @@ def signature_schema(inputs: pl.Schema, contract: Contract) -> dict[str, tuple[p
 
 
 def log_evaluation(paths: Paths, settings: Settings, run_id: str) -> None:
-    """Add reports/metrics.json and reports/plots to a run; doing it again changes nothing."""
+    """Add the reports and plots of `evaluate` to a run; doing it again changes nothing."""
     registry = connect(paths, settings)
     report = read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
@@ -279,7 +283,8 @@ def log_evaluation(paths: Paths, settings: Settings, run_id: str) -> None:
     known = {name: value for name, value in metrics.items() if value is not None}
     registry.client.log_batch(run_id, [Metric(name, v, time, 0) for name, v in known.items()])
     registry.client.log_artifacts(run_id, str(paths.plots), "plots")
-    registry.client.log_artifact(run_id, str(paths.metrics), "reports")
+    for path in (paths.metrics, paths.slices, paths.explanations):
+        registry.client.log_artifact(run_id, str(path), "reports")
 
 
 def log_lock(registry: Registry, run_id: str, paths: Paths) -> None:

@@ -41,6 +41,23 @@ class Column(Section):
     formats: Annotated[tuple[str, ...] | None, Field(strict=False)] = None
     description: str
     pii: bool = False
+    slice: bool = False
+    sensitive: bool = False
+
+    @property
+    def sliced(self) -> bool:
+        """Whether metrics are shown for each of its values."""
+        return self.slice or self.sensitive
+
+    @model_validator(mode="after")
+    def slices_are_kept(self) -> Self:
+        """What no split holds cannot be sliced by."""
+        if self.sliced and self.role not in KEPT:
+            raise ValueError(
+                f"column {self.name}: slice and sensitive need the role input, time or id; "
+                f"data/interim holds no column that is {self.role}"
+            )
+        return self
 
     @model_validator(mode="after")
     def rules_fit_the_dtype(self) -> Self:
@@ -94,6 +111,7 @@ class Contract(Section):
 PLAIN = Text(missing=())
 USED = ("input", "outcome", "time", "id")
 KNOWN = ("input", "time")
+KEPT = (*KNOWN, "id")  # what data/interim holds, beside the target
 
 
 def load_contract(path: Path) -> Contract:

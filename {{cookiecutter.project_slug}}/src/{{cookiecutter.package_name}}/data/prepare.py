@@ -16,13 +16,12 @@ from ..paths import PROJECT, SPLITS, Paths
 from ..progress import track
 from ..settings import pii_key
 from ..stage import run_stage
-from .contract import USED, Contract, load_contract
+from .contract import KEPT, USED, Contract, load_contract
 from .hashing import keyed_hash, stable_hash
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
 SMALL_TABLE = 1_000
 HASH_RANGE = 2**64
-KEPT = ("input", "time", "id")
 
 
 def scan(path: Path, contract: Contract) -> pl.LazyFrame:
@@ -152,6 +151,12 @@ def check_params(params: Prepare, contract: Contract) -> None:
         raise UserError("params.yaml: prepare.test_from needs a time column and no prepare.group.")
     if not groups:
         raise UserError("contract.yaml: no column has role input; features need one at least.")
+    hidden = [column.name for column in contract.columns if column.sliced and column.pii]
+    if hidden and params.pii == "drop":
+        raise UserError(
+            f"contract.yaml: column {hidden[0]}: metrics by its values need them in data/interim, "
+            "where prepare.pii: drop leaves none of personal data; set it to hash in params.yaml."
+        )
 
 
 def check_definitions(contract: Contract) -> None:

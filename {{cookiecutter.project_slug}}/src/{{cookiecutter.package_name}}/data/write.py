@@ -78,7 +78,7 @@ def params_text(
     ingest.yaml_add_eol_comment("a module of data/sources", "source", column=COMMENTS)
     content["task"] = task.name
     content["prepare"].update(test_from=None, group=group)
-    content["register"]["bars"] = _flow_map()
+    content["register"].update({key: _flow_map() for key in ("bars", "slices", "fairness")})
     content["train"]["lightgbm"].update(size)
     return dump(content)
 

@@ -4,15 +4,16 @@ from typing import Any
 
 import polars as pl
 
-from ..files import read_json, replaced, write_json
+from ..data.contract import load_contract
+from ..files import read_json, replaced, rounded, write_json
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..stage import run_stage
-from .metrics import Outcome, calibration, intervals, outcome, primary, score
-from .model import Floats, Model, load
-from .plots import draw_all, permutation_importance
-
-IMPORTANCE_ROWS, LEAST_IMPORTANCE_ROWS, IMPORTANCE_CELLS = 2_000, 200, 200_000
+from . import slices
+from .explain import explanation
+from .metrics import Outcome, calibration, intervals, outcome, score
+from .model import Model, load
+from .plots import draw_all
 
 
 def evaluate(
@@ -43,28 +44,20 @@ def evaluate(
     return report, ours
 
 
-def importance(test: pl.DataFrame, model: Model, seed: int) -> dict[str, float]:
-    """Permutation importance of each feature in the primary metric, on a sample of the rows."""
-    most = max(IMPORTANCE_CELLS // len(model.encoder.names), LEAST_IMPORTANCE_ROWS)
-    rows = test.sample(min(most, IMPORTANCE_ROWS, test.height), seed=seed)
-    loss, actual = primary(model.task), rows[model.target]
-
-    def loss_of(matrix: Floats) -> float:
-        return loss(outcome(model, actual, model.score_matrix(matrix)))
-
-    matrix = model.encoder.encode(rows)
-    return permutation_importance(loss_of, matrix, model.encoder.names, seed)
-
-
 def main(paths: Paths = PROJECT) -> None:
-    """Write reports/metrics.json and reports/plots."""
-    params = load_params(paths.params)
+    """Write metrics.json, explanations.json, slices.json and plots into reports/."""
+    params, contract = load_params(paths.params), load_contract(paths.contract)
     candidate, baseline = load(paths.candidate), load(paths.baseline)
     test = pl.read_parquet(paths.processed / "test" / "*.parquet")
     rows = read_json(paths.training)["rows"]
     report, ours = evaluate(test, candidate, baseline, rows, params)
+    found = explanation(test, candidate, params.seed)
+    features = test.select(*found["importance"])
+    groups = slices.report(slices.read_declared(paths, contract), features, ours, contract, params)
     with replaced(paths.plots) as temporary:
-        draw_all(temporary, ours, candidate, importance(test, candidate, params.seed))
+        draw_all(temporary, ours, candidate, found)
+    write_json(paths.explanations, rounded(found))
+    write_json(paths.slices, rounded(groups))
     write_json(paths.metrics, report)
 
 

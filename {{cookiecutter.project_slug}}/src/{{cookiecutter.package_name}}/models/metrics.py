@@ -15,6 +15,7 @@ from ..errors import UserError
 from .model import Array, Floats, Model, by_class
 
 CALIBRATION_BINS = 10
+BATCHES = 1_000
 LEAST_PROBABILITY = np.finfo(float).eps
 
 Scores = dict[str, float | None]
@@ -40,9 +41,21 @@ def outcome(model: Model, actual: pl.Series, scores: Floats) -> Outcome:
     return Outcome(model.encode_target(actual), scores, model.decide(scores))
 
 
+def squared_errors(rows: Outcome) -> Floats:
+    """The squared error of each row."""
+    return np.asarray((rows.scores - rows.actual) ** 2)
+
+
+def surprises(rows: Outcome) -> Floats:
+    """The surprise at each row's actual class; an unseen class had the probability 0, clipped."""
+    given = by_class(rows.scores)[np.arange(len(rows.actual)), rows.actual]
+    given = np.where(rows.actual < 0, 0.0, given)
+    return np.asarray(-np.log(np.clip(given, LEAST_PROBABILITY, 1)))
+
+
 def rmse(rows: Outcome) -> float:
     """Root mean squared error."""
-    return float(np.sqrt(np.mean((rows.scores - rows.actual) ** 2)))
+    return float(np.sqrt(np.mean(squared_errors(rows))))
 
 
 def mae(rows: Outcome) -> float:
@@ -57,10 +70,8 @@ def r2(rows: Outcome) -> float:
 
 
 def log_loss(rows: Outcome) -> float:
-    """Mean surprise at the actual class; an unseen class had the probability 0, clipped."""
-    given = by_class(rows.scores)[np.arange(len(rows.actual)), rows.actual]
-    given = np.where(rows.actual < 0, 0.0, given)
-    return float(-np.mean(np.log(np.clip(given, LEAST_PROBABILITY, 1))))
+    """Mean surprise at the actual class."""
+    return float(np.mean(surprises(rows)))
 
 
 def brier(rows: Outcome) -> float:
@@ -114,6 +125,22 @@ def pr_auc(rows: Outcome) -> float:
     return float(np.sum(np.diff(hits, prepend=0) * hits / (hits + alarms)) / hits[-1])
 
 
+def mean_error(rows: Outcome) -> float:
+    """Mean of predicted minus actual values."""
+    return float(np.mean(rows.scores - rows.actual))
+
+
+def selection_rate(rows: Outcome) -> float:
+    """Share of rows answered by the second class; equal rates are demographic parity."""
+    return float(np.mean(rows.answers == 1))
+
+
+def true_positive_rate(rows: Outcome) -> float:
+    """Share of the second class that is answered so; equal rates are equal opportunity
+    (Hardt, Price and Srebro, 2016). NaN where no row is of the second class."""
+    return selection_rate(rows[rows.actual == 1]) if (rows.actual == 1).any() else np.nan
+
+
 @dataclass(frozen=True)
 class Metric:
     """A figure of some rows, and which direction is better."""
@@ -143,8 +170,21 @@ METRICS = {
         "log_loss": LOG_LOSS,
     },
 }
+# What groups are compared by, beside how well they are served.
+FAIRNESS = {
+    "regression": METRICS["regression"] | {"mean_error": Metric(mean_error)},
+    "binary": METRICS["binary"]
+    | {
+        "selection_rate": Metric(selection_rate),
+        "true_positive_rate": Metric(true_positive_rate),
+    },
+    "multiclass": METRICS["multiclass"],
+}
 # What models are compared by: always a loss, defined on any rows.
 PRIMARY = {"regression": "rmse", "binary": "log_loss", "multiclass": "log_loss"}
+
+
+LOSSES = {"regression": squared_errors, "binary": surprises, "multiclass": surprises}
 
 
 def primary(task: str) -> Callable[[Outcome], float]:
@@ -179,6 +219,41 @@ def _interval(values: list[float | None], confidence: float) -> tuple[float, flo
     if not known:
         return None
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def loss_interval(
+    task: str, losses: Floats, resamples: int, confidence: float, seed: int
+) -> tuple[float, float]:
+    """Percentile-bootstrap interval of the primary metric of rows with these losses."""
+    if len(losses) > 10 * BATCHES:
+        # Resampling a thousand means is as good as many rows, whose mean is theirs.
+        losses = np.array([losses[start::BATCHES].mean() for start in range(BATCHES)])
+    rng, size = np.random.default_rng(seed), len(losses)
+    means = losses[rng.integers(size, size=(resamples, size))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return from_losses(task, low), from_losses(task, high)
+
+
+def from_losses(task: str, mean: float) -> float:
+    """The primary metric of rows whose losses have this mean."""
+    return float(np.sqrt(mean) if task == "regression" else mean)
+
+
+def difference_interval(
+    compute: Callable[[Outcome], float],
+    rows: Outcome,
+    others: Outcome,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> tuple[float, float]:
+    """Percentile-bootstrap interval of how much higher a figure of `rows` is than of `others`."""
+    mine, theirs = (
+        np.array([compute(group[sample]) for sample in _resamples(group, resamples, seed + number)])
+        for number, group in enumerate((rows, others))
+    )
+    low, high = np.nanquantile(mine - theirs, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
@@ -230,12 +305,13 @@ def improvement(
     return gain(slice(None)), float(low), float(high)
 
 
-def check_bars(task: str, bars: dict[str, float]) -> None:
-    """Raise UserError for a bar on a metric that the task does not have."""
+def check_bars(task: str, bars: dict[str, float], key: str = "bars") -> None:
+    """Raise UserError for a bar, in this key of `register`, on a metric that the task lacks."""
+    metrics = FAIRNESS[task] if key == "fairness" else METRICS[task]
     for name in bars:
-        if name not in METRICS[task]:
-            known = ", ".join(METRICS[task])
-            raise UserError(f"params.yaml: register.bars.{name}: {task} has only {known}.")
+        if name not in metrics:
+            known = ", ".join(metrics)
+            raise UserError(f"params.yaml: register.{key}.{name}: {task} has only {known}.")
 
 
 def failed_bars(task: str, scores: Scores, bars: dict[str, float]) -> list[str]:

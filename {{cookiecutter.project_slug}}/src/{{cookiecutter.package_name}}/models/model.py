@@ -101,10 +101,17 @@ class Model:
 
         Raises UserError naming the columns that are missing.
         """
+        return self.score_features(self.compute(frame))
+
+    def compute(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The features of raw input columns.
+
+        Raises UserError naming the columns that are missing.
+        """
         missing = [name for name in self.inputs if name not in frame.columns]
         if missing:
             raise UserError(f"the model needs columns that are not there: {', '.join(missing)}.")
-        return self.score_features(conform(frame, self.inputs).select(self.features))
+        return conform(frame, self.inputs).select(self.features)
 
     def score_features(self, features: pl.DataFrame) -> Floats:
         """Score features that are computed already."""

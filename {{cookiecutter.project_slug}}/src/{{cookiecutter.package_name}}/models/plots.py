@@ -1,8 +1,8 @@
 """Pictures of how a model errs and what it looks at."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,20 +14,26 @@ from .metrics import calibration as calibrated
 from .metrics import ranked
 from .model import Floats, Model
 
-MOST_BARS, MOST_LABELS, MOST_NUMBERS = 40, 30, 12
+MOST_BARS, MOST_SWARMS, MOST_LABELS, MOST_NUMBERS = 40, 15, 30, 12
 # A user's columns and classes are no formulas, whatever dollars they hold, and a letter that the
 # font lacks is no news.
 matplotlib.rcParams["text.parse_math"] = False
 warnings.filterwarnings("ignore", message="Glyph .* missing from font")
 
 
-def draw_all(folder: Path, rows: Outcome, model: Model, importance: dict[str, float]) -> None:
-    """Write every plot of the model's task as PNG."""
+def draw_all(folder: Path, rows: Outcome, model: Model, found: dict[str, Any]) -> None:
+    """Write every plot of the model's task, and of its explanation, as PNG."""
     folder.mkdir(parents=True)
     figures = {draw.__name__: draw(rows, model) for draw in PLOTS[model.task]}
-    for name, figure in {**figures, "importance": importances(importance)}.items():
-        # Without the software's version the picture's bytes depend on its content alone.
-        figure.savefig(folder / f"{name}.png", dpi=100, metadata={"Software": None})
+    figures |= {"importance": importances(found), "dependence": dependences(found, model)}
+    for name, figure in figures.items():
+        save(figure, folder / f"{name}.png")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    # Without the software's version the picture's bytes depend on its content alone.
+    figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
 def canvas(title: str, x: str, y: str, size: tuple[float, float] = (5, 5)) -> tuple[Figure, Axes]:
@@ -108,14 +114,45 @@ def confusion(rows: Outcome, model: Model) -> Figure:
     return figure
 
 
-def importances(importance: dict[str, float]) -> Figure:
-    """How much the primary metric worsens when a feature is shuffled."""
-    ordered = sorted(importance.items(), key=lambda item: item[1])[-MOST_BARS:]
+def importances(found: dict[str, Any]) -> Figure:
+    """How much each feature moves the model's answers, or its loss when it is shuffled."""
+    ordered = list(found["importance"].items())[:MOST_BARS][::-1]
     size = (6, 0.3 * len(ordered) + 1.2)
-    figure, axes = canvas("Permutation importance, test split", "loss when shuffled", "", size)
+    figure, axes = canvas(f"Importance ({found['method']}), test split", found["unit"], "", size)
     # By position: matplotlib would take names that look like numbers or dates for such.
     axes.barh(range(len(ordered)), [value for _, value in ordered], color="tab:blue")
     axes.set_yticks(range(len(ordered)), [name[:40] for name, _ in ordered])
+    return figure
+
+
+def dependences(found: dict[str, Any], model: Model) -> Figure:
+    """The mean answer for each value of the most important features; of classes a line each."""
+    curves = found["dependence"]
+    lines = max(1, -(-len(curves) // 3))
+    figure = Figure(figsize=(9, 2.8 * lines), layout="constrained")
+    figure.suptitle(f"Partial dependence of {model.target}, test split")
+    places = figure.subplots(lines, 3, sharey=True).flat
+    for axes, (name, curve) in zip(places, curves.items(), strict=False):
+        labels = [str(value)[:12] for value in curve["values"]]
+        text = isinstance(curve["values"][0], str)
+        axes.plot(range(len(labels)) if text else curve["values"], curve["mean"], marker=".")
+        if text:  # matplotlib would take some words for numbers or dates
+            axes.set_xticks(range(len(labels)), labels, rotation=90)
+        axes.set_xlabel(name[:40])
+    return figure
+
+
+def beeswarm(values: Floats, matrix: Floats, model: Model, unit: str) -> Figure:
+    """A point for each row and feature: what the feature adds, and in colour how high it is."""
+    order = np.abs(values[:, :-1]).mean(axis=0).argsort()[-MOST_SWARMS:]
+    size = (7, 0.4 * len(order) + 1.2)
+    figure, axes = canvas("Contributions, test split; red: a high value", unit, "", size)
+    jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(values))
+    for place, position in enumerate(order):
+        _, ranks = np.unique(matrix[:, position], return_inverse=True)
+        axes.scatter(values[:, position], place + jitter, c=ranks, cmap="coolwarm", s=4)
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(order)), [model.encoder.names[position][:40] for position in order])
     return figure
 
 
@@ -124,17 +161,3 @@ PLOTS = {
     "binary": (roc, precision_recall, calibration, confusion),
     "multiclass": (calibration, confusion),
 }
-
-
-def permutation_importance(
-    loss: Callable[[Floats], float], matrix: Floats, names: tuple[str, ...], seed: int
-) -> dict[str, float]:
-    """Rise of `loss` when one column is shuffled (Breiman, 2001), for any kind of model."""
-    rng, shuffled = np.random.default_rng(seed), matrix.copy()
-    before = loss(matrix)
-    importance = {}
-    for position, name in enumerate(names):
-        shuffled[:, position] = rng.permutation(matrix[:, position])
-        importance[name] = loss(shuffled) - before
-        shuffled[:, position] = matrix[:, position]
-    return importance

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -32,11 +33,7 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     Raises UserError when the table lacks an input column of the model, or has one of ours.
     """
     added = [*answer_columns(model.classes), "error"]
-    taken = [name for name in added if name in frame.columns]
-    if taken:
-        raise UserError(
-            f"the table has a column {taken[0]} already; rename it, so nothing is lost."
-        )
+    check_free(frame, added)
     missing = [name for name in model.inputs if name not in frame.columns]
     if missing:
         raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
@@ -47,6 +44,15 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     )
     columns = errors.join(answers, on="row", how="left", maintain_order="left")
     return frame.hstack(columns.select(added))
+
+
+def check_free(frame: pl.DataFrame, added: Sequence[str]) -> None:
+    """Raise UserError where the table has a column that is to be added."""
+    taken = [name for name in added if name in frame.columns]
+    if taken:
+        raise UserError(
+            f"the table has a column {taken[0]} already; rename it, so nothing is lost."
+        )
 
 
 def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
@@ -69,6 +75,12 @@ def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Data
     return rows.join(broken, on="row", how="left", maintain_order="left")
 
 
+def check_output(path: Path) -> None:
+    """Raise UserError for a file that `write` cannot write."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise UserError(f"OUTPUT={path}: end it in .csv or .parquet.")
+
+
 def write(frame: pl.DataFrame, path: Path) -> None:
     """Write CSV or Parquet, all or nothing."""
     with replaced(path) as temporary:
@@ -78,22 +90,26 @@ def write(frame: pl.DataFrame, path: Path) -> None:
             frame.write_parquet(temporary)
 
 
+def tell(scored: pl.DataFrame, target: Path, how: str) -> None:
+    """Say which rows have an error."""
+    bad = scored.with_row_index("row", offset=1).filter(pl.col("error").is_not_null())
+    print(f"{target}: {scored.height - bad.height} of {scored.height} rows {how}.")
+    for row, error in bad.select("row", "error").head(SHOWN).iter_rows():
+        print(f"  row {row}: {error}")
+    if bad.height > SHOWN:
+        print(f"  … and {bad.height - SHOWN} more; see the column `error`.")
+
+
 def main(paths: Paths = PROJECT) -> None:
     """Score INPUT into OUTPUT and say which rows could not be scored."""
     if len(sys.argv) != 3:
         raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
     source, target = map(Path, sys.argv[1:])
-    if target.suffix not in (".csv", ".parquet"):
-        raise UserError(f"OUTPUT={target}: end it in .csv or .parquet.")
+    check_output(target)
     table = read_table(source)
     scored = predict(table, load_champion(paths), load_contract(paths.contract))
     write(scored, target)
-    bad = scored.with_row_index("row", offset=1).filter(pl.col("error").is_not_null())
-    print(f"{target}: {scored.height - bad.height} of {scored.height} rows scored by the champion.")
-    for row, error in bad.select("row", "error").head(SHOWN).iter_rows():
-        print(f"  row {row}: {error}")
-    if bad.height > SHOWN:
-        print(f"  … and {bad.height - SHOWN} more; see the column `error`.")
+    tell(scored, target, "scored by the champion")
 
 
 if __name__ == "__main__":

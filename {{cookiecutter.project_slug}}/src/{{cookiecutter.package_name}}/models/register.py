@@ -4,16 +4,17 @@ The only stage that consults the registry. Every step can be repeated: after an 
 next run finds what is there and goes on; reports/gate.json is written last.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from ..data.contract import Contract, load_contract
 from ..errors import UserError
 from ..files import read_json, write_json
-from ..params import Params, load_params
+from ..params import Params, Register, load_params
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from ..stage import run_stage
@@ -33,17 +34,74 @@ class Verdict:
     comparisons: dict[str, Any] = field(default_factory=dict)
 
 
-def failures(report: dict[str, Any], params: Params) -> list[str]:
-    """One sentence for each bar that is missed, and one if the baseline is as good."""
+def failures(report: dict[str, Any], groups: dict[str, Any], params: Params) -> list[str]:
+    """One sentence for each bar that is missed, and one if the baseline is as good.
+
+    `groups` is the content of reports/slices.json.
+    """
     failed = failed_bars(params.task, report["test"], params.registration.bars)
+    failed += failed_slices(groups, params) + failed_gaps(groups, params)
     if not is_better(params.task, report["test"], report["baseline"]):
         failed.append(f"{PRIMARY[params.task]} is not better than the baseline's")
     return failed
 
 
-def judge(report: dict[str, Any], champion: Model | None, params: Params, paths: Paths) -> Verdict:
+def failed_slices(groups: dict[str, Any], params: Params) -> list[str]:
+    """One sentence for each bar that a declared slice misses."""
+    bars, sentences = params.registration.slices, []
+    for each in groups["declared"]:
+        known = {name: bar for name, bar in bars.items() if figure(each, name) is not None}
+        failed = failed_bars(params.task, each["metrics"] or {}, known)
+        sentences += [f"{each['column']} = {each['group']}: {sentence}" for sentence in failed]
+    return sentences
+
+
+def figure(each: dict[str, Any], name: str) -> float | None:
+    """A metric of a slice; None where its rows are too few or leave it undefined."""
+    value: float | None = (each["metrics"] or {}).get(name)
+    return value
+
+
+def failed_gaps(groups: dict[str, Any], params: Params) -> list[str]:
+    """One sentence for each gap between groups that is above its bar."""
+    bars = params.registration.fairness
+    return [
+        f"{gap['column']}: the gap in {gap['metric']} between {gap['highest']} and "
+        f"{gap['lowest']}, {gap['gap']:.4g}, is above the bar of {bars[gap['metric']]:g}"
+        for gap in groups["fairness"]
+        if gap["gap"] > bars.get(gap["metric"], float("inf"))
+    ]
+
+
+def not_judged(groups: dict[str, Any], params: Params) -> list[str]:
+    """A sentence that names what has a bar but too few rows to judge, if there is any."""
+    bars = params.registration.slices
+    few = [each for each in groups["declared"] if any(figure(each, name) is None for name in bars)]
+    named = [f"{each['column']} = {each['group']} ({each['rows']})" for each in few]
+    if params.registration.fairness and not groups["fairness"]:
+        named.append("fairness (no two groups)")
+    return [f"not judged, too few rows: {', '.join(named)}"] if named else []
+
+
+def check_declared(contract: Contract, bars: Register) -> None:
+    """Raise UserError for bars that no column is held to."""
+    if bars.slices and not any(column.sliced for column in contract.columns):
+        raise UserError("params.yaml: register.slices: no column of contract.yaml has slice: true.")
+    if bars.fairness and not any(column.sensitive for column in contract.columns):
+        raise UserError(
+            "params.yaml: register.fairness: no column of contract.yaml has sensitive: true."
+        )
+
+
+def judge(
+    report: dict[str, Any],
+    groups: dict[str, Any],
+    champion: Model | None,
+    params: Params,
+    paths: Paths,
+) -> Verdict:
     """Hold the candidate against the bars, the baseline and the champion on the same rows."""
-    failed = failures(report, params)
+    failed = failures(report, groups, params)
     if failed:
         return Verdict("reject", failed)
     if champion is None:
@@ -75,9 +133,9 @@ def compare(test: pl.DataFrame, candidate: Model, champion: Model, params: Param
     return Verdict("hold", [f"not significantly better: {text}"], comparisons)
 
 
-def judge_champion(report: dict[str, Any], params: Params) -> Verdict:
+def judge_champion(report: dict[str, Any], groups: dict[str, Any], params: Params) -> Verdict:
     """It stays the champion until a better one comes, but whatever it misses is said."""
-    failed = failures(report, params)
+    failed = failures(report, groups, params)
     if failed:
         return Verdict("hold", ["the champion no longer passes", *failed])
     return Verdict("promote", ["it is the champion already"])
@@ -120,7 +178,9 @@ def _now() -> str:
 def main(paths: Paths = PROJECT) -> None:
     """Write reports/gate.json after the registry agrees with it."""
     params, settings = load_params(paths.params), load_settings(paths)
-    check_bars(params.task, params.registration.bars)
+    for key in ("bars", "slices", "fairness"):
+        check_bars(params.task, getattr(params.registration, key), key)
+    check_declared(load_contract(paths.contract), params.registration)
     from .. import tracking
 
     registry = tracking.connect(paths, settings)
@@ -132,13 +192,14 @@ def main(paths: Paths = PROJECT) -> None:
 
 def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dict[str, Any]:
     """Judge the candidate, register it if it passes, and return the content of gate.json."""
-    record = read_json(paths.run)
+    record, report, groups = map(read_json, (paths.run, paths.metrics, paths.slices))
     champion = registry.aliases().get("champion")
     if champion is not None and registry.version_of(record["model_hash"]) == champion:
-        verdict = judge_champion(read_json(paths.metrics), params)
+        verdict = judge_champion(report, groups, params)
     else:
         theirs = registry.load(champion) if champion else None
-        verdict = judge(read_json(paths.metrics), theirs, params, paths)
+        verdict = judge(report, groups, theirs, params, paths)
+    verdict = replace(verdict, reasons=[*verdict.reasons, *not_judged(groups, params)])
     rejected = verdict.decision == "reject"
     return {
         "decision": verdict.decision,

@@ -1,0 +1,299 @@
+"""Why a model answers as it does, and `make explain`: a version on the test split, or on a file."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from ..data.card import aligned
+from ..data.contract import Contract, load_contract
+from ..errors import UserError, run
+from ..files import partitions, replaced, rounded, write_json
+from ..params import Params, load_params
+from ..paths import PROJECT, Paths
+from ..progress import working
+from ..settings import load_settings
+from ..tables import read_table
+from .metrics import PRIMARY, Outcome, outcome, primary
+from .model import Array, Floats, Model
+from .predict import check_free, check_output, predict, tell, write
+from .slices import read_declared, report, sample
+
+if TYPE_CHECKING:
+    from ..tracking import Version
+
+PERMUTED_ROWS, LEAST_PERMUTED_ROWS, PERMUTED_CELLS = 2_000, 200, 200_000
+# TreeSHAP takes about 0.05 ms for a row and tree: a second in the pipeline, five for the verb.
+ROWS_AND_TREES, MOST_ROWS, LEAST_ROWS = 16_000, 500, 100
+VERB_ROWS_AND_TREES, VERB_ROWS = 100_000, 2_000
+DEPENDENT_ROWS, DEPENDENT, GRID, CATEGORIES = 200, 6, 20, 10
+LISTED = 10
+
+
+def has_trees(model: Model) -> bool:
+    """Whether the model's answers can be divided among its features: LightGBM's can."""
+    return hasattr(model.estimator, "num_trees")
+
+
+def unit(model: Model) -> str:
+    """What contributions are measured in."""
+    return {"binary": "log-odds", "multiclass": "score of the answer"}.get(model.task, model.target)
+
+
+def contributions(model: Model, matrix: Floats) -> Floats:
+    """What each feature adds to the raw score of each row; the last column is the base value.
+
+    Exact TreeSHAP (Lundberg et al., 2020): a row adds up to the value, to the log-odds of the
+    second class, or to the answered class's score before softmax; class weights are in these.
+    """
+    width = len(model.encoder.names) + 1
+    if not len(matrix):
+        return np.empty((0, width))
+    booster: Any = model.estimator
+    values = np.asarray(booster.predict(matrix, pred_contrib=True))
+    if model.task != "multiclass":
+        return values
+    answers = model.decide(model.score_matrix(matrix))
+    return values.reshape(len(matrix), -1, width)[np.arange(len(matrix)), answers]
+
+
+def explanation(
+    test: pl.DataFrame, model: Model, seed: int, values: Floats | None = None
+) -> dict[str, Any]:
+    """The content of reports/explanations.json, from features and target of the test rows.
+
+    `values` are contributions that are known already.
+    """
+    if has_trees(model):
+        if values is None:
+            numbers = affordable(test, model, ROWS_AND_TREES, MOST_ROWS, seed)
+            values = contributions(model, model.encoder.encode(test[numbers]))
+        method, measure, rows = "TreeSHAP", unit(model), len(values)
+        means = np.abs(values[:, :-1]).mean(axis=0).tolist()
+        importance = dict(zip(model.encoder.names, means, strict=True))
+    else:
+        most = max(PERMUTED_CELLS // len(model.encoder.names), LEAST_PERMUTED_ROWS)
+        some = test[sample(test.height, min(most, PERMUTED_ROWS), seed)]
+        method, measure, rows = "permutation", f"rise of {PRIMARY[model.task]}", some.height
+        importance = permutation_importance(some, model, seed)
+    ordered = dict(sorted(importance.items(), key=lambda item: -item[1]))
+    matrix = model.encoder.encode(test[sample(test.height, DEPENDENT_ROWS, seed)])
+    return {
+        "method": method,
+        "rows": rows,
+        "unit": measure,
+        "importance": ordered,
+        "dependence": dependence(model, matrix, list(ordered)[:DEPENDENT]),
+    }
+
+
+def affordable(test: pl.DataFrame, model: Model, effort: int, most: int, seed: int) -> Array:
+    """The numbers of as many rows as TreeSHAP can explain with this effort."""
+    booster: Any = model.estimator
+    rows = max(LEAST_ROWS, effort // max(booster.num_trees(), 1))
+    return sample(test.height, min(most, rows), seed)
+
+
+def permutation_importance(rows: pl.DataFrame, model: Model, seed: int) -> dict[str, float]:
+    """Rise of the primary metric when a feature is shuffled, for any kind of model."""
+    loss, actual = primary(model.task), rows[model.target]
+
+    def loss_of(matrix: Floats) -> float:
+        return loss(outcome(model, actual, model.score_matrix(matrix)))
+
+    return shuffled(loss_of, model.encoder.encode(rows), model.encoder.names, seed)
+
+
+def shuffled(
+    loss: Callable[[Floats], float], matrix: Floats, names: tuple[str, ...], seed: int
+) -> dict[str, float]:
+    """Rise of `loss` when one column is shuffled (Breiman, 2001)."""
+    rng, moved = np.random.default_rng(seed), matrix.copy()
+    before = loss(matrix)
+    importance = {}
+    for position, name in enumerate(names):
+        moved[:, position] = rng.permutation(matrix[:, position])
+        importance[name] = loss(moved) - before
+        moved[:, position] = matrix[:, position]
+    return importance
+
+
+def dependence(model: Model, matrix: Floats, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Partial dependence (Friedman, 2001): the mean score of all rows if they had the same value
+    of a feature, for each of its usual values."""
+    curves = {}
+    for name in names:
+        position = model.encoder.names.index(name)
+        values, grid = _usual(matrix[:, position], model.encoder.categories.get(name))
+        if values:
+            moved = np.repeat(matrix[None], len(grid), axis=0)
+            moved[:, :, position] = grid[:, None]
+            scores = model.score_matrix(moved.reshape(-1, matrix.shape[1]))
+            means = scores.reshape(len(grid), len(matrix), *scores.shape[1:]).mean(axis=1)
+            curves[name] = {"values": values, "mean": means.tolist()}
+    return curves
+
+
+def _usual(column: Floats, categories: list[str] | None) -> tuple[list[Any], Floats]:
+    """The usual values of a feature, in its own words and encoded."""
+    known = column[~np.isnan(column)]
+    if not len(known):
+        return [], known
+    if categories is None:
+        grid = np.unique(np.quantile(known, np.linspace(0, 1, GRID), method="nearest"))
+        return grid.tolist(), grid
+    codes, counts = np.unique(known, return_counts=True)
+    grid = codes[np.argsort(-counts, kind="stable")][:CATEGORIES]
+    return [categories[int(code)] for code in grid], grid
+
+
+def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
+    """Add what `predict` adds, `base` and `contribution_<feature>`; null in rows with an error.
+
+    Raises UserError as `predict` does, and for a model whose answers cannot be divided.
+    """
+    if not has_trees(model):
+        raise UserError(
+            "only LightGBM's answers can be divided exactly among the features; set train.model: "
+            "lightgbm, or leave out INPUT and OUTPUT to see what this model looks at in all rows."
+        )
+    check_free(frame, _columns(model))
+    scored = predict(frame, model, contract)
+    good = scored["error"].is_null()
+    features = model.compute(contract.typed(frame.filter(good), model.inputs))
+    values = np.full((frame.height, len(_columns(model))), np.nan)
+    values[good.to_numpy()] = contributions(model, model.encoder.encode(features))
+    return scored.hstack(tabled(model, values).fill_nan(None))
+
+
+def tabled(model: Model, values: Floats) -> pl.DataFrame:
+    """Contributions as `base` and `contribution_<feature>`."""
+    return pl.DataFrame(np.roll(values, 1, axis=1), schema=_columns(model), orient="row")
+
+
+def _columns(model: Model) -> list[str]:
+    return ["base", *(f"contribution_{name}" for name in model.encoder.names)]
+
+
+def read_test(paths: Paths, model: Model, version: "Version") -> pl.DataFrame:
+    """The rows of data/interim/test; raises UserError where they do not suit the model."""
+    folder = paths.interim / "test"
+    if not partitions(folder):
+        raise UserError("data/interim/test holds no rows; run `make data` first.")
+    rows = pl.read_parquet(folder / "*.parquet")
+    if model.target not in rows.columns:
+        raise UserError(
+            f"{version} predicts {model.target}, which data/interim/test does not hold; run "
+            f"`make data` at its commit, {version.tags['git_commit']}."
+        )
+    return rows
+
+
+def explain_version(
+    paths: Paths, model: Model, version: "Version", params: Params
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write reports/explain from the test rows; returns explanation and slices."""
+    from . import plots  # matplotlib: a second that a file to explain need not wait for
+
+    rows, contract = read_test(paths, model, version), load_contract(paths.contract)
+    params = params.model_copy(update={"task": model.task})
+    test = model.compute(rows).with_columns(rows[model.target])
+    ours = outcome(model, test[model.target], model.score_features(test))
+    with replaced(paths.explained) as folder:
+        folder.mkdir(parents=True)
+        values = write_contributions(folder, test, model, ours, params.seed)
+        found = explanation(test, model, params.seed, values)
+        if values is None:
+            plots.save(plots.importances(found), folder / "summary.png")
+        plots.save(plots.dependences(found, model), folder / "dependence.png")
+        sliced, features = read_declared(paths, contract), test.select(*found["importance"])
+        groups = report(sliced, features, ours, contract, params)
+        contents = {**found, "slices": groups}
+        for name in ("importance", "dependence", "slices"):
+            write_json(folder / f"{name}.json", rounded(contents[name]))
+    return found, groups
+
+
+def write_contributions(
+    folder: Path, test: pl.DataFrame, model: Model, rows: Outcome, seed: int
+) -> Floats | None:
+    """Write the contributions of some rows and a picture of them, if the model has any."""
+    from . import plots
+
+    if not has_trees(model):
+        return None
+    numbers = affordable(test, model, VERB_ROWS_AND_TREES, VERB_ROWS, seed)
+    matrix = model.encoder.encode(test[numbers])
+    values = contributions(model, matrix)
+    given = {"row": numbers, "prediction": model.label(rows.scores[numbers])}
+    pl.DataFrame(given).hstack(tabled(model, values)).write_parquet(
+        folder / "contributions.parquet"
+    )
+    plots.save(plots.beeswarm(values, matrix, model, unit(model)), folder / "summary.png")
+    return values
+
+
+def said(found: dict[str, Any], groups: dict[str, Any]) -> list[str]:
+    """What the model looks at, where it is worst and whom it serves worst, as tables."""
+    top = [(name, _f(value)) for name, value in found["importance"].items()][:LISTED]
+    slices = [(w["slice"], f"{w['rows']:,}", _f(w["value"]), _i(w)) for w in groups["worst"]]
+    gaps = [
+        (g["column"], g["metric"], _f(g["gap"]), _i(g), f"{g['highest']} over {g['lowest']}")
+        for g in groups["fairness"]
+    ]
+    tables: list[list[tuple[str, ...]]] = [
+        [("feature", f"{found['method']}, {found['unit']}"), *top],
+        [("worst slices", "rows", groups["metric"], "interval"), *slices],
+        [("fairness", "metric", "gap", "interval", "groups"), *gaps],
+    ]
+    return [line for table in tables if len(table) > 1 for line in ("", *aligned(table))]
+
+
+def _f(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _i(row: dict[str, Any]) -> str:
+    return " to ".join(map(_f, row["interval"]))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The arguments as make passes them on; blank ones are as good as none."""
+    parser = argparse.ArgumentParser(prog="make explain")
+    for name in ("version", "input", "output"):
+        parser.add_argument(f"--{name}", type=lambda value: value or None)
+    given = parser.parse_args(arguments)
+    if bool(given.input) != bool(given.output):
+        raise UserError("name both files: make explain INPUT=new.csv OUTPUT=explained.parquet")
+    return given
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Explain VERSION on the rows of INPUT, or on the test rows into reports/explain."""
+    asked, params = parse(sys.argv[1:]), load_params(paths.params)
+    if asked.input:
+        check_output(Path(asked.output))
+        table = read_table(Path(asked.input))
+    from .. import tracking
+
+    registry = tracking.connect(paths, load_settings(paths))
+    version = registry.find(asked.version or "champion")
+    model = registry.load(asked.version or "champion")
+    if asked.input:
+        explained = explain_rows(table, model, load_contract(paths.contract))
+        write(explained, Path(asked.output))
+        tell(explained, Path(asked.output), f"explained by {version}")
+        return
+    with working("explain"):
+        found, groups = explain_version(paths, model, version, params)
+    registry.attach(version, paths.explained)
+    print(f"  {version}: explained on {found['rows']} test rows in reports/explain, and its run")
+    print("\n".join(said(found, groups)))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,258 @@
+"""How the model does in parts of the test split: the declared groups, and the worst ones found."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..data.contract import Contract
+from ..errors import UserError
+from ..params import Params
+from ..paths import Paths
+from . import metrics
+from .metrics import FAIRNESS, LOSSES, PRIMARY, Outcome, score
+from .model import Array, Floats
+
+MOST_VALUES, QUARTERS = 20, (0.25, 0.5, 0.75)
+OTHER, MISSING = "(other)", "(missing)"
+SEARCHED_ROWS, SEARCHED, PAIRED, SHOWN = 200_000, 30, 6, 5
+
+
+def report(
+    declared: pl.DataFrame,
+    features: pl.DataFrame,
+    rows: Outcome,
+    contract: Contract,
+    params: Params,
+) -> dict[str, Any]:
+    """The content of reports/slices.json.
+
+    The frames hold what the contract wants sliced and the features, the most important first, of
+    the rows whose outcome is given. Raises UserError where they hold other rows.
+    """
+    if declared.width and declared.height != features.height:
+        raise UserError("data/interim/test and data/processed/test differ; run `make data` first.")
+    parts = [groups(values) for values in declared]
+    sensitive = [column.name for column in contract.columns if column.sensitive]
+    # More rows would find little more that matters.
+    some = sample(len(rows.actual), SEARCHED_ROWS, params.seed)
+    others = features.drop(declared.columns, strict=False)[some, :SEARCHED]
+    losses = LOSSES[params.task](rows[some])
+    everything = [*(part[some] for part in parts), *map(groups, others)]
+    found, searched = worst(everything, len(parts), losses, params)
+    compared = [part[some] for part in parts if part.name in sensitive]
+    return {
+        "metric": PRIMARY[params.task],
+        "min_rows": params.evaluate.slices.min_rows,
+        "declared": slices(parts, rows, params),
+        "worst": found,
+        "searched": searched,
+        "fairness": fairness(compared, rows[some], params),
+    }
+
+
+def read_declared(paths: Paths, contract: Contract) -> pl.DataFrame:
+    """The columns of data/interim/test that the contract wants sliced.
+
+    Raises UserError for a column that is not there.
+    """
+    rows = pl.scan_parquet(paths.interim / "test" / "*.parquet")
+    names = [column.name for column in contract.columns if column.sliced]
+    missing = [name for name in names if name not in rows.collect_schema()]
+    if missing:
+        raise UserError(f"data/interim/test has no column {missing[0]}; run `make data` first.")
+    return rows.select(names).collect()
+
+
+def sample(height: int, most: int, seed: int) -> Array:
+    """The numbers of some rows, in order."""
+    chosen = np.random.default_rng(seed).choice(height, min(most, height), replace=False)
+    return np.sort(chosen)
+
+
+def groups(values: pl.Series) -> pl.Series:
+    """The group of each row, an Enum in a natural order: its month, its quarter, or its value.
+
+    Numbers of many values are cut at their quartiles; of other values the rare ones are pooled.
+    """
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+    if values.dtype.is_temporal():
+        label = order = values.dt.strftime("%Y-%m")
+    elif values.dtype.is_numeric() and values.n_unique() > MOST_VALUES:
+        label, order = _quarters(values)
+    else:
+        label, order = _frequent(values)
+    listed = pl.DataFrame({"label": label, "order": order}).drop_nulls().unique().sort("order")
+    names = [*listed["label"], *([MISSING] if label.null_count() else [])]
+    return label.fill_null(MISSING).cast(pl.Enum(list(dict.fromkeys(names)))).alias(values.name)
+
+
+def _quarters(values: pl.Series) -> tuple[pl.Series, pl.Series]:
+    value, order = pl.col("value"), pl.col("order")
+    frame = values.alias("value").to_frame()
+    edges = frame.select(value.quantile(share).alias(str(share)) for share in QUARTERS).row(0)
+    frame = frame.with_columns(order=pl.sum_horizontal((value > e).cast(pl.Int8) for e in edges))
+    said = value.round_sig_figs(4) if values.dtype.is_float() else value
+    low, high = (limit.over(order).cast(pl.String) for limit in (said.min(), said.max()))
+    label = pl.when(low == high).then(low).otherwise(pl.format("{} to {}", low, high))
+    frame = frame.with_columns(label=pl.when(value.is_not_null()).then(label))
+    return frame["label"], frame["order"]
+
+
+def _frequent(values: pl.Series) -> tuple[pl.Series, pl.Series]:
+    text = values.cast(pl.String)
+    counts = text.drop_nulls().alias("value").value_counts(name="rows")
+    top = counts.sort("rows", "value", descending=[True, False])["value"].head(MOST_VALUES)
+    order = text.replace_strict(top, range(len(top)), default=MOST_VALUES, return_dtype=pl.Int64)
+    rare = text.is_not_null() & (order == MOST_VALUES)
+    return text.set(rare, OTHER), order
+
+
+def members(part: pl.Series) -> dict[str, Array]:
+    """Which rows are in each group."""
+    return {group: (part == group).to_numpy() for group in part.unique().sort()}
+
+
+def slices(parts: Sequence[pl.Series], rows: Outcome, params: Params) -> list[dict[str, Any]]:
+    """The figures of each group of each declared column."""
+    return [
+        {"column": part.name, "group": group, **judged(rows[chosen], params)}
+        for part in parts
+        for group, chosen in members(part).items()
+    ]
+
+
+def judged(rows: Outcome, params: Params) -> dict[str, Any]:
+    """Rows, metrics and the primary one's interval of a group, or why there are none."""
+    height, least = len(rows.actual), params.evaluate.slices.min_rows
+    if height < least:
+        note = f"{height} rows, too few to judge (evaluate.slices.min_rows: {least})"
+        return {"rows": height, "metrics": None, "interval": None, "note": note}
+    interval = _interval(LOSSES[params.task](rows), params)
+    return {"rows": height, "metrics": score(params.task, rows), "interval": interval}
+
+
+def _interval(losses: Floats, params: Params) -> tuple[float, float]:
+    options = params.evaluate
+    return metrics.loss_interval(
+        params.task, losses, options.resamples, options.confidence, params.seed
+    )
+
+
+def worst(
+    parts: Sequence[pl.Series], declared: int, losses: Floats, params: Params
+) -> tuple[list[dict[str, Any]], int]:
+    """The worst slices by one column or by two, and the number of those that were searched.
+
+    Pairs are of the columns `declared` and the first features after them. Worse than all other rows
+    is proven by Welch's test with Bonferroni's correction for the number searched, as in Slice
+    Finder (Chung et al., 2019).
+    """
+    found = candidates(parts, declared + PAIRED, losses, params.evaluate.slices.min_rows)
+    searched = found.height
+    doubt = (1 - params.evaluate.confidence) / max(searched, 1)
+    bound = pl.col("difference") + NormalDist().inv_cdf(doubt) * pl.col("error")
+    # Rounded, as Polars adds in any order and some slices hold the same rows.
+    found = found.with_columns(bound=bound.round_sig_figs(9)).filter(bound > 0)
+    keys, down = ["bound", "one", "two", "first", "second"], [True, *[False] * 4]
+    proven = worse_than_parents(found).sort(keys, descending=down)
+    described = [
+        {
+            "slice": name,
+            "rows": int(chosen.sum()),
+            "value": metrics.from_losses(params.task, losses[chosen].mean()),
+            "interval": _interval(losses[chosen], params),
+        }
+        for name, chosen in apart(proven, parts)
+    ]
+    return described, searched
+
+
+def candidates(parts: Sequence[pl.Series], paired: int, losses: Floats, least: int) -> pl.DataFrame:
+    """How much higher the mean loss of each slice is than that of all other rows, and how sure.
+
+    A slice of one column is given as the pair of the column with itself.
+    """
+    frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
+    frame = frame.with_columns(loss=pl.Series(losses))
+    single = [(number, number) for number in range(len(parts))]
+    pairs = [*single, *combinations(range(min(paired, len(parts))), 2)]
+    rows, total, squares = pl.col("rows"), pl.col("total"), pl.col("squares")
+    rest, left = frame.height - rows, float(losses.sum()) - total
+    found = pl.concat(pl.collect_all(_totals(frame.lazy(), *pair) for pair in pairs))
+    mean, others = total / rows, left / rest
+    variance = (squares / rows - mean**2) / rows
+    variance += ((float(losses @ losses) - squares) / rest - others**2) / rest
+    return found.filter(rows >= least, rest >= least).with_columns(
+        difference=mean - others, error=variance.clip(0).sqrt()
+    )
+
+
+def _totals(frame: pl.LazyFrame, one: int, two: int) -> pl.LazyFrame:
+    loss = pl.col("loss")
+    totals = frame.group_by(first=pl.col(str(one)), second=pl.col(str(two))).agg(
+        rows=pl.len().cast(pl.Int64), total=loss.sum(), squares=(loss**2).sum()
+    )
+    return totals.with_columns(pl.col("first", "second").cast(pl.String), one=one, two=two)
+
+
+def worse_than_parents(found: pl.DataFrame) -> pl.DataFrame:
+    """Without the pairs that are no worse than a slice of one of their columns."""
+    single = pl.col("one") == pl.col("two")
+    parents = found.filter(single).select("one", "first", parent="bound")
+    both = found.join(parents, on=["one", "first"], how="left").join(
+        parents,
+        left_on=["two", "second"],
+        right_on=["one", "first"],
+        how="left",
+        suffix="_of_second",
+    )
+    bound = pl.max_horizontal("parent", "parent_of_second").fill_null(0)
+    return both.filter(single | (pl.col("bound") > bound))
+
+
+def apart(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str, Array]]:
+    """Names and rows of the first few slices that hold mostly other rows than those before."""
+    seen = np.zeros(len(parts[0]), dtype=bool)
+    shown = 0
+    for one, two, first, second in found.select("one", "two", "first", "second").iter_rows():
+        chosen = ((parts[one] == first) & (parts[two] == second)).to_numpy()
+        if shown < SHOWN and 2 * (chosen & seen).sum() <= chosen.sum():
+            names = dict.fromkeys([f"{parts[one].name} = {first}", f"{parts[two].name} = {second}"])
+            yield " and ".join(names), chosen
+            seen |= chosen
+            shown += 1
+
+
+def fairness(parts: Sequence[pl.Series], rows: Outcome, params: Params) -> list[dict[str, Any]]:
+    """For each sensitive column, the gap of each figure between its groups with enough rows.
+
+    The interval is that of the difference between the highest and the lowest of them.
+    """
+    least, gaps = params.evaluate.slices.min_rows, []
+    for part in parts:
+        some = {group: rows[c] for group, c in members(part).items() if c.sum() >= least}
+        for name, metric in FAIRNESS[params.task].items():
+            found = _gap(metric.compute, some, params)
+            if found:
+                gaps.append({"column": part.name, "metric": name, **found})
+    return gaps
+
+
+def _gap(
+    compute: Callable[[Outcome], float], some: dict[str, Outcome], params: Params
+) -> dict[str, Any] | None:
+    values = {group: compute(rows) for group, rows in some.items()}
+    ordered = sorted((g for g in values if not np.isnan(values[g])), key=values.__getitem__)
+    if len(ordered) < 2:
+        return None
+    low, high, options = ordered[0], ordered[-1], params.evaluate
+    interval = metrics.difference_interval(
+        compute, some[high], some[low], options.resamples, options.confidence, params.seed
+    )
+    gap = values[high] - values[low]
+    return {"gap": gap, "interval": interval, "lowest": low, "highest": high}
