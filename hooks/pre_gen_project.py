@@ -21,12 +21,12 @@ annotated_doc annotated_types antlr4 antlr4_python3_runtime anyio appdirs appnop
 argon2_cffi_bindings arrow ast_serialize asttokens async_lru asyncssh atpublic attr attrs babel
 bcrypt beautifulsoup4 billiard black blackd bleach blib2to3 blinker botocore cachetools celery
 certifi cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle
-colorama comm configobj conftest contourpy cryptography cycler databricks databricks_sdk dateutil
-debugpy decorator defusedxml detect_secrets dictdiffer diskcache distlib distro docker dotenv
-dpath dulwich dvc dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3 dvc_ssh dvc_studio_client
-dvc_task entrypoints executing fastapi fastjsonschema filelock flask flask_cors flatten_dict flufl
-flufl_lock fonttools fqdn frozenlist fsspec funcy gcsfs git gitdb gitpython google google_api_core
-google_auth google_auth_oauthlib google_cloud_core google_cloud_storage
+colorama colorlog comm configobj conftest contourpy cryptography cycler databricks databricks_sdk
+dateutil debugpy decorator defusedxml detect_secrets dictdiffer diskcache distlib distro docker
+dotenv dpath dulwich dvc dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3 dvc_ssh
+dvc_studio_client dvc_task entrypoints executing fastapi fastjsonschema filelock flask flask_cors
+flatten_dict flufl flufl_lock fonttools fqdn frozenlist fsspec funcy gcsfs git gitdb gitpython
+google google_api_core google_auth google_auth_oauthlib google_cloud_core google_cloud_storage
 google_cloud_storage_control google_crc32c google_resumable_media googleapis_common_protos
 grandalf graphene graphql graphql_core graphql_relay grpc_google_iam_v1 grpcio grpcio_status gto
 gunicorn h11 httpcore httpx huey hydra hydra_core identify idna importlib_metadata iniconfig
@@ -38,8 +38,8 @@ librt lightgbm mako markdown_it markdown_it_py markupsafe matplotlib matplotlib_
 mistune mlflow mlflow_skinny mlflow_tracing mpl_toolkits multidict mypy mypy_extensions mypyc
 narwhals nbclient nbconvert nbformat nbstripout nest_asyncio2 networkx nodeenv notebook_shim numpy
 oauthlib omegaconf opentelemetry opentelemetry_api opentelemetry_proto opentelemetry_sdk
-opentelemetry_semantic_conventions orjson overrides packaging pandas pandera pandocfilters parso
-pathspec pexpect pil pillow pip platformdirs pluggy polars polars_runtime_32 pre_commit
+opentelemetry_semantic_conventions optuna orjson overrides packaging pandas pandera pandocfilters
+parso pathspec pexpect pil pillow pip platformdirs pluggy polars polars_runtime_32 pre_commit
 pre_commit_hooks prettytable prometheus_client prompt_toolkit propcache proto_plus protobuf psutil
 ptyprocess public pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core
 pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pylab pyparsing pytest

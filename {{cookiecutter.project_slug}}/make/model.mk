@@ -1,5 +1,18 @@
 # The model: tuned, explained, compared, reproduced.
-.PHONY: explain reproduce
+TUNE := .venv/.ready-tune-$(call checksum,$(LOCKS) requirements/tune.txt)
+
+.PHONY: tune explain reproduce
+$(TUNE): $(READY)
+	@echo "tune: installing Optuna into .venv"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
+		--requirement requirements/tune.txt
+	@touch $(TUNE)
+
+tune: $(TUNE) .dvc/config ## search better parameters in tune.space of params.yaml (TRIALS=n TIMEOUT=s)
+	@$(REPRO) featurize
+	@$(BIN)/python -m $(PACKAGE).models.tune $(call argument,TRIALS,trials) \
+		$(call argument,TIMEOUT,timeout)
+
 explain: $(READY) ## what moves a version's answers, and where it is worst: [VERSION= INPUT= OUTPUT=]
 	@$(BIN)/python -m $(PACKAGE).models.explain $(call argument,VERSION,version) \
 		$(call argument,INPUT,input) $(call argument,OUTPUT,output)

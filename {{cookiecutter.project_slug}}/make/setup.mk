@@ -36,3 +36,5 @@ lock: $(READY) ## compile pyproject.toml into requirements/ (UPGRADE=1 for newer
 		--constraints requirements/dev.txt --output-file requirements/notebook.txt
 	$(COMPILE) --group pyproject.toml:remote --constraints requirements/base.txt \
 		--constraints requirements/dev.txt --output-file requirements/remote.txt
+	$(COMPILE) --group pyproject.toml:tune --constraints requirements/base.txt \
+		--constraints requirements/dev.txt --output-file requirements/tune.txt

@@ -136,6 +136,14 @@ def new_project(root: Path) -> Project:
             "early_stopping_rounds": 25,
             "folds": None,
         },
+        tune={
+            "trials": 4,
+            "timeout": None,
+            "sampler": "tpe",
+            "metric": None,
+            "folds": 3,
+            "space": {"lightgbm": {"lightgbm.num_leaves": {"low": 2, "high": 64}}},
+        },
         evaluate={"slices": {"min_rows": 50}, "resamples": 20, "confidence": 0.95},
         register={
             "bars": {},

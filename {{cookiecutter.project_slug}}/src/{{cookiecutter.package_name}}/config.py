@@ -1,5 +1,7 @@
 """YAML files that the user edits, read into frozen and closed models."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -7,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import Node
 
 from .errors import UserError
 
@@ -50,3 +53,23 @@ def _sentence(problem: ErrorDetails, within: tuple[str, ...]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or correct its spelling."
     return f"{key}: {problem['msg']} (found: {problem['input']!r})."
+
+
+def rewritten(text: str, values: Mapping[str, object]) -> str:
+    """YAML text with other scalars at these dotted keys; every other character stays.
+
+    A comment behind a value keeps its column as far as the new one leaves room.
+    """
+    nodes = {key: _node(YAML().compose(text), key.split(".")) for key in values}
+    for key, node in sorted(nodes.items(), key=lambda item: -item[1].start_mark.index):
+        start, end = node.start_mark.index, node.end_mark.index
+        room = re.match(r"( +(?= #))?", text[end:]).end()  # type: ignore[union-attr]
+        value = str(values[key]).ljust(end - start + room if room else 0)
+        text = text[:start] + value + text[end + room :]
+    return text
+
+
+def _node(node: Node, keys: list[str]) -> Node:
+    for key in keys:
+        node = next(value for name, value in node.value if name.value == key)
+    return node

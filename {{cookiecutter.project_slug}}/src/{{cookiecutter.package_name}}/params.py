@@ -1,15 +1,17 @@
 """params.yaml as frozen, closed sections: one per stage."""
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from .config import Section, load
+from .config import Section, load, validated
 from .errors import UserError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+ModelName = Literal["lightgbm", "random_forest", "linear"]
 
 
 class Ingest(Section):
@@ -59,7 +61,7 @@ class Linear(Section):
 class Train(Section):
     """Which model is fitted and how."""
 
-    model: Literal["lightgbm", "random_forest", "linear"]
+    model: ModelName
     max_trees: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
     threads: Annotated[int, Field(ge=0)]
@@ -68,6 +70,17 @@ class Train(Section):
     lightgbm: LightGBM
     random_forest: RandomForest
     linear: Linear
+
+
+class Tune(Section):
+    """How parameters are searched; models/space.py checks the space of `train.model`."""
+
+    trials: Annotated[int, Field(ge=1)]
+    timeout: Annotated[float, Field(gt=0)] | None
+    sampler: Literal["tpe", "random", "grid"]
+    metric: str | None
+    folds: Annotated[int, Field(ge=2)]
+    space: dict[ModelName, dict[str, Any]]
 
 
 class Slices(Section):
@@ -103,13 +116,32 @@ class Params(Section):
     prepare: Prepare
     featurize: Featurize
     train: Train
+    tune: Tune
     evaluate: Evaluate
     registration: Annotated[Register, Field(alias="register")]
 
 
 def load_params(path: Path) -> Params:
     """Read params.yaml; raises UserError that names every wrong key."""
-    params = load(path, Params)
+    return _checked(load(path, Params))
+
+
+def changed(params: Params, values: Mapping[str, object]) -> Params:
+    """`params` with other values by dotted key; raises UserError that names what will not do."""
+    content: object = params.model_dump(by_alias=True)
+    for key, value in values.items():
+        content = _with(content, key.split("."), value)
+    return _checked(validated(Params, content, "params.yaml"))
+
+
+def _with(content: object, keys: list[str], value: object) -> object:
+    if not keys:
+        return value
+    section = content if isinstance(content, dict) else {}
+    return {**section, keys[0]: _with(section.get(keys[0]), keys[1:], value)}
+
+
+def _checked(params: Params) -> Params:
     if params.train.class_weight and params.task == "regression":
         raise UserError("params.yaml: train.class_weight: regression has no classes; set null.")
     if params.train.threshold and params.task != "binary":

@@ -39,8 +39,10 @@ class Paths:
         self.explained = root / "reports" / "explain"
         self.plots = root / "reports" / "plots"
         self.gate = root / "reports" / "gate.json"
+        self.tuning = root / "reports" / "tuning"
 
         self.store = root / "mlflow.db"
+        self.studies = root / "tuning.db"
         self.artifacts = root / "mlartifacts"
 
     @property

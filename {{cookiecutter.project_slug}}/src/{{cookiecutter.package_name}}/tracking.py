@@ -6,9 +6,11 @@ Importing this takes two seconds, so commands import it where they need it.
 import logging
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
+from time import time
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -19,7 +21,7 @@ import polars as pl
 from mlflow import MlflowClient, MlflowException
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, RunData
+from mlflow.entities import Metric, Param, RunData, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -161,9 +163,9 @@ class Registry:
             raise UserError(f"{version} has no {path} in {mlflow.get_tracking_uri()}.") from error
         return Path(file)
 
-    def attach(self, version: Version, folder: Path) -> None:
-        """Keep a folder with a version, under the folder's name."""
-        self.client.log_artifacts(version.run_id, str(folder), folder.name)
+    def attach(self, run_id: str, folder: Path) -> None:
+        """Keep a folder with a run, under the folder's name."""
+        self.client.log_artifacts(run_id, str(folder), folder.name)
 
     def load(self, name: int | str) -> Model:
         """The model of a version number, an alias or a run; raises UserError if there is none."""
@@ -176,6 +178,35 @@ class Registry:
         if not outputs:
             raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
         return str(outputs.model_outputs[0].model_id)
+
+    def start_run(self, name: str, tags: dict[str, str], parent: str = "") -> str:
+        """Begin a run, below `parent` if any, and return its id."""
+        experiment = self.client.get_experiment_by_name(self.name)
+        nested = {"mlflow.parentRunId": parent} if parent else {}
+        run = self.client.create_run(
+            experiment.experiment_id, run_name=name, tags={**tags, **nested}
+        )
+        return str(run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        params: Mapping[str, object],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Add what is known of a run."""
+        now = int(time() * 1_000)
+        self.client.log_batch(
+            run_id,
+            [Metric(name, value, now, 0) for name, value in metrics.items()],
+            [Param(name, str(value)) for name, value in params.items()],
+            [RunTag(name, value) for name, value in tags.items()],
+        )
+
+    def end_run(self, run_id: str, status: str = "FINISHED") -> None:
+        """End a run: FINISHED or KILLED."""
+        self.client.set_terminated(run_id, status)
 
 
 def _create_if_missing(client: MlflowClient, name: str) -> None:

@@ -2,8 +2,9 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..files import read_json, write_json
 from ..params import Train
-from .model import Array, Floats
+from .model import Array, Floats, raw_scores
 
 BOOSTER, CONSTANT = "booster.txt", "constant.json"
 OBJECTIVES = {
@@ -109,7 +110,7 @@ def threads(params: Train) -> int:
 def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
     """Find the number of trees by early stopping, then fit again on train and validation."""
     both = train + validation
-    options = _options(task, params, seed, both)
+    options = _options(task, params, seed, int(both.target.max()) + 1)
     if params.lightgbm.folds:
         losses = _cross_validate(options, params, both)
         trees = len(losses)
@@ -121,12 +122,12 @@ def _fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation:
     return Fitted(final, trees, {options["metric"]: losses}, first)
 
 
-def _options(task: str, params: Train, seed: int, table: Table) -> dict[str, Any]:
+def _options(task: str, params: Train, seed: int, classes: int) -> dict[str, Any]:
     objective, metric = OBJECTIVES[task]
     return {
         "objective": objective,
         "metric": metric,
-        "num_class": int(table.target.max()) + 1 if task == "multiclass" else 1,
+        "num_class": classes if task == "multiclass" else 1,
         "learning_rate": params.learning_rate,
         "num_leaves": params.lightgbm.num_leaves,
         "min_child_samples": params.lightgbm.min_child_samples,
@@ -136,6 +137,87 @@ def _options(task: str, params: Train, seed: int, table: Table) -> dict[str, Any
         "force_row_wise": True,
         "verbosity": -1,
     }
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to learn from and rows that judge, fitted again and again with other parameters.
+
+    `weights` are the class weights of `learning`.
+    """
+
+    learning: Table
+    judging: Table
+    classes: int
+    weights: tuple[float, ...]
+
+    @cached_property
+    def datasets(self) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
+        """Both for LightGBM, which bins them at the first fit and reuses that."""
+        learning = _dataset(self.learning)
+        return learning, _dataset(self.judging, reference=learning)
+
+
+def fit_fold(
+    task: str, params: Train, seed: int, fold: Fold, loss: Callable[[Floats], float]
+) -> tuple[Floats, int]:
+    """Raw scores of the rows that judge, and the number of trees: that with the least loss there.
+
+    The same rows stop the trees and judge them, which flatters every parameter set alike.
+    """
+    if params.model != "lightgbm":
+        return fit_trees(task, params, seed, fold, 0), 0
+    best = _Best(loss)
+    learning, judging = fold.datasets
+    lightgbm.train(
+        _fold_options(task, params, seed, fold),
+        learning,
+        num_boost_round=params.max_trees,
+        valid_sets=[judging],
+        feval=best,
+        callbacks=[_stopping(params)],
+    )
+    return best.scores, best.trees
+
+
+def fit_trees(task: str, params: Train, seed: int, fold: Fold, trees: int) -> Floats:
+    """Raw scores of the rows that judge, by a fit with this many trees that has not seen them."""
+    if params.model != "lightgbm":
+        from . import classical
+
+        fitted = classical.fit(task, params, threads(params), seed, fold.learning, fold.learning)
+        return _every_class(raw_scores(task, fitted, fold.judging.matrix), fitted, fold.classes)
+    options = _fold_options(task, params, seed, fold)
+    fitted = lightgbm.train(options, fold.datasets[0], num_boost_round=trees)
+    return raw_scores(task, fitted, fold.judging.matrix)
+
+
+def _fold_options(task: str, params: Train, seed: int, fold: Fold) -> dict[str, Any]:
+    # Binned rows serve any min_child_samples only if no feature was left out for one of them.
+    options = _options(task, params, seed, fold.classes)
+    return {**options, "metric": "None", "feature_pre_filter": False}
+
+
+class _Best:
+    """Keeps the scores of the round with the least loss: predicting them again takes as long."""
+
+    def __init__(self, loss: Callable[[Floats], float]) -> None:
+        self.loss, self.least, self.rounds, self.trees = loss, np.inf, 0, 0
+
+    def __call__(self, scores: Floats, _: lightgbm.Dataset) -> tuple[str, float, bool]:
+        loss, self.rounds = self.loss(scores), self.rounds + 1
+        if loss < self.least:
+            self.least, self.trees, self.scores = loss, self.rounds, scores.copy()
+        return "loss", loss, False
+
+
+def _every_class(scores: Floats, fitted: Any, classes: int) -> Floats:
+    """Scores with a column for each class, also one that the fit has not seen."""
+    if scores.ndim == 1:
+        return scores
+    every = np.zeros((len(scores), classes))
+    every[:, fitted.classes_] = scores
+    return every
 
 
 def _hold_out(

@@ -290,7 +290,7 @@ def main(paths: Paths = PROJECT) -> None:
         return
     with working("explain"):
         found, groups = explain_version(paths, model, version, params)
-    registry.attach(version, paths.explained)
+    registry.attach(version.run_id, paths.explained)
     print(f"  {version}: explained on {found['rows']} test rows in reports/explain, and its run")
     print("\n".join(said(found, groups)))
 

@@ -289,16 +289,23 @@ def best_threshold(actual: Array, scores: Floats) -> float:
 
 
 def improvement(
-    task: str, ours: Outcome, theirs: Outcome, resamples: int, confidence: float, seed: int
+    task: str,
+    ours: Outcome,
+    theirs: Outcome,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    name: str = "",
 ) -> tuple[float, float, float]:
-    """How much better `ours` is than `theirs` in the primary metric, on the same rows.
+    """How much better `ours` is than `theirs` in a metric, else the primary, on the same rows.
 
     Returns the difference, positive if better, with its paired-bootstrap interval.
     """
-    loss = primary(task)
+    metric = METRICS[task][name or PRIMARY[task]]
+    sign = 1 if metric.higher_is_better else -1
 
     def gain(rows: Any) -> float:
-        return loss(theirs[rows]) - loss(ours[rows])
+        return sign * (metric.compute(ours[rows]) - metric.compute(theirs[rows]))
 
     gains = [gain(sample) for sample in _resamples(ours, resamples, seed)]
     low, high = np.quantile(gains, [(1 - confidence) / 2, (1 + confidence) / 2])

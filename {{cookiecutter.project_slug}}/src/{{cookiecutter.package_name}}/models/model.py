@@ -126,10 +126,7 @@ class Model:
 
     def decide(self, scores: Floats) -> Array:
         """Scores to answers: values, or positions in `classes`."""
-        if not self.classes:
-            return scores
-        several = self.task == "multiclass"
-        return np.asarray(scores.argmax(axis=1) if several else scores >= self.threshold, dtype=int)
+        return decide(self.task, scores, self.threshold)
 
     def label(self, scores: Floats) -> Array:
         """Scores to answers in the words of the data."""
@@ -167,6 +164,14 @@ def encode_target(values: pl.Series, classes: tuple[Label, ...]) -> Array:
         return values.cast(pl.Float64).to_numpy()
     positions = {label: position for position, label in enumerate(classes)}
     return values.replace_strict(positions, default=-1, return_dtype=pl.Int64).to_numpy()
+
+
+def decide(task: str, scores: Floats, threshold: float) -> Array:
+    """Scores to answers: values, or positions of classes."""
+    if task == "regression":
+        return scores
+    several = task == "multiclass"
+    return np.asarray(scores.argmax(axis=1) if several else scores >= threshold, dtype=int)
 
 
 def answer_columns(classes: tuple[Label, ...]) -> list[str]:

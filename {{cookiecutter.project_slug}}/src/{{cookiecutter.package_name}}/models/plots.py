@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -116,9 +117,15 @@ def confusion(rows: Outcome, model: Model) -> Figure:
 
 def importances(found: dict[str, Any]) -> Figure:
     """How much each feature moves the model's answers, or its loss when it is shuffled."""
-    ordered = list(found["importance"].items())[:MOST_BARS][::-1]
+    title = f"Importance ({found['method']}), test split"
+    return bars(found["importance"], title, found["unit"])
+
+
+def bars(values: dict[str, float], title: str, what: str) -> Figure:
+    """A bar for each name, the first on top."""
+    ordered = list(values.items())[:MOST_BARS][::-1]
     size = (6, 0.3 * len(ordered) + 1.2)
-    figure, axes = canvas(f"Importance ({found['method']}), test split", found["unit"], "", size)
+    figure, axes = canvas(title, what, "", size)
     # By position: matplotlib would take names that look like numbers or dates for such.
     axes.barh(range(len(ordered)), [value for _, value in ordered], color="tab:blue")
     axes.set_yticks(range(len(ordered)), [name[:40] for name, _ in ordered])
@@ -153,6 +160,16 @@ def beeswarm(values: Floats, matrix: Floats, model: Model, unit: str) -> Figure:
         axes.scatter(values[:, position], place + jitter, c=ranks, cmap="coolwarm", s=4)
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(order)), [model.encoder.names[position][:40] for position in order])
+    return figure
+
+
+def search_history(scores: pl.Series, higher_is_better: bool) -> Figure:
+    """The score of each trial, none where it was given up, and the best until then."""
+    figure, axes = canvas("Search, cross-validation on train", "trial", scores.name, (6, 4))
+    best = scores.cum_max() if higher_is_better else scores.cum_min()
+    axes.plot(scores, "o", label="trial")
+    axes.step(range(len(scores)), best.forward_fill(), where="post", label="best")
+    axes.legend()
     return figure
 
 

@@ -98,7 +98,8 @@ def find_classes(task: str, train: pl.Series, known: pl.Series) -> tuple[Label, 
 
 def balanced(target: pl.Series, classes: tuple[Label, ...]) -> tuple[float, ...]:
     """The weight of each class with which all of them count the same."""
-    counts = np.bincount(encode_target(target, classes))
+    # A fold may lack a class that the others have.
+    counts = np.bincount(encode_target(target, classes), minlength=len(classes)).clip(1)
     return tuple((len(target) / (len(classes) * counts)).tolist())
 
 
