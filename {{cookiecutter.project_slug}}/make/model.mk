@@ -1,7 +1,7 @@
 # The model: tuned, explained, compared, reproduced.
 TUNE := .venv/.ready-tune-$(call checksum,$(LOCKS) requirements/tune.txt)
 
-.PHONY: tune explain reproduce
+.PHONY: tune explain compare reproduce
 $(TUNE): $(READY)
 	@echo "tune: installing Optuna into .venv"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
@@ -16,6 +16,9 @@ tune: $(TUNE) .dvc/config ## search better parameters in tune.space of params.ya
 explain: $(READY) ## what moves a version's answers, and where it is worst: [VERSION= INPUT= OUTPUT=]
 	@$(BIN)/python -m $(PACKAGE).models.explain $(call argument,VERSION,version) \
 		$(call argument,INPUT,input) $(call argument,OUTPUT,output)
+
+compare: $(READY) ## two versions side by side: A= and B= a version, alias or run (else champion and challenger)
+	@$(BIN)/python -m $(PACKAGE).models.compare $(call argument,A,a) $(call argument,B,b)
 
 reproduce: $(READY) .dvc/config ## train a version again from its commit and data, and compare: VERSION=3 or an alias
 	@test -n "$(VERSION)" || { echo "Name the version: make reproduce VERSION=3" >&2; exit 2; }

@@ -40,6 +40,7 @@ class Paths:
         self.plots = root / "reports" / "plots"
         self.gate = root / "reports" / "gate.json"
         self.tuning = root / "reports" / "tuning"
+        self.comparison = root / "reports" / "comparison.md"
 
         self.store = root / "mlflow.db"
         self.studies = root / "tuning.db"

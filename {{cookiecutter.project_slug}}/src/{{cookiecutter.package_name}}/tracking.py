@@ -60,6 +60,11 @@ class Version:
     run_id: str
     tags: dict[str, str]
 
+    @property
+    def name(self) -> str:
+        """What `Registry.find` finds it by."""
+        return str(self.number or self.run_id)
+
     def __str__(self) -> str:
         return f"version {self.number}" if self.number else f"run {self.run_id[:8]}"
 

@@ -123,6 +123,16 @@ def test_improvement_is_positive_where_ours_is_better() -> None:
     assert metrics.improvement(TASK, above, below, 50, 0.95, 0) == (0, 0, 0)
 
 
+def test_improvement_of_any_metric_is_positive_where_it_is_better() -> None:
+    right, wrong = two([0, 1, 0, 1], [0.1, 0.9, 0.1, 0.9]), two([0, 1, 0, 1], [0.9, 0.1, 0.9, 0.1])
+    for name in ("accuracy", "roc_auc"):
+        assert metrics.improvement("binary", right, wrong, 20, 0.95, 0, name) == (1, 1, 1), name
+    better, low, high = metrics.improvement("binary", right, wrong, 20, 0.95, 0, "brier")
+    assert (better, low, high) == pytest.approx((0.8, 0.8, 0.8))
+    alone = two([0, 0], [0.1, 0.2])
+    assert np.isnan(metrics.improvement("binary", alone, alone, 20, 0.95, 0, "roc_auc")).all()
+
+
 def test_bars_are_judged_in_the_direction_of_the_metric() -> None:
     scores = {"rmse": 2.0, "mae": 1.0, "r2": 0.5}
     assert metrics.failed_bars(TASK, scores, {"rmse": 2.0, "r2": 0.5}) == []

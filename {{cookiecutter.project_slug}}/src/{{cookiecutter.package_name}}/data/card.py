@@ -70,7 +70,7 @@ dropped, or hashed with your key (`prepare.pii`).
 
 ## Columns
 
-{_markdown([HEADER, *rows(decisions)])}
+{markdown([HEADER, *rows(decisions)])}
 
 ## Files
 
@@ -95,7 +95,8 @@ def split(decisions: list[Decision]) -> str:
     return f"by time, {_cell(times[0])}" if times else "by a stable hash"
 
 
-def _markdown(table: list[tuple[str, ...]]) -> str:
+def markdown(table: list[tuple[str, ...]]) -> str:
+    """Rows as a table of Markdown; the first one is the header."""
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in table]
     return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
 

@@ -299,7 +299,8 @@ def improvement(
 ) -> tuple[float, float, float]:
     """How much better `ours` is than `theirs` in a metric, else the primary, on the same rows.
 
-    Returns the difference, positive if better, with its paired-bootstrap interval.
+    Returns the difference, positive if better, with its paired-bootstrap interval; NaN where the
+    rows leave the metric undefined.
     """
     metric = METRICS[task][name or PRIMARY[task]]
     sign = 1 if metric.higher_is_better else -1
@@ -308,8 +309,9 @@ def improvement(
         return sign * (metric.compute(ours[rows]) - metric.compute(theirs[rows]))
 
     gains = [gain(sample) for sample in _resamples(ours, resamples, seed)]
-    low, high = np.quantile(gains, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return gain(slice(None)), float(low), float(high)
+    known = [None if np.isnan(value) else value for value in gains]
+    low, high = _interval(known, confidence) or (np.nan, np.nan)
+    return gain(slice(None)), low, high
 
 
 def check_bars(task: str, bars: dict[str, float], key: str = "bars") -> None:

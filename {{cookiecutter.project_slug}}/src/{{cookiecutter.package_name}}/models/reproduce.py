@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen, check_call
@@ -25,6 +24,7 @@ from ..files import read_json
 from ..lineage import git, machine
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
+from .compare import Row, differing
 from .model import Floats, load, model_hash
 
 if TYPE_CHECKING:
@@ -43,23 +43,19 @@ class Evidence:
     environment: dict[str, str]
 
 
-def differences(then: Evidence, now: Evidence) -> list[tuple[str, str, str]]:
+def differences(then: Evidence, now: Evidence) -> list[Row]:
     """What differs, as rows of a name and both values; empty where the trainings are identical.
 
     The environment is listed only where the results differ, as a possible cause.
     """
-    rows = _differing({"model hash": then.model_hash}, {"model hash": now.model_hash})
+    hashes = ({"model hash": each.model_hash[:12]} for each in (then, now))
+    rows = differing(*hashes)
     rows += _scores(then.scores, now.scores)
-    rows += _differing(then.metrics, now.metrics)
-    return rows and rows + _differing(then.environment, now.environment)
+    rows += differing(then.metrics, now.metrics)
+    return rows and rows + differing(then.environment, now.environment)
 
 
-def _differing(then: Mapping[str, object], now: Mapping[str, object]) -> list[tuple[str, str, str]]:
-    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    return [(name, str(then.get(name, "-")), str(now.get(name, "-"))) for name in names]
-
-
-def _scores(then: Floats, now: Floats) -> list[tuple[str, str, str]]:
+def _scores(then: Floats, now: Floats) -> list[Row]:
     apart = np.abs(then - now).reshape(len(then), -1).max(axis=1)
     count = np.count_nonzero(apart)
     if not count:
@@ -161,7 +157,7 @@ def evidence(
     tags = version.tags
     then = Evidence(
         tags["model_hash"],
-        registry.load(version.number or version.run_id).score(test),
+        registry.load(version.name).score(test),
         {name: logged[f"test_{name}"] for name in metrics if f"test_{name}" in logged},
         {
             **{name: tags.get(name, "-") for name in machine()},
