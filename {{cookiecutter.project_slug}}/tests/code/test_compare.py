@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 from conftest import Project
@@ -11,7 +12,9 @@ from test_register import offer, registry_of
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json, write_json
 from {{ cookiecutter.package_name }}.models import compare, register
+from {{ cookiecutter.package_name }}.models.metrics import Outcome
 from {{ cookiecutter.package_name }}.models.model import load
+from {{ cookiecutter.package_name }}.params import load_params
 
 
 @pytest.fixture
@@ -42,6 +45,26 @@ def test_what_differs_and_what_got_worse_is_listed(two: Project) -> None:
     assert mae[1:4] == (f"{one:.4g}", f"{other:.4g}", f"{one - other:.4g}")
     assert {row[-1] for row in found["metrics"].rows} == {"worse"}
     assert {row[-1] for row in sections(two, "2", "1")["metrics"].rows} == {"better"}
+
+
+def test_only_slices_with_enough_rows_that_got_worse_are_listed(two: Project) -> None:
+    test = pl.read_parquet(two.interim / "test" / "*.parquet")
+    north = test.select((pl.col("shop") == "north").fill_null(False)).to_series().to_numpy()
+    right = Outcome(test["euros"].to_numpy(), test["euros"].to_numpy(), test["euros"].to_numpy())
+    wrong = replace(right, scores=right.scores + np.where(north, 5.0, 0.0))
+    declared = test.select("shop", "express")
+
+    def worse(min_rows: int) -> compare.Section:
+        two.edit(evaluate__slices__min_rows=min_rows)
+        params = load_params(two.params)
+        return compare.worse_slices(("",), "regression", right, wrong, declared, params)
+
+    listed = worse(30)
+    assert (f"shop = north ({north.sum()} rows)", "0", "5", "-5", "-5 to -5") in listed.rows
+    names = [row[0].partition(" (")[0] for row in listed.rows]
+    assert sorted(names) == ["express = false", "express = true", "shop = north"]
+    assert listed.note == "rmse in 3 of 5 groups; 1 others have too few rows to judge"
+    assert worse(1_000).rows == []
 
 
 def test_a_run_is_compared_as_a_version_is(two: Project) -> None:

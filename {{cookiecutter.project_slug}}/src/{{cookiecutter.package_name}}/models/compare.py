@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from ..data.card import aligned, markdown
+from ..data.contract import load_contract
 from ..errors import UserError, run
 from ..files import partitions, replaced
 from ..lineage import data_version
@@ -19,8 +20,9 @@ from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..progress import track
 from ..settings import load_settings
-from .metrics import METRICS, Outcome, improvement, outcome, score
+from .metrics import METRICS, PRIMARY, Outcome, improvement, outcome
 from .model import Model
+from .slices import groups, members, read_declared
 
 if TYPE_CHECKING:
     from ..tracking import Registry, Version
@@ -99,44 +101,83 @@ def origins(
 def judge(
     versions: tuple["Version", "Version"],
     models: tuple[Model, Model],
-    test: pl.DataFrame,
+    paths: Paths,
     params: Params,
 ) -> list[Section]:
-    """How the second does against the first on these rows, or why that cannot be said."""
+    """How the second does against the first on data/interim/test, or why that cannot be said."""
     first, second = models
     if first.question != second.question:
         note = f"not comparable: one answers {first.question}, the other {second.question}"
         return [Section("metrics", note)]
+    test = pl.read_parquet(paths.interim / "test" / "*.parquet")
     try:
         ours, theirs = (outcome(m, test[m.target], m.score(test)) for m in models)
     except (UserError, pl.exceptions.PolarsError) as error:
         return [Section("metrics", f"data/interim/test cannot be scored: {error}")]
     header = ("", *map(str, versions), f"{versions[1]} is better by", "interval", "")
-    note = f"{test.height:,} rows of data/interim/test; paired bootstrap"
-    return [Section("metrics", note, header, metric_rows(first.task, ours, theirs, params))]
+    note = f"{test.height:,} rows of data/interim/test, paired bootstrap"
+    rows = metric_rows(first.task, ours, theirs, params)
+    declared = read_declared(paths, load_contract(paths.contract))
+    worse = worse_slices(header[:-1], first.task, ours, theirs, declared, params)
+    return [Section("metrics", note, header, rows), worse]
 
 
 def metric_rows(task: str, ours: Outcome, theirs: Outcome, params: Params) -> list[Row]:
     """Every metric of both, how much better theirs is, and whether that is significant."""
-    pair = score(task, ours), score(task, theirs)
-    return [
-        (name, *(_figure(each[name]) for each in pair), *gain(task, ours, theirs, params, name))
-        for name in track(list(METRICS[task]), "compare")
+    rows = []
+    for name in track(list(METRICS[task]), "compare: metrics"):
+        row, low, high = gain(task, name, ours, theirs, params)
+        rows.append((name, *row, "better" if low > 0 else "worse" if high < 0 else ""))
+    return rows
+
+
+def worse_slices(
+    header: Row,
+    task: str,
+    ours: Outcome,
+    theirs: Outcome,
+    declared: pl.DataFrame,
+    params: Params,
+) -> Section:
+    """The groups of the declared columns in which theirs is significantly worse.
+
+    The more groups are judged, the surer each must be (Bonferroni's correction).
+    """
+    found = [
+        (f"{column.name} = {group}", chosen)
+        for column in declared
+        for group, chosen in members(groups(column)).items()
     ]
+    enough = [each for each in found if each[1].sum() >= params.evaluate.slices.min_rows]
+    rows = []
+    for name, chosen in track(enough, "compare: slices"):
+        values = PRIMARY[task], ours[chosen], theirs[chosen]
+        row, _, high = gain(task, *values, params, len(enough))
+        rows += [(f"{name} ({chosen.sum():,} rows)", *row)] if high < 0 else []
+    note = f"{PRIMARY[task]} in {len(rows)} of {len(enough)} groups"
+    if len(found) > len(enough):
+        note += f"; {len(found) - len(enough)} others have too few rows to judge"
+    return Section("slices that got worse", note, header, rows)
 
 
-def gain(task: str, ours: Outcome, theirs: Outcome, params: Params, name: str) -> Row:
-    """How much better theirs is in a metric, the interval, and the word for it."""
-    options = params.registration
+def gain(
+    task: str, name: str, ours: Outcome, theirs: Outcome, params: Params, judged: int = 1
+) -> tuple[Row, float, float]:
+    """A metric of both, how much better theirs is and the interval, as text; and its limits.
+
+    `judged` is how many such differences are looked at.
+    """
+    options, compute = params.registration, METRICS[task][name].compute
+    confidence = 1 - (1 - options.confidence) / judged
     better, low, high = improvement(
-        task, theirs, ours, options.resamples, options.confidence, params.seed, name
+        task, theirs, ours, options.resamples, confidence, params.seed, name
     )
-    word = "better" if low > 0 else "worse" if high < 0 else ""
-    return _figure(better), f"{_figure(low)} to {_figure(high)}", word
+    figures = map(_figure, (compute(ours), compute(theirs), better))
+    return (*figures, f"{_figure(low)} to {_figure(high)}"), low, high
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None or np.isnan(value) else f"{value:.4g}"
+def _figure(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.4g}"
 
 
 def seen(versions: tuple["Version", "Version"], current: str) -> list[Section]:
@@ -155,8 +196,7 @@ def compare(registry: "Registry", a: str, b: str | None, paths: Paths) -> tuple[
     if versions[0].run_id == versions[1].run_id:
         raise UserError(f"A and B are both {first}; name another.")
     models = registry.load(versions[0].name), registry.load(versions[1].name)
-    test = pl.read_parquet(paths.interim / "test" / "*.parquet")
-    found = judge(versions, models, test, load_params(paths.params))
+    found = judge(versions, models, paths, load_params(paths.params))
     found = seen(versions, data_version(paths.dvc_lock)) + found
     return f"{versions[0]} and {versions[1]}", origins(registry, versions, models) + found
 
