@@ -360,6 +360,26 @@ def test_every_role_has_its_reason(blank: Blank, tmp_path: Path, name: str) -> N
     assert (found.name in blank.features()) == (role == "input")
 
 
+def test_few_categories_are_slices_and_traits_of_people_sensitive(
+    blank: Blank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {f"kind {i}": filled(["a", "b", "c", None]) for i in range(6)}
+    people = {"applicantSex": filled(["f", "m"]), "age_years": filled(range(18, 80))}
+    others = {"sexton": filled([f"name{i}" for i in range(11)]), "usage": filled(range(30))}
+    contract = blank.adopt(write(tmp_path / "t.csv", {**people, **few, **others}))
+    sliced = [c.name for c in contract.columns if c.slice]
+    assert sliced == ["applicantSex", "kind 0", "kind 1", "kind 2", "kind 3"]
+    assert [c.name for c in contract.columns if c.sensitive] == ["applicantSex", "age_years"]
+    assert "slice: false" not in blank.contract.read_text(), "only what is true is written"
+    page, said = blank.data_card.read_text(), capsys.readouterr().out
+    assert "| compared for fairness | `applicantSex`, `age_years` |" in page
+    assert "  sensitive   applicantSex, age_years" in said
+    blank.through(*STAGES)
+    report = read_json(blank.slices)
+    assert {gap["column"] for gap in report["fairness"]} <= {"applicantSex", "age_years"}
+    assert {each["column"] for each in report["declared"]} == {*sliced, "age_years"}
+
+
 @pytest.mark.parametrize("name", PERSONAL)
 def test_personal_data_stay_out(blank: Blank, tmp_path: Path, name: str) -> None:
     title, values = PERSONAL[name]

@@ -144,7 +144,7 @@ def new_project(root: Path) -> Project:
             "folds": 3,
             "space": {"lightgbm": {"lightgbm.num_leaves": {"low": 2, "high": 64}}},
         },
-        evaluate={"slices": {"min_rows": 50}, "resamples": 20, "confidence": 0.95},
+        evaluate={"slices": {"min_rows": 30}, "resamples": 20, "confidence": 0.95},
         register={
             "bars": {},
             "slices": {},

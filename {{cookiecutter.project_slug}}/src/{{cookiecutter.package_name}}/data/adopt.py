@@ -92,6 +92,8 @@ def first(asked: Asked, raw: pl.DataFrame, paths: Paths) -> Plan:
         f"  target      {asked.target}",
         f"  task        {task.name}: {task.why}",
         f"  split       {card.split(decisions)}",
+        f"  slices      {', '.join(d.profile.name for d in decisions if d.slice) or 'none'}",
+        f"  sensitive   {', '.join(d.profile.name for d in decisions if d.sensitive) or 'none'}",
     ]
     return Plan(texts, folder, True, said)
 

@@ -64,6 +64,8 @@ Written by `make adopt`. What it decided stands in `contract.yaml`, `params.yaml
 | numbers | decimal mark `{table.text.decimal}`, thousands {_mark(table.text.thousands)} |
 | words for a missing value | {_list(table.text.missing)} |
 | personal data | {_list([d.profile.name for d in decisions if d.pii])} |
+| metrics for each value of | {_list([d.profile.name for d in decisions if d.slice])} |
+| compared for fairness | {_list([d.profile.name for d in decisions if d.sensitive])} |
 
 Personal data are not used by the model. They never reach `data/interim` in the clear: they are
 dropped, or hashed with your key (`prepare.pii`).

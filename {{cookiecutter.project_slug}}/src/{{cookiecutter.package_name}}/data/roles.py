@@ -30,6 +30,11 @@ CODE = re.compile(
     r"(^|[\s_.-])(id|uuid|guid|key|idx|index|code|nr|no|zip|postcode)$|^(unnamed.*|column_1)$", re.I
 )
 CAMEL_CODE = re.compile(r"[a-z](ID|Id)$")
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+SENSITIVE = re.compile(
+    "age|disability|ethnicity|gender|marital|nationality|race|religion|sex", re.IGNORECASE
+)
+MOST_SLICED, MOST_GROUPS = 5, 10  # columns, and values of each
 BIRTH = re.compile(r"birth|\bdob\b|born", re.I)
 
 
@@ -73,6 +78,8 @@ class Decision:
     kind: Kind
     why: str
     pii: bool = False
+    slice: bool = False
+    sensitive: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,7 +198,26 @@ def decide(
             decisions.append(Decision(profile, "time", "date", f"rows are split by it: {asked}"))
         else:
             decisions.append(_decide(profile, table.frame[profile.name], links.get(profile.name)))
-    return decisions
+    return sliced(decisions)
+
+
+def sliced(decisions: list[Decision]) -> list[Decision]:
+    """Inputs whose names are sensitive, and the first few of few categories, become slices."""
+    few = [d for d in decisions if d.kind == "category" and d.profile.distinct <= MOST_GROUPS]
+    names = [decision.profile.name for decision in few[:MOST_SLICED]]
+    return [
+        replace(
+            decision,
+            slice=decision.profile.name in names,
+            sensitive=decision.role == "input" and is_sensitive(decision.profile.name),
+        )
+        for decision in decisions
+    ]
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether a word of a column's name is that of a trait which people are discriminated by."""
+    return any(SENSITIVE.fullmatch(word) for word in WORD.findall(name))
 
 
 def _only_date(table: Table, target: str) -> str | None:

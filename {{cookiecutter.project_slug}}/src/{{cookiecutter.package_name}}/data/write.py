@@ -43,6 +43,7 @@ def _column(decision: Decision, table: Table, task: Task) -> CommentedMap:
         column.update(limits(profile, table.frame[profile.name], classes))
     column["description"] = decision.why
     column["pii"] = decision.pii
+    column.update({key: True for key in ("slice", "sensitive") if getattr(decision, key)})
     return column
 
 

@@ -1,0 +1,196 @@
+"""Explanations: contributions that add up, importance, dependence, and `make explain`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import polars as pl
+import pytest
+from conftest import Project, sales
+
+from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.errors import UserError
+from {{ cookiecutter.package_name }}.files import read_json
+from {{ cookiecutter.package_name }}.models import explain, predict, register, train
+from {{ cookiecutter.package_name }}.models.model import Model, load
+from {{ cookiecutter.package_name }}.params import load_params
+from {{ cookiecutter.package_name }}.tracking import Version
+
+NEW = sales(30, seed=3).drop("price")
+FILES = {
+    *("contributions.parquet", "summary.png", "dependence.png"),
+    *("importance.json", "dependence.json", "slices.json"),
+}
+
+
+def rows(project: Project, split: str = "test") -> pl.DataFrame:
+    """Features and target of a split, the target last."""
+    frame = pl.read_parquet(project.processed / split / "*.parquet")
+    return frame.select(pl.exclude("euros"), "euros")
+
+
+def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
+    """A model of a target made from the features."""
+    project.edit(task=task, train__max_trees=20, **changes)
+    features = rows(project).columns[:-1]
+    frames = (rows(project, split).with_columns(target) for split in ("train", "validation"))
+    return train.train(
+        *(frame.select(*features, target.meta.output_name()) for frame in frames),
+        [pl.col(name) for name in features],
+        pl.Schema(),
+        load_params(project.params),
+    ).candidate
+
+
+def command(project: Project, patch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run `make explain` with these arguments."""
+    patch.setattr(sys, "argv", ["explain", *arguments])
+    explain.main(project)
+
+
+def test_contributions_add_up_to_the_value(trained: Project) -> None:
+    model, test = load(trained.candidate), rows(trained)
+    values = explain.contributions(model, model.encoder.encode(test))
+    assert values.shape == (test.height, len(model.encoder.names) + 1)
+    assert np.allclose(values.sum(axis=1), model.score_features(test))
+    assert len(set(values[:, -1])) == 1, "the base value is the same for each row"
+
+
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_contributions_add_up_to_the_log_odds(trained: Project, weight: str | None) -> None:
+    large = (pl.col("euros") > 60).alias("large")
+    model = fit(trained, "binary", large, train__class_weight=weight)
+    matrix = model.encoder.encode(rows(trained))
+    chances = replace(model, weights=()).score_matrix(matrix)
+    added = explain.contributions(model, matrix).sum(axis=1)
+    assert np.allclose(added, np.log(chances / (1 - chances)))
+
+
+def test_contributions_are_those_of_the_answered_class(trained: Project) -> None:
+    size = (pl.col("euros") // 40).clip(0, 2).cast(pl.String).alias("class")
+    model = fit(trained, "multiclass", size)
+    matrix = model.encoder.encode(rows(trained))
+    estimator: Any = model.estimator
+    raw = estimator.predict(matrix, raw_score=True)
+    added = explain.contributions(model, matrix).sum(axis=1)
+    assert np.allclose(added, raw.max(axis=1))
+    curves = explain.dependence(model, matrix[:50], ["size"])["size"]
+    assert np.allclose(np.sum(curves["mean"], axis=1), 1), "a mean for each class"
+
+
+def test_only_a_feature_that_is_used_is_important() -> None:
+    matrix = np.arange(20.0).reshape(10, 2)
+
+    def loss(shuffled: np.ndarray) -> float:
+        return float(np.abs(shuffled[:, 0] - matrix[:, 0]).mean())
+
+    found = explain.shuffled(loss, matrix, ("used", "unused"), seed=0)
+    assert found["used"] > 0
+    assert found["unused"] == 0
+
+
+@pytest.mark.parametrize(("kind", "method"), [("lightgbm", "TreeSHAP"), ("linear", "permutation")])
+def test_what_decides_the_price_is_important(trained: Project, kind: str, method: str) -> None:
+    model = fit(trained, "regression", pl.col("euros"), train__model=kind)
+    found = explain.explanation(rows(trained), model, seed=0)
+    assert found["method"] == method
+    assert set(list(found["importance"])[:2]) == {"size", "items"}
+    assert list(found["importance"].values()) == sorted(found["importance"].values(), reverse=True)
+    curve = found["dependence"]["size"]
+    assert curve["values"] == sorted(curve["values"])[: explain.GRID]
+    assert curve["mean"][-1] > curve["mean"][0] + 30
+    shops = found["dependence"]["shop"]
+    assert set(shops["values"]) == {"north", "south", "east"}
+    assert shops["values"][np.argmax(shops["mean"])] == "south"
+
+
+def test_evaluate_explains_what_it_judges(trained: Project) -> None:
+    found = read_json(trained.explanations)
+    assert (found["method"], found["rows"], found["unit"]) == ("TreeSHAP", 162, "euros")
+    assert set(found["importance"]) == {"shop", "size", "items", "express", "weekday"}
+    assert set(found["dependence"]) == set(found["importance"])
+
+
+def test_a_version_is_explained_and_keeps_it(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register.main(trained)
+    command(trained, monkeypatch, "--version=1")
+    assert {path.name for path in trained.explained.iterdir()} == FILES
+    table = pl.read_parquet(trained.explained / "contributions.parquet")
+    assert table.columns[:3] == ["row", "prediction", "base"]
+    assert table.height == rows(trained).height
+    added = table.select(pl.sum_horizontal(pl.exclude("row", "prediction"))).to_series()
+    assert np.allclose(added, table["prediction"])
+    assert np.allclose(table["prediction"], load(trained.candidate).score_features(rows(trained)))
+    assert read_json(trained.explained / "slices.json") == read_json(trained.slices)
+    [run] = mlflow.search_runs(output_format="list")
+    kept = mlflow.MlflowClient().list_artifacts(run.info.run_id, "explain")
+    assert {Path(artifact.path).name for artifact in kept} == FILES
+    said = capsys.readouterr().out
+    for words in ("version 1: explained on 162 test rows", "TreeSHAP, euros", "fairness  metric"):
+        assert words in said
+
+
+def test_rows_of_a_file_are_explained(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    register.main(trained)
+    source, target = trained.root / "new.parquet", trained.root / "explained.parquet"
+    number = pl.int_range(pl.len())
+    bad = NEW.with_columns(size=pl.when(number == 4).then(None).otherwise("size"))
+    bad.write_parquet(source)
+    command(trained, monkeypatch, f"--input={source}", f"--output={target}")
+    explained = pl.read_parquet(target)
+    names = [f"contribution_{name}" for name in load(trained.candidate).encoder.names]
+    assert explained.columns == [*NEW.columns, "prediction", "error", "base", *names]
+    assert explained["error"].is_not_null().arg_true().to_list() == [4]
+    assert explained.select(pl.col("base", *names).is_null().arg_true().implode()).row(0) == (
+        *[[4]] * (len(names) + 1),
+    )
+    good = explained.filter(pl.col("error").is_null())
+    assert np.allclose(
+        good.select(pl.sum_horizontal("base", *names)).to_series(), good["prediction"]
+    )
+
+
+def test_only_trees_are_divided_exactly(trained: Project) -> None:
+    model = fit(trained, "regression", pl.col("euros"), train__model="linear")
+    with pytest.raises(UserError, match=r"only LightGBM's answers .* train.model: lightgbm"):
+        explain.explain_rows(NEW, model, load_contract(trained.contract))
+
+
+def test_no_good_row_is_no_reason_to_fail(trained: Project) -> None:
+    model, known = load(trained.candidate), load_contract(trained.contract)
+    for table in (NEW.clear(), NEW.with_columns(size=pl.lit(-1.0))):
+        explained = explain.explain_rows(table, model, known)
+        assert explained["base"].null_count() == explained.height == table.height
+    with pytest.raises(UserError, match="has a column base already"):
+        explain.explain_rows(NEW.with_columns(base=1), model, known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--version=7"], "no version, alias or run 7 .* versions 1 and the aliases champion"),
+        (["--input=new.csv"], "name both files: make explain INPUT=new.csv OUTPUT="),
+        (["--input=new.csv", "--output=x.xlsx"], "end it in .csv or .parquet"),
+        (["--input=nowhere.csv", "--output=x.csv"], "nowhere.csv: no such file"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    register.main(trained)
+    with pytest.raises(UserError, match=said):
+        command(trained, monkeypatch, *arguments)
+    assert not trained.explained.exists()
+
+
+def test_a_version_of_another_target_is_not_held_against_these_rows(trained: Project) -> None:
+    register.main(trained)
+    model = replace(predict.load_champion(trained), target="dollars")
+    version = Version(1, "run", {"git_commit": "abc"})
+    with pytest.raises(UserError, match=r"version 1 predicts dollars, .* at its commit, abc"):
+        explain.read_test(trained, model, version)
