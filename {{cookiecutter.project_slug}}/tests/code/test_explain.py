@@ -1,7 +1,6 @@
 """Explanations: contributions that add up, importance, dependence, and `make explain`."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,10 @@ import polars as pl
 import pytest
 from conftest import Project, sales
 
-from {{ cookiecutter.package_name }}.data.contract import load_contract
-from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
-from {{ cookiecutter.package_name }}.models import explain, predict, register, train
+from {{ cookiecutter.package_name }}.models import explain, register, train
 from {{ cookiecutter.package_name }}.models.model import Model, load
 from {{ cookiecutter.package_name }}.params import load_params
-from {{ cookiecutter.package_name }}.tracking import Version
 
 NEW = sales(30, seed=3).drop("price")
 FILES = {
@@ -57,28 +53,6 @@ def test_contributions_add_up_to_the_value(trained: Project) -> None:
     assert values.shape == (test.height, len(model.encoder.names) + 1)
     assert np.allclose(values.sum(axis=1), model.score_features(test))
     assert len(set(values[:, -1])) == 1, "the base value is the same for each row"
-
-
-@pytest.mark.parametrize("weight", [None, "balanced"])
-def test_contributions_add_up_to_the_log_odds(trained: Project, weight: str | None) -> None:
-    large = (pl.col("euros") > 60).alias("large")
-    model = fit(trained, "binary", large, train__class_weight=weight)
-    matrix = model.encoder.encode(rows(trained))
-    chances = replace(model, weights=()).score_matrix(matrix)
-    added = explain.contributions(model, matrix).sum(axis=1)
-    assert np.allclose(added, np.log(chances / (1 - chances)))
-
-
-def test_contributions_are_those_of_the_answered_class(trained: Project) -> None:
-    size = (pl.col("euros") // 40).clip(0, 2).cast(pl.String).alias("class")
-    model = fit(trained, "multiclass", size)
-    matrix = model.encoder.encode(rows(trained))
-    estimator: Any = model.estimator
-    raw = estimator.predict(matrix, raw_score=True)
-    added = explain.contributions(model, matrix).sum(axis=1)
-    assert np.allclose(added, raw.max(axis=1))
-    curves = explain.dependence(model, matrix[:50], ["size"])["size"]
-    assert np.allclose(np.sum(curves["mean"], axis=1), 1), "a mean for each class"
 
 
 def test_only_a_feature_that_is_used_is_important() -> None:
@@ -153,44 +127,3 @@ def test_rows_of_a_file_are_explained(trained: Project, monkeypatch: pytest.Monk
     assert np.allclose(
         good.select(pl.sum_horizontal("base", *names)).to_series(), good["prediction"]
     )
-
-
-def test_only_trees_are_divided_exactly(trained: Project) -> None:
-    model = fit(trained, "regression", pl.col("euros"), train__model="linear")
-    with pytest.raises(UserError, match=r"only LightGBM's answers .* train.model: lightgbm"):
-        explain.explain_rows(NEW, model, load_contract(trained.contract))
-
-
-def test_no_good_row_is_no_reason_to_fail(trained: Project) -> None:
-    model, known = load(trained.candidate), load_contract(trained.contract)
-    for table in (NEW.clear(), NEW.with_columns(size=pl.lit(-1.0))):
-        explained = explain.explain_rows(table, model, known)
-        assert explained["base"].null_count() == explained.height == table.height
-    with pytest.raises(UserError, match="has a column base already"):
-        explain.explain_rows(NEW.with_columns(base=1), model, known)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--version=7"], "no version, alias or run 7 .* versions 1 and the aliases champion"),
-        (["--input=new.csv"], "name both files: make explain INPUT=new.csv OUTPUT="),
-        (["--input=new.csv", "--output=x.xlsx"], "end it in .csv or .parquet"),
-        (["--input=nowhere.csv", "--output=x.csv"], "nowhere.csv: no such file"),
-    ],
-)
-def test_what_is_not_there_is_named(
-    trained: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
-) -> None:
-    register.main(trained)
-    with pytest.raises(UserError, match=said):
-        command(trained, monkeypatch, *arguments)
-    assert not trained.explained.exists()
-
-
-def test_a_version_of_another_target_is_not_held_against_these_rows(trained: Project) -> None:
-    register.main(trained)
-    model = replace(predict.load_champion(trained), target="dollars")
-    version = Version(1, "run", {"git_commit": "abc"})
-    with pytest.raises(UserError, match=r"version 1 predicts dollars, .* at its commit, abc"):
-        explain.read_test(trained, model, version)

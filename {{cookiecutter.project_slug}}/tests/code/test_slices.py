@@ -9,10 +9,8 @@ import polars as pl
 import pytest
 from conftest import Project
 
-from {{ cookiecutter.package_name }}.data import contract, prepare
-from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json
-from {{ cookiecutter.package_name }}.models import evaluate, slices
+from {{ cookiecutter.package_name }}.models import slices
 from {{ cookiecutter.package_name }}.models.metrics import Outcome
 from {{ cookiecutter.package_name }}.models.model import load
 from {{ cookiecutter.package_name }}.params import Params, load_params
@@ -59,11 +57,6 @@ def test_numbers_are_quarters_dates_months_and_anything_else_its_values() -> Non
     assert [*many[:2], *many[20:]] == ["07", "00", "(other)"]
 
 
-@pytest.mark.parametrize("values", [[None] * 30, [1.0] * 30, [float("inf"), -1.0] * 15])
-def test_dull_columns_have_groups_too(values: list[Any]) -> None:
-    assert slices.groups(pl.Series("x", values, pl.Float64)).null_count() == 0
-
-
 def test_each_declared_group_has_its_own_figures(trained: Project) -> None:
     report = read_json(trained.slices)
     rows = pl.read_parquet(trained.interim / "test" / "*.parquet")
@@ -107,13 +100,6 @@ def test_a_bad_slice_is_found_and_described(params: Params) -> None:
     assert first["interval"][0] < first["value"] < first["interval"][1]
 
 
-def test_a_pair_that_is_no_worse_than_one_of_its_columns_is_left_out(params: Params) -> None:
-    frame = features(0)
-    bad = (frame["text 3"] == "a").to_numpy()
-    found = worst(frame, np.random.default_rng(1).exponential(size=ROWS) + bad, params)
-    assert [each["slice"] for each in found] == ["text 3 = a"]
-
-
 def test_nothing_is_found_where_there_is_only_noise(params: Params) -> None:
     for seed in range(10):
         losses = np.random.default_rng(seed + 100).normal(size=ROWS) ** 2
@@ -131,43 +117,3 @@ def test_a_gap_is_between_the_best_and_the_worst_served_group(params: Params) ->
     assert found["gap"] == pytest.approx(4, abs=0.05)
     assert found["interval"][0] < found["gap"] < found["interval"][1]
     assert gaps["rmse"]["gap"] == pytest.approx(2, abs=0.05)
-
-
-def test_classes_are_compared_by_selection_and_by_true_positives(params: Params) -> None:
-    part = slices.groups(pl.Series("sex", ["f"] * 100 + ["m"] * 100))
-    actual = np.tile([0, 1], 100)
-    answers = np.where(np.arange(200) < 100, actual, 0)
-    rows = Outcome(actual, np.where(answers, 0.9, 0.1), answers)
-    binary = params.model_copy(update={"task": "binary"})
-    gaps = {gap["metric"]: gap for gap in slices.fairness([part], rows, binary)}
-    for name, gap in (("selection_rate", 0.5), ("true_positive_rate", 1)):
-        assert gaps[name]["gap"] == gap
-        assert (gaps[name]["lowest"], gaps[name]["highest"]) == ("m", "f")
-
-
-def test_a_slice_of_personal_data_needs_them_hashed(project: Project) -> None:
-    text = project.contract.read_text()
-    project.contract.write_text(text.replace("slice: true", "slice: true, pii: true"))
-    known, params = contract.load_contract(project.contract), load_params(project.params)
-    with pytest.raises(UserError, match=r"column shop: .* prepare.pii: drop .* set it to hash"):
-        prepare.check_params(params.prepare, known)
-    hashed = params.prepare.model_copy(update={"pii": "hash"})
-    prepare.check_params(hashed, known)
-
-
-def test_a_slice_must_be_there_when_a_prediction_is_made(project: Project) -> None:
-    text = project.contract.read_text()
-    project.contract.write_text(text.replace("description: paid", "description: x, slice: true"))
-    with pytest.raises(UserError, match=r"column price: .* data/interim holds no .* outcome"):
-        contract.load_contract(project.contract)
-
-
-def test_a_column_that_came_later_or_other_rows_are_named(trained: Project) -> None:
-    [path] = (trained.interim / "test").iterdir()
-    rows = pl.read_parquet(path)
-    rows.head(9).write_parquet(path)
-    with pytest.raises(UserError, match="data/interim/test and data/processed/test differ"):
-        evaluate.main(trained)
-    rows.drop("shop").write_parquet(path)
-    with pytest.raises(UserError, match="data/interim/test has no column shop"):
-        evaluate.main(trained)
