@@ -157,7 +157,7 @@ def test_a_project_stays_small(tmp_path: Path) -> None:
         len((project / path).read_text().splitlines()) for path in paths if path.suffix == ".py"
     )
     assert len(paths) <= 110
-    assert lines <= 10_520
+    assert lines <= 10_980
 
 
 def test_few_ifs_and_none_inside_another() -> None:

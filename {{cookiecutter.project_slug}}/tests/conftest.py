@@ -47,6 +47,7 @@ DEFINITIONS = {
         pl.col("sold_at").dt.weekday().cast(pl.Int32).alias("weekday"),
     ),
 }
+FILES = ("pyproject.toml", "params.yaml", "requirements/base.txt", "docs/charter.md")
 ROWS_OF_A_PARTITION = 2_000
 
 
@@ -65,6 +66,12 @@ class Project(Paths):
                 section = section[inner]
             section[name] = value
         yaml.dump(content, self.params)
+
+    def take(self, *names: str) -> None:
+        """Copy files of this project to the same places."""
+        for name in names:
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT.root / name, self.root / name)
 
     def put_model(self, model: str) -> None:
         """Take the model `worse` or `better` as what was trained and evaluated last."""
@@ -117,9 +124,7 @@ def new_project(root: Path) -> Project:
     """The parameters of this project, the small table and a contract that fits it."""
     project = Project(root)
     project.external.mkdir(parents=True)
-    project.requirements.parent.mkdir()
-    for path in ("pyproject.toml", "params.yaml", "requirements/base.txt"):
-        shutil.copy(PROJECT.root / path, root / path)
+    project.take(*FILES)
     project.contract.write_text(CONTRACT)
     sales().write_csv(project.external / "sales.csv")
     project.edit(
@@ -229,9 +234,7 @@ def trained(_trained_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def own(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """This project's own contract, definitions and parameters, on some rows of its own data."""
     project = Project(tmp_path_factory.mktemp("own"))
-    project.requirements.parent.mkdir()
-    for path in ("pyproject.toml", "params.yaml", "contract.yaml", "requirements/base.txt"):
-        shutil.copy(PROJECT.root / path, project.root / path)
+    project.take(*FILES, "contract.yaml")
     params = load_params(project.params)
     if partitions(PROJECT.raw):
         project.put_raw(*map(some_rows, partitions(PROJECT.raw)))

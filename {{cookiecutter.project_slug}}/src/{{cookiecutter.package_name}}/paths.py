@@ -38,6 +38,8 @@ class Paths:
         self.explanations = root / "reports" / "explanations.json"
         self.explained = root / "reports" / "explain"
         self.plots = root / "reports" / "plots"
+        self.model_card = root / "reports" / "model_card.md"
+        self.model_page = root / "reports" / "model_card.html"
         self.gate = root / "reports" / "gate.json"
         self.tuning = root / "reports" / "tuning"
         self.comparison = root / "reports" / "comparison.md"

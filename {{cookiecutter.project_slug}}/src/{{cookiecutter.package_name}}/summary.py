@@ -57,7 +57,7 @@ def main(paths: Paths = PROJECT) -> None:
         raise UserError("there is no result yet; run `make train`.")
     for line in (*source(paths), *rows(paths), "", *metrics(paths), "", *decision(paths)):
         print(line)
-    print("  reports     reports/ (metrics.json, gate.json, plots/), and every run in `make ui`")
+    print("  reports     reports/ (model_card.html, metrics.json …), every run in `make ui`")
     print("  next        make predict INPUT=new.csv OUTPUT=scored.csv, or edit params.yaml")
 
 

@@ -329,6 +329,16 @@ def log_lock(registry: Registry, run_id: str, paths: Paths) -> None:
         registry.client.log_artifact(run_id, str(paths.dvc_lock))
 
 
+def log_card(registry: Registry, run_id: str, version: int | None, paths: Paths) -> None:
+    """Add the model card to a run, and its first lines to the version as MLflow shows it."""
+    for page in (paths.model_card, paths.model_page):
+        registry.client.log_artifact(run_id, str(page), "card")
+    if version is not None:
+        head = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
+        more = f"The whole card: `card/{paths.model_page.name}` among the artifacts of the run."
+        registry.client.update_model_version(registry.name, str(version), f"{head}\n\n{more}")
+
+
 def ensure_run(paths: Paths, settings: Settings, params: Params) -> str:
     """The id of the run of models/, logged anew when this store does not have it.
 

@@ -57,7 +57,7 @@ Written by `make adopt`. What it decided stands in `contract.yaml`, `params.yaml
 | question | answer |
 |---|---|
 | rows, columns | {table.frame.height:,}, {table.frame.width} |
-| target | {_cell(target)} |
+| target | {cell(target)} |
 | task | {task.name}: {task.why} |
 | classes left out, too rare to learn | {_list(task.rare)} |
 | split | {split(decisions)} |
@@ -85,30 +85,31 @@ def file_row(path: Path, height: int) -> str:
     """A line of the list of files."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"| {_cell(path.name)} | {height:,} | {digest} |\n"
+    return f"| {cell(path.name)} | {height:,} | {digest} |\n"
 
 
 def split(decisions: list[Decision]) -> str:
     """How rows come to train, validation and test."""
     for decision in decisions:
         if decision.why.startswith("its rows stay"):
-            return f"by the values of {_cell(decision.profile.name)}"
+            return f"by the values of {cell(decision.profile.name)}"
     times = [decision.profile.name for decision in decisions if decision.role == "time"]
-    return f"by time, {_cell(times[0])}" if times else "by a stable hash"
+    return f"by time, {cell(times[0])}" if times else "by a stable hash"
 
 
 def markdown(table: list[tuple[str, ...]]) -> str:
-    """Rows as a table of Markdown; the first one is the header."""
-    lines = [f"| {' | '.join(map(_cell, row))} |" for row in table]
+    """Rows as a Markdown table; the first is its head."""
+    lines = [f"| {' | '.join(map(cell, row))} |" for row in table]
     return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
 
 
-def _cell(text: object) -> str:
+def cell(text: object) -> str:
+    """A text that cannot break a Markdown table."""
     return " ".join(str(text).replace("|", "\\|").split())
 
 
 def _list(values: object) -> str:
-    listed = [f"`{_cell(value)}`" for value in values]  # type: ignore[attr-defined]
+    listed = [f"`{cell(value)}`" for value in values]  # type: ignore[attr-defined]
     return ", ".join(listed) or "none"
 
 

@@ -18,7 +18,8 @@ from ..params import Params, Register, load_params
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from ..stage import run_stage
-from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better, outcome
+from . import card
+from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better, outcome, score
 from .model import Model, load
 
 if TYPE_CHECKING:
@@ -126,7 +127,12 @@ def compare(test: pl.DataFrame, candidate: Model, champion: Model, params: Param
     gain, low, high = improvement(
         params.task, ours, theirs, options.resamples, options.confidence, params.seed
     )
-    comparisons = {"metric": metric, "improvement": gain, "interval": [low, high]}
+    comparisons = {
+        "metric": metric,
+        "improvement": gain,
+        "interval": [low, high],
+        "champion": score(params.task, theirs),
+    }
     text = f"{metric} improves by {gain:.4g} on the champion's ({low:.4g} to {high:.4g})"
     if low > 0:
         return Verdict("promote", [text], comparisons)
@@ -187,7 +193,10 @@ def main(paths: Paths = PROJECT) -> None:
     run_id = tracking.ensure_run(paths, settings, params)
     tracking.log_evaluation(paths, settings, run_id)
     tracking.log_lock(registry, run_id, paths)
-    write_json(paths.gate, gate(registry, run_id, params, paths))
+    judged = gate(registry, run_id, params, paths)
+    card.write(paths, card.read_facts(paths, settings.project, params, judged))
+    tracking.log_card(registry, run_id, judged["version"], paths)
+    write_json(paths.gate, judged)
 
 
 def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dict[str, Any]:
