@@ -11,7 +11,7 @@ from conftest import Project
 from my_project.data import contract, prepare
 from my_project.data.contract import load_contract
 from my_project.errors import UserError
-from my_project.models import evaluate, explain, predict, register, slices
+from my_project.models import attribution, evaluate, explain, predict, register, slices
 from my_project.models.metrics import Outcome
 from my_project.models.model import load
 from my_project.params import Params, load_params
@@ -121,7 +121,7 @@ def test_contributions_add_up_to_the_log_odds(trained: Project, weight: str | No
     model = fit(trained, "binary", large, train__class_weight=weight)
     matrix = model.encoder.encode(rows(trained))
     chances = replace(model, weights=()).score_matrix(matrix)
-    added = explain.contributions(model, matrix).sum(axis=1)
+    added = attribution.contributions(model, matrix).sum(axis=1)
     assert np.allclose(added, np.log(chances / (1 - chances)))
 
 
@@ -131,9 +131,9 @@ def test_contributions_are_those_of_the_answered_class(trained: Project) -> None
     matrix = model.encoder.encode(rows(trained))
     estimator: Any = model.estimator
     raw = estimator.predict(matrix, raw_score=True)
-    added = explain.contributions(model, matrix).sum(axis=1)
+    added = attribution.contributions(model, matrix).sum(axis=1)
     assert np.allclose(added, raw.max(axis=1))
-    curves = explain.dependence(model, matrix[:50], ["size"])["size"]
+    curves = attribution.dependence(model, matrix[:50], ["size"])["size"]
     assert np.allclose(np.sum(curves["mean"], axis=1), 1), "a mean for each class"
 
 

@@ -16,7 +16,7 @@ from my_project.errors import UserError
 from my_project.features import featurize
 from my_project.files import read_json, write_json
 from my_project.models import evaluate, predict, register, train
-from my_project.models.explain import explanation
+from my_project.models.attribution import explanation
 from my_project.models.plots import draw_all
 from my_project.params import load_params
 from my_project.settings import load_settings

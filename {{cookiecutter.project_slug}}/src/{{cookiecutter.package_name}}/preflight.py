@@ -70,9 +70,14 @@ def quote_dates(path: Path) -> None:
 
 def main(paths: Paths = PROJECT) -> None:
     """Check params.yaml and contract.yaml; drop a gate.json whose version is not in the store."""
-    options(load_params(paths.params).ingest)
+    params, contract = load_params(paths.params), load_contract(paths.contract)
+    options(params.ingest)
     quote_dates(paths.params)
-    load_contract(paths.contract)
+    bars = params.registration
+    if bars.bars or bars.slices or bars.fairness:
+        from .models.register import check_params  # NumPy takes a while, and most have no bars
+
+        check_params(params, contract)
     if paths.gate.exists():
         version = read_json(paths.gate)["version"]
         if version is not None and not version_exists(load_settings(paths), version):

@@ -11,7 +11,7 @@ import pytest
 from conftest import Project, sales
 
 from {{ cookiecutter.package_name }}.files import read_json
-from {{ cookiecutter.package_name }}.models import explain, register, train
+from {{ cookiecutter.package_name }}.models import attribution, explain, register, train
 from {{ cookiecutter.package_name }}.models.model import Model, load
 from {{ cookiecutter.package_name }}.params import load_params
 
@@ -49,7 +49,7 @@ def command(project: Project, patch: pytest.MonkeyPatch, *arguments: str) -> Non
 
 def test_contributions_add_up_to_the_value(trained: Project) -> None:
     model, test = load(trained.candidate), rows(trained)
-    values = explain.contributions(model, model.encoder.encode(test))
+    values = attribution.contributions(model, model.encoder.encode(test))
     assert values.shape == (test.height, len(model.encoder.names) + 1)
     assert np.allclose(values.sum(axis=1), model.score_features(test))
     assert len(set(values[:, -1])) == 1, "the base value is the same for each row"
@@ -61,7 +61,7 @@ def test_only_a_feature_that_is_used_is_important() -> None:
     def loss(shuffled: np.ndarray) -> float:
         return float(np.abs(shuffled[:, 0] - matrix[:, 0]).mean())
 
-    found = explain.shuffled(loss, matrix, ("used", "unused"), seed=0)
+    found = attribution.shuffled(loss, matrix, ("used", "unused"), seed=0)
     assert found["used"] > 0
     assert found["unused"] == 0
 
@@ -69,12 +69,12 @@ def test_only_a_feature_that_is_used_is_important() -> None:
 @pytest.mark.parametrize(("kind", "method"), [("lightgbm", "TreeSHAP"), ("linear", "permutation")])
 def test_what_decides_the_price_is_important(trained: Project, kind: str, method: str) -> None:
     model = fit(trained, "regression", pl.col("euros"), train__model=kind)
-    found = explain.explanation(rows(trained), model, seed=0)
+    found = attribution.explanation(rows(trained), model, seed=0)
     assert found["method"] == method
     assert set(list(found["importance"])[:2]) == {"size", "items"}
     assert list(found["importance"].values()) == sorted(found["importance"].values(), reverse=True)
     curve = found["dependence"]["size"]
-    assert curve["values"] == sorted(curve["values"])[: explain.GRID]
+    assert curve["values"] == sorted(curve["values"])[: attribution.GRID]
     assert curve["mean"][-1] > curve["mean"][0] + 30
     shops = found["dependence"]["shop"]
     assert set(shops["values"]) == {"north", "south", "east"}

@@ -10,7 +10,7 @@ from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..stage import run_stage
 from . import slices
-from .explain import explanation
+from .attribution import explanation
 from .metrics import Outcome, calibration, intervals, outcome, score
 from .model import Model, load
 from .plots import draw_all

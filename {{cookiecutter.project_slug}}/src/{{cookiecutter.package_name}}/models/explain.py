@@ -1,8 +1,7 @@
-"""Why a model answers as it does, and `make explain`: a version on the test split, or on a file."""
+"""`make explain`: what moves a version's answers, in the test split or in a file, row by row."""
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,137 +17,17 @@ from ..paths import PROJECT, Paths
 from ..progress import working
 from ..settings import load_settings
 from ..tables import read_table
-from .metrics import PRIMARY, Outcome, outcome, primary
-from .model import Array, Floats, Model
+from .attribution import affordable, contributions, explanation, has_trees, unit
+from .metrics import Outcome, outcome
+from .model import Floats, Model
 from .predict import check_free, check_output, predict, tell, write
-from .slices import read_declared, report, sample
+from .slices import read_declared, report
 
 if TYPE_CHECKING:
     from ..tracking import Version
 
-PERMUTED_ROWS, LEAST_PERMUTED_ROWS, PERMUTED_CELLS = 2_000, 200, 200_000
-# TreeSHAP takes about 0.05 ms for a row and tree: a second in the pipeline, five for the verb.
-ROWS_AND_TREES, MOST_ROWS, LEAST_ROWS = 16_000, 500, 100
-VERB_ROWS_AND_TREES, VERB_ROWS = 100_000, 2_000
-DEPENDENT_ROWS, DEPENDENT, GRID, CATEGORIES = 200, 6, 20, 10
+ROWS_AND_TREES, MOST_ROWS = 100_000, 2_000
 LISTED = 10
-
-
-def has_trees(model: Model) -> bool:
-    """Whether the model's answers can be divided among its features: LightGBM's can."""
-    return hasattr(model.estimator, "num_trees")
-
-
-def unit(model: Model) -> str:
-    """What contributions are measured in."""
-    return {"binary": "log-odds", "multiclass": "score of the answer"}.get(model.task, model.target)
-
-
-def contributions(model: Model, matrix: Floats) -> Floats:
-    """What each feature adds to the raw score of each row; the last column is the base value.
-
-    Exact TreeSHAP (Lundberg et al., 2020): a row adds up to the value, to the log-odds of the
-    second class, or to the answered class's score before softmax; class weights are in these.
-    """
-    width = len(model.encoder.names) + 1
-    if not len(matrix):
-        return np.empty((0, width))
-    booster: Any = model.estimator
-    values = np.asarray(booster.predict(matrix, pred_contrib=True))
-    if model.task != "multiclass":
-        return values
-    answers = model.decide(model.score_matrix(matrix))
-    return values.reshape(len(matrix), -1, width)[np.arange(len(matrix)), answers]
-
-
-def explanation(
-    test: pl.DataFrame, model: Model, seed: int, values: Floats | None = None
-) -> dict[str, Any]:
-    """The content of reports/explanations.json, from features and target of the test rows.
-
-    `values` are contributions that are known already.
-    """
-    if has_trees(model):
-        if values is None:
-            numbers = affordable(test, model, ROWS_AND_TREES, MOST_ROWS, seed)
-            values = contributions(model, model.encoder.encode(test[numbers]))
-        method, measure, rows = "TreeSHAP", unit(model), len(values)
-        means = np.abs(values[:, :-1]).mean(axis=0).tolist()
-        importance = dict(zip(model.encoder.names, means, strict=True))
-    else:
-        most = max(PERMUTED_CELLS // len(model.encoder.names), LEAST_PERMUTED_ROWS)
-        some = test[sample(test.height, min(most, PERMUTED_ROWS), seed)]
-        method, measure, rows = "permutation", f"rise of {PRIMARY[model.task]}", some.height
-        importance = permutation_importance(some, model, seed)
-    ordered = dict(sorted(importance.items(), key=lambda item: -item[1]))
-    matrix = model.encoder.encode(test[sample(test.height, DEPENDENT_ROWS, seed)])
-    return {
-        "method": method,
-        "rows": rows,
-        "unit": measure,
-        "importance": ordered,
-        "dependence": dependence(model, matrix, list(ordered)[:DEPENDENT]),
-    }
-
-
-def affordable(test: pl.DataFrame, model: Model, effort: int, most: int, seed: int) -> Array:
-    """The numbers of as many rows as TreeSHAP can explain with this effort."""
-    booster: Any = model.estimator
-    rows = max(LEAST_ROWS, effort // max(booster.num_trees(), 1))
-    return sample(test.height, min(most, rows), seed)
-
-
-def permutation_importance(rows: pl.DataFrame, model: Model, seed: int) -> dict[str, float]:
-    """Rise of the primary metric when a feature is shuffled, for any kind of model."""
-    loss, actual = primary(model.task), rows[model.target]
-
-    def loss_of(matrix: Floats) -> float:
-        return loss(outcome(model, actual, model.score_matrix(matrix)))
-
-    return shuffled(loss_of, model.encoder.encode(rows), model.encoder.names, seed)
-
-
-def shuffled(
-    loss: Callable[[Floats], float], matrix: Floats, names: tuple[str, ...], seed: int
-) -> dict[str, float]:
-    """Rise of `loss` when one column is shuffled (Breiman, 2001)."""
-    rng, moved = np.random.default_rng(seed), matrix.copy()
-    before = loss(matrix)
-    importance = {}
-    for position, name in enumerate(names):
-        moved[:, position] = rng.permutation(matrix[:, position])
-        importance[name] = loss(moved) - before
-        moved[:, position] = matrix[:, position]
-    return importance
-
-
-def dependence(model: Model, matrix: Floats, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Partial dependence (Friedman, 2001): the mean score of all rows if they had the same value
-    of a feature, for each of its usual values."""
-    curves = {}
-    for name in names:
-        position = model.encoder.names.index(name)
-        values, grid = _usual(matrix[:, position], model.encoder.categories.get(name))
-        if values:
-            moved = np.repeat(matrix[None], len(grid), axis=0)
-            moved[:, :, position] = grid[:, None]
-            scores = model.score_matrix(moved.reshape(-1, matrix.shape[1]))
-            means = scores.reshape(len(grid), len(matrix), *scores.shape[1:]).mean(axis=1)
-            curves[name] = {"values": values, "mean": means.tolist()}
-    return curves
-
-
-def _usual(column: Floats, categories: list[str] | None) -> tuple[list[Any], Floats]:
-    """The usual values of a feature, in its own words and encoded."""
-    known = column[~np.isnan(column)]
-    if not len(known):
-        return [], known
-    if categories is None:
-        grid = np.unique(np.quantile(known, np.linspace(0, 1, GRID), method="nearest"))
-        return grid.tolist(), grid
-    codes, counts = np.unique(known, return_counts=True)
-    grid = codes[np.argsort(-counts, kind="stable")][:CATEGORIES]
-    return [categories[int(code)] for code in grid], grid
 
 
 def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
@@ -226,7 +105,7 @@ def write_contributions(
 
     if not has_trees(model):
         return None
-    numbers = affordable(test, model, VERB_ROWS_AND_TREES, VERB_ROWS, seed)
+    numbers = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
     matrix = model.encoder.encode(test[numbers])
     values = contributions(model, matrix)
     given = {"row": numbers, "prediction": model.label(rows.scores[numbers])}

@@ -133,19 +133,24 @@ def bars(values: dict[str, float], title: str, what: str) -> Figure:
 
 
 def dependences(found: dict[str, Any], model: Model) -> Figure:
-    """The mean answer for each value of the most important features; of classes a line each."""
-    curves = found["dependence"]
+    """The mean score for each value of the most important features; a line for each class."""
+    curves, classes = found["dependence"], [str(label)[:20] for label in model.classes]
     lines = max(1, -(-len(curves) // 3))
     figure = Figure(figsize=(9, 2.8 * lines), layout="constrained")
     figure.suptitle(f"Partial dependence of {model.target}, test split")
+    figure.supylabel(f"P({classes[1]})" if model.task == "binary" else "mean prediction")
     places = figure.subplots(lines, 3, sharey=True).flat
     for axes, (name, curve) in zip(places, curves.items(), strict=False):
         labels = [str(value)[:12] for value in curve["values"]]
         text = isinstance(curve["values"][0], str)
-        axes.plot(range(len(labels)) if text else curve["values"], curve["mean"], marker=".")
+        drawn = axes.plot(
+            range(len(labels)) if text else curve["values"], curve["mean"], marker="."
+        )
         if text:  # matplotlib would take some words for numbers or dates
             axes.set_xticks(range(len(labels)), labels, rotation=90)
         axes.set_xlabel(name[:40])
+    if model.task == "multiclass" and curves and len(classes) <= MOST_NUMBERS:
+        figure.legend(drawn, classes, loc="outside right upper")
     return figure
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from ..data.contract import Contract, load_contract
 from ..errors import UserError
 from ..files import read_json, write_json
-from ..params import Params, Register, load_params
+from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from ..stage import run_stage
@@ -84,8 +84,11 @@ def not_judged(groups: dict[str, Any], params: Params) -> list[str]:
     return [f"not judged, too few rows: {', '.join(named)}"] if named else []
 
 
-def check_declared(contract: Contract, bars: Register) -> None:
-    """Raise UserError for bars that no column is held to."""
+def check_params(params: Params, contract: Contract) -> None:
+    """Raise UserError for a bar on what the task lacks, or that no column is held to."""
+    bars = params.registration
+    for key in ("bars", "slices", "fairness"):
+        check_bars(params.task, getattr(bars, key), key)
     if bars.slices and not any(column.sliced for column in contract.columns):
         raise UserError("params.yaml: register.slices: no column of contract.yaml has slice: true.")
     if bars.fairness and not any(column.sensitive for column in contract.columns):
@@ -184,9 +187,7 @@ def _now() -> str:
 def main(paths: Paths = PROJECT) -> None:
     """Write reports/gate.json after the registry agrees with it."""
     params, settings = load_params(paths.params), load_settings(paths)
-    for key in ("bars", "slices", "fairness"):
-        check_bars(params.task, getattr(params.registration, key), key)
-    check_declared(load_contract(paths.contract), params.registration)
+    check_params(params, load_contract(paths.contract))
     from .. import tracking
 
     registry = tracking.connect(paths, settings)
