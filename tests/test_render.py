@@ -156,8 +156,8 @@ def test_a_project_stays_small(tmp_path: Path) -> None:
     lines = sum(
         len((project / path).read_text().splitlines()) for path in paths if path.suffix == ".py"
     )
-    assert len(paths) <= 112
-    assert lines <= 10_980
+    assert len(paths) <= 113
+    assert lines <= 11_020
 
 
 def test_few_ifs_and_none_inside_another() -> None:
