@@ -1,7 +1,7 @@
 # The model: tuned, explained, compared, reproduced.
 TUNE := .venv/.ready-tune-$(call checksum,$(LOCKS) requirements/tune.txt)
 
-.PHONY: tune explain compare reproduce
+.PHONY: tune experiment experiments branch explain compare reproduce
 $(TUNE): $(READY)
 	@echo "tune: installing Optuna into .venv"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
@@ -12,6 +12,16 @@ tune: $(TUNE) .dvc/config ## search better parameters in tune.space of params.ya
 	@$(REPRO) featurize
 	@$(BIN)/python -m $(PACKAGE).models.tune $(call argument,TRIALS,trials) \
 		$(call argument,TIMEOUT,timeout)
+
+experiment: $(READY) .dvc/config ## try other parameters, without editing: SET="train.learning_rate=0.05" [NAME=]
+	@$(BIN)/python -m $(PACKAGE).experiment start $(call argument,SET,set) $(call argument,NAME,name)
+
+experiments: $(READY) .dvc/config ## the experiments beside each other
+	@$(BIN)/python -m $(PACKAGE).experiment list
+
+branch: $(READY) .dvc/config ## make a git branch of an experiment: NAME=experiment [BRANCH=]
+	@$(BIN)/python -m $(PACKAGE).experiment branch $(call argument,NAME,name) \
+		$(call argument,BRANCH,branch)
 
 explain: $(READY) ## what moves a version's answers, and where it is worst: [VERSION= INPUT= OUTPUT=]
 	@$(BIN)/python -m $(PACKAGE).models.explain $(call argument,VERSION,version) \

@@ -68,7 +68,12 @@ def _digest(content: bytes) -> str:
 
 def flat(params: Params) -> dict[str, object]:
     """Parameters by dotted key, as params.yaml names them."""
-    return dict(_flat("", json.loads(params.model_dump_json(by_alias=True))))
+    return flattened(json.loads(params.model_dump_json(by_alias=True)))
+
+
+def flattened(sections: dict[str, object]) -> dict[str, object]:
+    """The values of nested sections by dotted key."""
+    return dict(_flat("", sections))
 
 
 def _flat(prefix: str, value: object) -> list[tuple[str, object]]:
