@@ -3,7 +3,17 @@
 import sys
 from importlib import import_module
 
-ALL = ("rendering", "environment", "first_train", "noop", "gate", "throughput", "quality", "tables")
+ALL = (
+    "rendering",
+    "environment",
+    "first_train",
+    "noop",
+    "gate",
+    "throughput",
+    "quality",
+    "tables",
+    "tuning",
+)
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 from conftest import Factory
 
-from benchmarks import common, first_train, gate, noop, quality, rendering, tables, throughput
+from benchmarks import (
+    common,
+    first_train,
+    gate,
+    noop,
+    quality,
+    rendering,
+    tables,
+    throughput,
+    tuning,
+)
 from benchmarks.__main__ import ALL
 
 STAGES = ["ingest", "validate", "prepare", "featurize", "train", "evaluate", "register"]
@@ -97,3 +107,12 @@ def test_every_measurement_has_its_place_on_the_page() -> None:
         assert f"<!-- {name} -->\n" in page and f"<!-- /{name} -->" in page
         module: Callable[[], None] = __import__(f"benchmarks.{name}", fromlist=["main"]).main
         assert callable(module)
+
+
+def test_both_searches_try_the_same_space(small: Path) -> None:
+    ours, script = tuning.measure(small, 2)
+    assert script["times as long"] == script["seconds"] / ours["seconds"]
+    assert float(ours["RMSE of the folds, best"]) <= float(ours["current parameters"])
+    assert float(script["RMSE of the folds, best"]) == pytest.approx(
+        float(ours["current parameters"]), rel=0.2
+    )
