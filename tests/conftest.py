@@ -14,7 +14,17 @@ Factory = Callable[..., Path]
 
 # Two workers share the files. The longest come first, so that none is left over at the end, and
 # those without environment second, so that nobody waits while it is built.
-FIRST = ["users_day", "answers", "ways_in", "docs", "setup", "benchmarks", "inside", "render"]
+FIRST = [
+    "users_day",
+    "answers",
+    "reproduce",
+    "ways_in",
+    "docs",
+    "setup",
+    "benchmarks",
+    "inside",
+    "render",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

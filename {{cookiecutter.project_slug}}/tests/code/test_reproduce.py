@@ -1,6 +1,7 @@
 """A version trained again: when that can be done, and what counts as a difference."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from test_tracking import git
 
 from {{ cookiecutter.package_name }} import lineage
 from {{ cookiecutter.package_name }}.errors import UserError
-from {{ cookiecutter.package_name }}.models.reproduce import Evidence, differences, recoverable
+from {{ cookiecutter.package_name }}.models.reproduce import Evidence, check_out, differences, recoverable
 from {{ cookiecutter.package_name }}.tracking import Version
 
 THEN = Evidence("1a2b3c", np.array([1.0, 2.0, 3.0]), {"mae": 0.5}, {"python": "3.11.1"})
@@ -51,3 +52,22 @@ def test_code_that_cannot_be_recovered_is_refused(project: Project) -> None:
             recoverable(Version(3, "run", tags), project)
     clean = Version(3, "run", {"git_commit": commit, "git_dirty": "false"})
     assert recoverable(clean, project) == commit
+
+
+def test_a_commit_is_checked_out_beside_a_project_that_lies_within_a_repository(
+    project: Project, tmp_path: Path
+) -> None:
+    outer = Project(tmp_path)
+    git(outer, "init", "--quiet")
+    git(outer, "add", "project/params.yaml")
+    git(outer, "commit", "--quiet", "--message", "parameters")
+    commit = lineage.git(outer.root, "rev-parse", "HEAD")
+    # A commit that no branch holds any longer.
+    git(outer, "commit", "--quiet", "--amend", "--message", "amended")
+    kept = project.params.read_text()
+    project.edit(seed=99)
+    copy = check_out(commit, project, tmp_path / "copy")
+    assert copy.root == tmp_path / "copy" / "project"
+    assert copy.params.read_text() == kept
+    assert lineage.git(copy.root, "rev-parse", "HEAD") == commit
+    assert lineage.git(outer.root, "worktree", "list").count("\n") == 0
