@@ -1,6 +1,9 @@
 """A version is trained again after everything has moved on, and nothing is changed by it."""
 
+import os
+import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -153,14 +156,33 @@ def test_a_version_without_its_lock_is_refused(project: Path, tmp_path: Path) ->
     assert "error: version 1 has no dvc.lock in sqlite:///" in said
 
 
-@pytest.mark.parametrize("version", ["7", "nobody"])
 def test_an_unknown_version_is_answered_with_those_that_there_are(
-    project: Path, tmp_path: Path, version: str
+    project: Path, tmp_path: Path
 ) -> None:
-    code, said = reproduce(project, version, tmp_path)
+    code, said = reproduce(project, "7", tmp_path)
     assert code == 2
-    assert f"no version, alias or run {version} in" in said
+    assert "no version, alias or run 7 in" in said
     assert "there are the versions 1, 2 and the aliases" in said
+
+
+def test_interrupted_it_leaves_no_trace(project: Path, tmp_path: Path) -> None:
+    before = state(project)
+    process = subprocess.Popen(
+        [project / ".venv/bin/python", "-m", f"{package(project).name}.models.reproduce", "1"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project / "src"), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+    )
+    while "Running stage 'prepare'" not in process.stdout.readline():
+        assert process.poll() is None
+    assert len(list(tmp_path.glob("reproduce-*"))) == 1
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    assert process.wait() != 0
+    assert list(tmp_path.glob("reproduce-*")) == []
+    assert state(project) == before
 
 
 def test_no_version_is_asked_for(project: Path) -> None:
