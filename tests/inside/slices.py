@@ -11,12 +11,22 @@ from conftest import Project
 from my_project.data import contract, prepare
 from my_project.data.contract import load_contract
 from my_project.errors import UserError
-from my_project.models import attribution, evaluate, explain, predict, register, slices
+from my_project.files import read_json
+from my_project.models import (
+    attribution,
+    evaluate,
+    explain,
+    metrics,
+    predict,
+    register,
+    slices,
+    train,
+)
 from my_project.models.metrics import Outcome
 from my_project.models.model import load
 from my_project.params import Params, load_params
 from my_project.tracking import Version
-from test_explain import NEW, command, fit, rows
+from test_explain import FILES, NEW, command, fit, rows
 from test_register import gate
 from test_slices import ROWS, features, worst
 
@@ -49,6 +59,18 @@ def test_classes_are_compared_by_selection_and_by_true_positives(params: Params)
     for name, gap in (("selection_rate", 0.5), ("true_positive_rate", 1)):
         assert gaps[name]["gap"] == gap
         assert (gaps[name]["lowest"], gaps[name]["highest"]) == ("m", "f")
+
+
+def test_an_interval_of_many_rows_is_what_resampling_all_would_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng, zeros = np.random.default_rng(0), np.zeros(20_000)
+    one, two = (Outcome(zeros, rng.normal(0, size, 20_000), zeros) for size in (2.0, 1.0))
+    found = metrics.difference_interval(metrics.rmse, one, two, 200, 0.95, seed=0)
+    monkeypatch.setattr(metrics, "MOST_RESAMPLED", 20_000)
+    whole = metrics.difference_interval(metrics.rmse, one, two, 200, 0.95, seed=0)
+    assert found == pytest.approx(whole, abs=0.01)
+    assert found[0] < metrics.rmse(one) - metrics.rmse(two) < found[1]
 
 
 def test_a_slice_of_personal_data_needs_them_hashed(project: Project) -> None:
@@ -135,6 +157,19 @@ def test_contributions_are_those_of_the_answered_class(trained: Project) -> None
     assert np.allclose(added, raw.max(axis=1))
     curves = attribution.dependence(model, matrix[:50], ["size"])["size"]
     assert np.allclose(np.sum(curves["mean"], axis=1), 1), "a mean for each class"
+
+
+def test_a_version_without_trees_is_explained_by_shuffling(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained.edit(train__model="linear")
+    for stage in (train, evaluate, register):
+        stage.main(trained)
+    command(trained, monkeypatch)
+    assert {path.name for path in trained.explained.iterdir()} == FILES - {"contributions.parquet"}
+    importance = read_json(trained.explained / "importance.json")
+    assert importance == read_json(trained.explanations)["importance"]
+    assert list(importance)[:2] == ["size", "items"]
 
 
 def test_only_trees_are_divided_exactly(trained: Project) -> None:
