@@ -15,8 +15,9 @@ from my_project.data.contract import load_contract
 from my_project.errors import UserError
 from my_project.features import featurize
 from my_project.files import read_json, write_json
-from my_project.models import evaluate, predict, register, train
+from my_project.models import compare, evaluate, predict, register, train
 from my_project.models.attribution import explanation
+from my_project.models.metrics import METRICS
 from my_project.models.plots import draw_all
 from my_project.params import load_params
 from my_project.settings import load_settings
@@ -256,3 +257,25 @@ def test_many_features_and_many_categories(
     train.main(trained)
     evaluate.main(trained)
     assert read_json(trained.metrics)["test"]["roc_auc"] > 0.75
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_two_versions_of_every_task_are_compared(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    ask(trained, monkeypatch, task)
+    learn(trained)
+    learn(trained, train__model="linear")
+    registry = tracking.connect(trained, load_settings(trained))
+    _, sections = compare.compare(registry, "1", "2", trained)
+    found = {section.title: section for section in sections}
+    assert ("train.model", "lightgbm", "linear") in found["parameters"].rows
+    one, other = (registry.record(registry.find(name)).metrics for name in ("1", "2"))
+    assert [(row[0], float(row[1]), float(row[2])) for row in found["metrics"].rows] == [
+        (name, pytest.approx(one[f"test_{name}"], 1e-3), pytest.approx(other[f"test_{name}"], 1e-3))
+        for name in METRICS[task]
+    ]
+    for name, *_, better, interval, verdict in found["metrics"].rows:
+        low, high = (float(limit) for limit in interval.split(" to "))
+        assert low <= float(better) <= high, name
+        assert verdict == ("better" if low > 0 else "worse" if high < 0 else ""), name

@@ -30,6 +30,8 @@ explain: $(READY) ## what moves a version's answers, and where it is worst: [VER
 compare: $(READY) ## two versions side by side: A= and B= a version, alias or run (else champion and challenger)
 	@$(BIN)/python -m $(PACKAGE).models.compare $(call argument,A,a) $(call argument,B,b)
 
+# make ends with 2 whatever fails: the last lines say if something differs or could not be done. The
+# module itself ends with 1 and 2.
 reproduce: $(READY) .dvc/config ## train a version again from its commit and data, and compare: VERSION=3 or an alias
 	@test -n "$(VERSION)" || { echo "Name the version: make reproduce VERSION=3" >&2; exit 2; }
 	@$(BIN)/python -m $(PACKAGE).models.reproduce "$(VERSION)"
