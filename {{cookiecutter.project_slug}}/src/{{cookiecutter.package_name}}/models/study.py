@@ -64,6 +64,12 @@ class Search:
         grid = (dict(zip(self.space, point, strict=True)) for point in itertools.product(*axes))
         return [self.current, *(point for point in grid if point != self.current)]
 
+    @property
+    def total(self) -> int:
+        """How many trials there are to be: those asked for, or all points of a smaller grid."""
+        asked = self.params.tune.trials
+        return min(asked, len(self.planned)) if self.params.tune.sampler == "grid" else asked
+
     def with_values(self, values: Values) -> Params:
         """The parameters with these values below `train`."""
         return changed(self.params, {f"train.{key}": value for key, value in values.items()})
@@ -93,7 +99,7 @@ def fingerprint(search: Search) -> str:
     """What two searches share whose scores can be compared: all but what is searched."""
     ignored = {"train.threads", *(f"train.{key}" for key in search.space)}
     fixed = {k: v for k, v in flat(search.params).items() if k.startswith("train.")}
-    space = {k: e if isinstance(e, list) else e.model_dump() for k, e in search.space.items()}
+    space = {key: str(each) for key, each in search.distributions.items()}
     known = [{k: v for k, v in fixed.items() if k not in ignored}, space, search.metric]
     digest = hashlib.sha256(json.dumps([search.params.task, search.params.seed, *known]).encode())
     for fold in search.folds:
@@ -131,19 +137,18 @@ def abandon(study: Study, registry: "Registry") -> None:
 
 
 def explore(study: Study, search: Search, registry: "Registry", parent: str) -> None:
-    """Try points until there are `tune.trials`, the grid is at its end or the time is over.
+    """Try points until there are as many as the search wants, or the time is over.
 
     What is drawn depends on the trials before it alone, so that an interrupted search, which goes
     on here, ends where an uninterrupted one does. The current parameters are always tried.
     """
     options, start = search.params.tune, time.monotonic()
-    with working("tune", options.trials - len(done(study))) as advance:
+    with working("tune", search.total - len(done(study))) as advance:
         while True:
             tried = [trial.user_attrs["values"] for trial in done(study)]
             planned = [point for point in search.planned if point not in tried]
             late = options.timeout and time.monotonic() - start > options.timeout
-            over = late or (options.sampler == "grid" and not planned)
-            if search.current in tried and (over or len(tried) >= options.trials):
+            if search.current in tried and (late or len(tried) >= search.total):
                 return
             seed, tpe = search.params.seed + len(tried), options.sampler == "tpe"
             study.sampler = TPESampler(seed=seed) if tpe else RandomSampler(seed=seed)

@@ -155,7 +155,7 @@ def standing(study: Study, search: Search) -> str:
     """How far the search is, and its best score beside that of the current parameters."""
     ended = done(study)
     scores = {str(t.user_attrs["values"]): t.value for t in ended if t.value is not None}
-    said = f"{len(ended)} of {max(len(ended), search.params.tune.trials)} trials are done"
+    said = f"{len(ended)} of {max(len(ended), search.total)} trials are done"
     if scores:
         current = scores.get(str(search.current))
         said += f"; {search.metric} of the best {study.best_value:.4g}"
@@ -188,7 +188,8 @@ def main(paths: Paths = PROJECT) -> None:
         abandon(study, registry)
         registry.end_run(parent, "KILLED")
         sys.exit(f"Interrupted: {standing(study, search)}. `make tune` goes on from here.")
-    print(f"{standing(study, search)}. TRIALS={2 * len(done(study))} would go on.")
+    more = f" TRIALS={2 * len(done(study))} goes on." if params.tune.sampler != "grid" else ""
+    print(f"{standing(study, search)}.{more}")
     print(*adopt(search, study, paths), sep="\n")
     write_report(study, search, paths)
     registry.attach(parent, paths.tuning)
