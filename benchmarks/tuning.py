@@ -27,7 +27,7 @@ def measure(project: Path, trials: int) -> Rows:
     script = seconds(lambda: said.append(run(project, "python", SCRIPT, time, str(trials))))
     [(best, current)] = BEST.findall(said[0])
     gain = "".join(f"{better} ({low} to {high})" for better, low, high in GAIN.findall(said[0]))
-    plain = f"{json.loads(said[1]):.4g}"
+    plain = f"{json.loads(said[1].splitlines()[-1]):.4g}"
     return [
         _row("`make tune`", ours, 1.0, best, current, gain),
         _row("plain Optuna script", script, script / ours, plain, "", ""),
