@@ -169,8 +169,7 @@ def test_an_interrupted_search_ends_where_an_uninterrupted_one_does(
     run(project, ".venv/bin/python", *SEARCH)
     assert trials(project) == tuned.trials
     assert (project / "params.yaml").read_text() != text
-    statuses = [status for (status,) in query(project, "select status from runs")]
-    assert "RUNNING" not in statuses and "KILLED" in statuses
+    assert ("RUNNING",) not in query(project, "select distinct status from runs")
 
 
 def interrupt(project: Path, after: int, by: signal.Signals) -> str:

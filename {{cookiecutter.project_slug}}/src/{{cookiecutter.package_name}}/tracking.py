@@ -213,6 +213,13 @@ class Registry:
         """End a run: FINISHED or KILLED."""
         self.client.set_terminated(run_id, status)
 
+    def kill_runs(self, tag: str, value: str) -> None:
+        """End the runs with this tag that an interruption left running."""
+        experiment = self.client.get_experiment_by_name(self.name)
+        query = f"attributes.status = 'RUNNING' and tags.{tag} = '{value}'"
+        for run in self.client.search_runs([experiment.experiment_id], query):
+            self.end_run(str(run.info.run_id), "KILLED")
+
 
 def _create_if_missing(client: MlflowClient, name: str) -> None:
     try:

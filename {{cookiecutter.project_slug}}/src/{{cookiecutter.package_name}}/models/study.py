@@ -132,8 +132,7 @@ def abandon(study: Study, registry: "Registry") -> None:
         study.ask()
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        if "run_id" in trial.user_attrs:
-            registry.end_run(trial.user_attrs["run_id"], "KILLED")
+    registry.kill_runs("sweep", study.study_name)
 
 
 def explore(study: Study, search: Search, registry: "Registry", parent: str) -> None:
@@ -166,7 +165,6 @@ def attempt(
     values = point or {key: shortened(value) for key, value in trial.params.items()}
     run_id = registry.start_run(f"trial {trial.number}", {"sweep": study.study_name}, parent)
     trial.set_user_attr("values", values)
-    trial.set_user_attr("run_id", run_id)
     scores = cross_validate(trial, search, values)
     whole = len(scores) == len(search.folds)
     state, score = TrialState.COMPLETE if whole else TrialState.PRUNED, float(np.mean(scores))

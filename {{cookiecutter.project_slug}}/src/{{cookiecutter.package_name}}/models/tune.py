@@ -186,7 +186,6 @@ def main(paths: Paths = PROJECT) -> None:
         explore(study, search, registry, parent)
     except KeyboardInterrupt:
         abandon(study, registry)
-        registry.end_run(parent, "KILLED")
         sys.exit(f"Interrupted: {standing(study, search)}. `make tune` goes on from here.")
     more = f" TRIALS={2 * len(done(study))} goes on." if params.tune.sampler != "grid" else ""
     print(f"{standing(study, search)}.{more}")
