@@ -175,3 +175,17 @@ def test_plots_are_pictures_and_the_same_each_time(trained: Project) -> None:
     evaluate.main(trained)
     assert pictures() == before
     assert trained.metrics.read_bytes() == report
+
+
+def test_of_many_rows_a_part_is_drawn_and_the_interval_is_that_of_all() -> None:
+    rng = np.random.default_rng(0)
+    actual = rng.normal(0, 1, 60_000)
+    rows = Outcome(actual, actual + rng.normal(0, 1, 60_000), actual)
+    with pytest.MonkeyPatch.context() as patch:
+        few = metrics.intervals("regression", rows, 400, 0.95, seed=0)
+        patch.setattr(metrics, "MOST_DRAWN", 60_000)
+        whole = metrics.intervals("regression", rows, 400, 0.95, seed=0)
+    for name, interval in whole.items():
+        assert interval is not None
+        assert few[name] == pytest.approx(interval, abs=0.002)
+        assert np.diff(few[name]) == pytest.approx(np.diff(interval), rel=0.2)

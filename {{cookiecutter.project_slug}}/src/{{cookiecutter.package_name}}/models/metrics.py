@@ -15,7 +15,7 @@ from ..errors import UserError
 from .model import Array, Floats, Model, by_class
 
 CALIBRATION_BINS = 10
-BATCHES, MOST_RESAMPLED = 1_000, 5_000
+BATCHES, MOST_DRAWN = 1_000, 10_000
 LEAST_PROBABILITY = np.finfo(float).eps
 
 Scores = dict[str, float | None]
@@ -205,18 +205,33 @@ def intervals(
 
     Resamples that leave a metric undefined do not count; None where all do.
     """
-    drawn = [score(task, rows[sample]) for sample in _resamples(rows, resamples, seed)]
-    return {name: _interval([d[name] for d in drawn], confidence) for name in METRICS[task]}
+    metrics = METRICS[task]
+
+    def figures(chosen: Any) -> Floats:
+        some = rows[chosen]
+        return np.array([metric.compute(some) for metric in metrics.values()])
+
+    drawn = _bootstrap(figures, len(rows.actual), resamples, seed)
+    return {name: _interval(drawn[:, place], confidence) for place, name in enumerate(metrics)}
 
 
-def _resamples(rows: Outcome, number: int, seed: int) -> list[Array]:
-    rng, size = np.random.default_rng(seed), len(rows.actual)
-    return [rng.integers(size, size=size) for _ in range(number)]
+def _bootstrap(
+    compute: Callable[[Any], Floats | float], size: int, resamples: int, seed: int
+) -> Floats:
+    """What `compute` gives for random choices of `size` rows, one line each.
+
+    Of many rows a choice holds some only, and its distance from the figure of all rows is scaled
+    to what as many would have (m out of n bootstrap; Politis, Romano and Wolf, 1999).
+    """
+    rng, drawn = np.random.default_rng(seed), min(size, MOST_DRAWN)
+    whole = compute(slice(None))
+    values = np.array([compute(rng.integers(size, size=drawn)) for _ in range(resamples)])
+    return values if drawn == size else whole + (values - whole) * np.sqrt(drawn / size)
 
 
-def _interval(values: list[float | None], confidence: float) -> tuple[float, float] | None:
-    known = [value for value in values if value is not None]
-    if not known:
+def _interval(values: Floats, confidence: float) -> tuple[float, float] | None:
+    known = values[~np.isnan(values)]
+    if not len(known):
         return None
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
@@ -249,23 +264,12 @@ def difference_interval(
     seed: int,
 ) -> tuple[float, float]:
     """Percentile-bootstrap interval of how much higher a figure of `rows` is than of `others`."""
-    mine, theirs = (
-        _replicates(compute, group, resamples, seed + number)
-        for number, group in enumerate((rows, others))
-    )
-    low, high = np.nanquantile(mine - theirs, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
+    def drawn(group: Outcome, seed: int) -> Floats:
+        return _bootstrap(lambda some: compute(group[some]), len(group.actual), resamples, seed)
 
-def _replicates(
-    compute: Callable[[Outcome], float], rows: Outcome, resamples: int, seed: int
-) -> Floats:
-    """The figure of each resample; of many rows a part is resampled, whose spread is scaled to that
-    of all (m out of n bootstrap: Bickel, Götze and van Zwet, 1997)."""
-    some = rows[:: max(1, len(rows.actual) // MOST_RESAMPLED)]
-    drawn = np.array([compute(some[sample]) for sample in _resamples(some, resamples, seed)])
-    spread = np.sqrt(len(some.actual) / len(rows.actual))
-    return np.asarray(compute(rows) + (drawn - compute(some)) * spread)
+    mine, theirs = drawn(rows, seed), drawn(others, seed + 1)
+    return _interval(mine - theirs, confidence) or (np.nan, np.nan)
 
 
 def calibration(rows: Outcome) -> dict[str, Any]:
@@ -319,9 +323,8 @@ def improvement(
     def gain(rows: Any) -> float:
         return sign * (metric.compute(ours[rows]) - metric.compute(theirs[rows]))
 
-    gains = [gain(sample) for sample in _resamples(ours, resamples, seed)]
-    known = [None if np.isnan(value) else value for value in gains]
-    low, high = _interval(known, confidence) or (np.nan, np.nan)
+    gains = _bootstrap(gain, len(ours.actual), resamples, seed)
+    low, high = _interval(gains, confidence) or (np.nan, np.nan)
     return gain(slice(None)), low, high
 
 
