@@ -29,6 +29,7 @@ class Paths:
         self.candidate = root / "models" / "candidate"
         self.baseline = root / "models" / "baseline"
         self.training = root / "models" / "training.json"
+        self.scores = root / "models" / "test_scores.npy"
         self.run = root / "models" / "run.json"
 
         self.validation_report = root / "reports" / "validation.json"

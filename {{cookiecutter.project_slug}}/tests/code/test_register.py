@@ -199,7 +199,9 @@ def test_better_by_chance_is_held(trained: Project) -> None:
     test = pl.read_parquet(trained.interim / "test" / "*.parquet")
     bias = (candidate.predict(test) - test["euros"].to_numpy()).mean()
     champion = replace(candidate, estimator=Shifted(candidate.estimator, bias / 100))
-    verdict = register.compare(test, candidate, champion, load_params(trained.params))
+    verdict = register.compare(
+        test, candidate, candidate.score(test), champion, load_params(trained.params)
+    )
     assert verdict.comparisons["improvement"] > 0
     assert verdict.decision == "hold"
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ..data.contract import load_contract
@@ -45,7 +46,7 @@ def evaluate(
 
 
 def main(paths: Paths = PROJECT) -> None:
-    """Write metrics.json, explanations.json, slices.json and plots into reports/."""
+    """Write the test scores into models/; metrics, explanations, slices and plots into reports/."""
     params, contract = load_params(paths.params), load_contract(paths.contract)
     candidate, baseline = load(paths.candidate), load(paths.baseline)
     test = pl.read_parquet(paths.processed / "test" / "*.parquet")
@@ -56,6 +57,8 @@ def main(paths: Paths = PROJECT) -> None:
     groups = slices.report(slices.read_declared(paths, contract), features, ours, contract, params)
     with replaced(paths.plots) as temporary:
         draw_all(temporary, ours, candidate, found)
+    with replaced(paths.scores) as temporary, temporary.open("wb") as file:
+        np.save(file, ours.scores)
     write_json(paths.explanations, rounded(found))
     write_json(paths.slices, rounded(groups))
     write_json(paths.metrics, report)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
 
 from ..data.contract import Contract, load_contract
@@ -20,7 +21,7 @@ from ..settings import load_settings
 from ..stage import run_stage
 from . import card
 from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better, outcome, score
-from .model import Model, load
+from .model import Floats, Model, load
 
 if TYPE_CHECKING:
     from ..tracking import Registry
@@ -116,16 +117,20 @@ def judge(
         return Verdict("promote", [f"first model of {ours}; the champion predicts {theirs}"])
     try:
         test = pl.read_parquet(paths.interim / "test" / "*.parquet")
-        return compare(test, candidate, champion, params)
+        return compare(test, candidate, np.load(paths.scores), champion, params)
     except (UserError, pl.exceptions.PolarsError) as error:
         return Verdict("hold", [f"the champion cannot be scored on this test split: {error}"])
 
 
-def compare(test: pl.DataFrame, candidate: Model, champion: Model, params: Params) -> Verdict:
-    """Promote only what is significantly better than the champion (paired bootstrap)."""
-    ours, theirs = (
-        outcome(model, test[model.target], model.score(test)) for model in (candidate, champion)
-    )
+def compare(
+    test: pl.DataFrame, candidate: Model, scores: Floats, champion: Model, params: Params
+) -> Verdict:
+    """Promote only what is significantly better than the champion (paired bootstrap).
+
+    `scores` are the candidate's, of the same rows.
+    """
+    ours = outcome(candidate, test[candidate.target], scores)
+    theirs = outcome(champion, test[champion.target], champion.score(test))
     options, metric = params.registration, PRIMARY[params.task]
     gain, low, high = improvement(
         params.task, ours, theirs, options.resamples, options.confidence, params.seed
