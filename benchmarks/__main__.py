@@ -7,6 +7,7 @@ ALL = (
     "rendering",
     "environment",
     "first_train",
+    "lean",
     "noop",
     "gate",
     "throughput",
