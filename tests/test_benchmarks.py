@@ -13,6 +13,7 @@ from benchmarks import (
     common,
     first_train,
     gate,
+    lean,
     noop,
     quality,
     rendering,
