@@ -34,7 +34,7 @@ def main() -> None:
         for learning, judging in TimeSeriesSplit(3).split(features):
             model = lightgbm.LGBMRegressor(
                 n_estimators=250,
-                learning_rate=trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
+                learning_rate=trial.suggest_float("learning_rate", 0.05, 0.3, log=True),
                 num_leaves=trial.suggest_int("num_leaves", 15, 255, log=True),
                 min_child_samples=trial.suggest_int("min_child_samples", 5, 200, log=True),
                 n_jobs=THREADS,

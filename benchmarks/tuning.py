@@ -11,7 +11,7 @@ from .common import Rows, environment, fresh_project, publish, run, seconds, wor
 
 TRIALS = 30
 SCRIPT = Path(__file__).with_name("plain_optuna.py")
-BEST = re.compile(r"of the best ([\d.]+), of the current ([\d.]+)")
+BEST = re.compile(r"of the best (\d+\.\d+), of the current (\d+\.\d+)")
 GAIN = re.compile(r"on validation \w+ improves by (\S+) \((\S+) to (\S+)\)")
 
 
