@@ -11,8 +11,9 @@ import pytest
 from conftest import Project, sales
 
 from {{ cookiecutter.package_name }}.files import read_json
-from {{ cookiecutter.package_name }}.models import attribution, explain, register, train
+from {{ cookiecutter.package_name }}.models import attribution, explain, train
 from {{ cookiecutter.package_name }}.models.model import Model, load
+from {{ cookiecutter.package_name }}.models.register import main as register
 from {{ cookiecutter.package_name }}.params import load_params
 
 NEW = sales(30, seed=3).drop("price")
@@ -91,7 +92,7 @@ def test_evaluate_explains_what_it_judges(trained: Project) -> None:
 def test_a_version_is_explained_and_keeps_it(
     trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    register.main(trained)
+    register(trained)
     command(trained, monkeypatch, "--version=1")
     assert {path.name for path in trained.explained.iterdir()} == FILES
     table = pl.read_parquet(trained.explained / "contributions.parquet")
@@ -110,7 +111,7 @@ def test_a_version_is_explained_and_keeps_it(
 
 
 def test_rows_of_a_file_are_explained(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    register.main(trained)
+    register(trained)
     source, target = trained.root / "new.parquet", trained.root / "explained.parquet"
     number = pl.int_range(pl.len())
     bad = NEW.with_columns(size=pl.when(number == 4).then(None).otherwise("size"))

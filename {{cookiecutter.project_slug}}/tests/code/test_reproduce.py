@@ -10,7 +10,8 @@ from test_tracking import git
 
 from {{ cookiecutter.package_name }} import lineage
 from {{ cookiecutter.package_name }}.errors import UserError
-from {{ cookiecutter.package_name }}.models.reproduce import Evidence, check_out, differences, recoverable
+from {{ cookiecutter.package_name }}.models import reproduce
+from {{ cookiecutter.package_name }}.models.reproduce import Evidence
 from {{ cookiecutter.package_name }}.tracking import Version
 
 THEN = Evidence("1a2b3c", np.array([1.0, 2.0, 3.0]), {"mae": 0.5}, {"python": "3.11.1"})
@@ -18,12 +19,12 @@ THEN = Evidence("1a2b3c", np.array([1.0, 2.0, 3.0]), {"mae": 0.5}, {"python": "3
 
 def test_equal_results_are_identical_wherever_they_were_computed() -> None:
     now = replace(THEN, scores=THEN.scores.copy(), environment={"python": "3.13.0"})
-    assert differences(THEN, now) == []
+    assert reproduce.differences(THEN, now) == []
 
 
 def test_every_difference_is_listed_with_what_may_have_caused_it() -> None:
     now = Evidence("4d5e6f", np.array([1, 2, 3.25]), {"mae": 0.6}, {"python": "3.13.0"})
-    assert differences(THEN, now) == [
+    assert reproduce.differences(THEN, now) == [
         ("model hash", "1a2b3c", "4d5e6f"),
         ("predictions", "3", "1 differ, by 0.25 at most"),
         ("mae", "0.5", "0.6"),
@@ -34,7 +35,7 @@ def test_every_difference_is_listed_with_what_may_have_caused_it() -> None:
 def test_one_probability_of_several_classes_is_a_difference() -> None:
     then = replace(THEN, scores=np.array([[0.2, 0.8], [0.5, 0.5]]))
     now = replace(then, scores=np.array([[0.2, 0.8], [0.4, 0.6]]))
-    [(name, _, said)] = differences(then, now)
+    [(name, _, said)] = reproduce.differences(then, now)
     assert (name, said) == ("predictions", "1 differ, by 0.1 at most")
 
 
@@ -49,9 +50,9 @@ def test_code_that_cannot_be_recovered_is_refused(project: Project) -> None:
         ({"git_commit": "0" * 40, "git_dirty": "false"}, "this repository does not have; `git f"),
     ):
         with pytest.raises(UserError, match=said):
-            recoverable(Version(3, "run", tags), project)
+            reproduce.recoverable(Version(3, "run", tags), project)
     clean = Version(3, "run", {"git_commit": commit, "git_dirty": "false"})
-    assert recoverable(clean, project) == commit
+    assert reproduce.recoverable(clean, project) == commit
 
 
 def test_a_commit_is_checked_out_beside_a_project_that_lies_within_a_repository(
@@ -66,7 +67,7 @@ def test_a_commit_is_checked_out_beside_a_project_that_lies_within_a_repository(
     git(outer, "commit", "--quiet", "--amend", "--message", "amended")
     kept = project.params.read_text()
     project.edit(seed=99)
-    copy = check_out(commit, project, tmp_path / "copy")
+    copy = reproduce.check_out(commit, project, tmp_path / "copy")
     assert copy.root == tmp_path / "copy" / "project"
     assert copy.params.read_text() == kept
     assert lineage.git(copy.root, "rev-parse", "HEAD") == commit

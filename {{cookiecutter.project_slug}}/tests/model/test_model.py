@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 from {{ cookiecutter.package_name }} import tracking
 from {{ cookiecutter.package_name }}.data.contract import KNOWN, load_contract
 from {{ cookiecutter.package_name }}.features import definitions
-from {{ cookiecutter.package_name }}.models import evaluate, metrics, register, train
-from {{ cookiecutter.package_name }}.models.model import Floats, Model, by_class, load
+from {{ cookiecutter.package_name }}.models import evaluate, metrics, train
+from {{ cookiecutter.package_name }}.models.model import Floats, Model, load
+from {{ cookiecutter.package_name }}.models.register import main as register
 from {{ cookiecutter.package_name }}.params import load_params
 from {{ cookiecutter.package_name }}.settings import load_settings
 
@@ -113,7 +114,7 @@ def changed(rows: pl.DataFrame, column: str, change: Any, then: str) -> pl.DataF
 
 def last_class(scores: Floats) -> Floats:
     """Predicted values, or the probability of the last class."""
-    return scores if scores.ndim == 1 else by_class(scores)[:, -1]
+    return scores if scores.ndim == 1 else scores[:, -1]
 
 
 def few(rows: pl.DataFrame, task: str) -> pl.DataFrame:
@@ -143,8 +144,8 @@ def test_a_saved_model_predicts_the_same(own: Project, model: Model) -> None:
 
 
 def test_it_comes_back_from_the_registry_the_same(own: Project) -> None:
-    for stage in (train, evaluate, register):
-        stage.main(own)
+    for stage in (train.main, evaluate.main, register):
+        stage(own)
     champion = tracking.connect(own, load_settings(own)).load("champion")
     rows = read(own, "test", "interim")
     assert np.array_equal(champion.score(rows), load(own.candidate).score(rows))
