@@ -1,7 +1,7 @@
 # The model: tuned, explained, compared, reproduced.
 TUNE := .venv/.ready-tune-$(call checksum,$(LOCKS) requirements/tune.txt)
 
-.PHONY: tune experiment experiments branch explain compare reproduce
+.PHONY: tune experiment experiments branch explain compare promote rollback reproduce
 $(TUNE): $(READY)
 	@echo "tune: installing Optuna into .venv"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
@@ -29,6 +29,14 @@ explain: $(READY) ## what moves a version's answers, and where it is worst: [VER
 
 compare: $(READY) ## two versions side by side: A= and B= a version, alias or run (else champion and challenger)
 	@$(BIN)/python -m $(PACKAGE).models.compare $(call argument,A,a) $(call argument,B,b)
+
+promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'
+	@test -n "$(VERSION)" || { echo "Name the version: make promote VERSION=3 REASON='…'" >&2; exit 2; }
+	@$(BIN)/python -m $(PACKAGE).models.promote $(call argument,VERSION,version) \
+		$(call argument,REASON,reason)
+
+rollback: $(READY) ## make the champion before this one the champion again: REASON='…'
+	@$(BIN)/python -m $(PACKAGE).models.promote $(call argument,REASON,reason)
 
 # make ends with 2 whatever fails: the last lines say if something differs or could not be done. The
 # module itself ends with 1 and 2.

@@ -25,11 +25,11 @@ def lineage(paths: Paths, settings: Settings, params: Params) -> dict[str, str]:
         "git_commit": git(paths.root, "rev-parse", "HEAD") or "none",
         "git_dirty": "true" if changes else "false",
         "data_version": data_version(paths.dvc_lock),
-        "params_hash": _digest(params.model_dump_json().encode()),
+        "params_hash": _digest(params.model_dump_json(exclude={"serving"}).encode()),
         "features_hash": _digest((paths.processed / "features.json").read_bytes()),
         "template_version": settings.template_version,
         "trigger": settings.trigger,
-        "author": git(paths.root, "config", "user.name") or getpass.getuser(),
+        "author": author(paths),
         **machine(),
     }
 
@@ -40,6 +40,11 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "hardware": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def author(paths: Paths) -> str:
+    """Who works here: git's name, else the system's."""
+    return git(paths.root, "config", "user.name") or getpass.getuser()
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -67,8 +72,8 @@ def _digest(content: bytes) -> str:
 
 
 def flat(params: Params) -> dict[str, object]:
-    """Parameters by dotted key, as params.yaml names them."""
-    return flattened(json.loads(params.model_dump_json(by_alias=True)))
+    """Parameters by dotted key, as params.yaml names them; serving is no matter of a training."""
+    return flattened(json.loads(params.model_dump_json(by_alias=True, exclude={"serving"})))
 
 
 def flattened(sections: dict[str, object]) -> dict[str, object]:

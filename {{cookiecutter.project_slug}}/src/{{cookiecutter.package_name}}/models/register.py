@@ -164,7 +164,7 @@ def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Ve
     # Judged again, a champion keeps the reason of its promotion.
     if registry.aliases().get("champion") != version:
         reasons = "; ".join(verdict.reasons)
-        decided = {"decision": verdict.decision, "reason": reasons, "decided_at": _now()}
+        decided = {"decision": verdict.decision, "reason": reasons, "decided_at": now()}
         registry.tag(version, decided)
     move_aliases(registry, version, verdict.decision)
     return version
@@ -185,7 +185,8 @@ def move_aliases(registry: "Registry", version: int, decision: str) -> None:
         registry.unpoint("challenger")
 
 
-def _now() -> str:
+def now() -> str:
+    """The time of a decision, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -1,0 +1,63 @@
+"""`make promote` and `make rollback`: a person moves the alias `champion`, and says why."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import UserError, run
+from ..lineage import author
+from ..paths import PROJECT, Paths
+from ..settings import load_settings
+from .register import move_aliases, now
+
+if TYPE_CHECKING:
+    from ..tracking import Registry
+
+WHY = "say why, it is kept with the version: REASON='…'"
+
+
+def promote(registry: "Registry", name: str, reason: str, who: str) -> str:
+    """Make a version, or what an alias names, the champion; the old one becomes `previous`.
+
+    Returns what was done; raises UserError where there is nothing to do, and changes nothing.
+    """
+    version = registry.find(name)
+    if version.number is None:
+        raise UserError(f"{version} is not registered; name a version.")
+    if registry.aliases().get("champion") == version.number:
+        raise UserError(f"{version} is the champion already.")
+    decided = {"decision": "promote", "reason": reason, "decided_at": now(), "decided_by": who}
+    registry.tag(version.number, decided)
+    move_aliases(registry, version.number, "promote")
+    return f"{version} is the champion: {reason}"
+
+
+def rollback(registry: "Registry", reason: str, who: str) -> str:
+    """Make the champion before this one the champion again, without training.
+
+    Raises UserError where there is none.
+    """
+    if "previous" not in registry.aliases():
+        raise UserError("there is no champion before this one; `make promote VERSION=…` names one.")
+    return promote(registry, "previous", reason, who)
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Promote VERSION, or roll back where none is named."""
+    parser = argparse.ArgumentParser(prog="make promote")
+    for name in ("version", "reason"):
+        parser.add_argument(f"--{name}", default="")
+    asked = parser.parse_args(sys.argv[1:])
+    if not asked.reason.strip():
+        raise UserError(WHY)
+    from .. import tracking
+
+    registry, who = tracking.connect(paths, load_settings(paths)), author(paths)
+    if asked.version:
+        print(promote(registry, asked.version, asked.reason, who))
+    else:
+        print(rollback(registry, asked.reason, who))
+
+
+if __name__ == "__main__":
+    run(main)

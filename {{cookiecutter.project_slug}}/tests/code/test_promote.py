@@ -1,0 +1,55 @@
+"""Promotion and rollback by hand: aliases move, the reason stays with the version."""
+
+import sys
+
+import pytest
+from conftest import Project
+from test_register import offer, registry_of
+
+from {{ cookiecutter.package_name }}.errors import UserError
+from {{ cookiecutter.package_name }}.models import promote
+from {{ cookiecutter.package_name }}.tracking import Registry
+
+
+@pytest.fixture
+def registry(trained: Project) -> Registry:
+    """Version 1 is the champion, version 2 the worse challenger."""
+    offer(trained, "better")
+    offer(trained, "worse")
+    return registry_of(trained)
+
+
+def test_a_promotion_moves_the_aliases_and_is_recorded(
+    registry: Registry, trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["", "--version=2", "--reason=fairer to the north"])
+    promote.main(trained)
+    assert registry.aliases() == {"champion": 2, "previous": 1}
+    tags = registry.find("champion").tags
+    assert (tags["decision"], tags["reason"]) == ("promote", "fairer to the north")
+    assert tags["decided_by"]
+    monkeypatch.setattr(sys, "argv", ["", "--reason=errors in the app"])
+    promote.main(trained)
+    assert registry.aliases() == {"champion": 1, "previous": 2}
+    assert registry.find(1).tags["reason"] == "errors in the app"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--version=1", "--reason=x"], "version 1 is the champion already"),
+        (["--version=7", "--reason=x"], "no version, alias or run 7"),
+        (["--version=2"], "say why"),
+        (["--version=2", "--reason= "], "say why"),
+        (["--reason=x"], "there is no champion before this one"),
+    ],
+)
+def test_what_cannot_be_moved_stays(
+    arguments: list[str], words: str, registry: Registry, trained: Project
+) -> None:
+    before = registry.aliases()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["", *arguments])
+        with pytest.raises(UserError, match=words):
+            promote.main(trained)
+    assert registry.aliases() == before == {"champion": 1, "challenger": 2}
