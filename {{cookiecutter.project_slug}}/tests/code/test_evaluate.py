@@ -189,3 +189,10 @@ def test_of_many_rows_a_part_is_drawn_and_the_interval_is_that_of_all() -> None:
         assert interval is not None
         assert few[name] == pytest.approx(interval, abs=0.002)
         assert np.diff(few[name]) == pytest.approx(np.diff(interval), rel=0.2)
+
+
+def test_the_prediction_interval_holds_as_many_rows_as_it_says(trained: Project) -> None:
+    low, high = read_json(trained.metrics)["prediction_interval"]
+    rows = pl.read_parquet(trained.processed / "test" / "*.parquet")
+    errors = rows["euros"].to_numpy() - load(trained.candidate).score_features(rows)
+    assert np.mean((errors >= low) & (errors <= high)) == pytest.approx(0.95, abs=0.02)

@@ -158,6 +158,9 @@ def metrics(facts: Facts) -> str:
         )
     if "calibration" in report:
         lines.append(f"Expected calibration error: {report['calibration']['error']:.3f}.")
+    if "prediction_interval" in report:
+        low, high = report["prediction_interval"]
+        lines.append(f"Of the actual values {kept:.0%} lie {low:+.3g} to {high:+.3g} off.")
     if "threshold" in report:
         classes = facts.model["classes"]
         lines.append(f"Answers {cell(classes[1])} from a probability of {report['threshold']:.3f}.")

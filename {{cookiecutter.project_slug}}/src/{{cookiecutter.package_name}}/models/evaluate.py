@@ -38,11 +38,22 @@ def evaluate(
         "baseline": score(params.task, simple),
         "rows": {**rows, "test": test.height},
     }
+    if params.task == "regression":
+        report["prediction_interval"] = prediction_interval(ours, options.confidence)
     if params.task == "binary":
         report["threshold"] = candidate.threshold
     if candidate.classes:
         report["calibration"] = calibration(ours)
     return report, ours
+
+
+def prediction_interval(rows: Outcome, confidence: float) -> list[float]:
+    """What to add to a prediction for the bounds between which so many actual values lie.
+
+    Split conformal prediction (Papadopoulos et al., 2002): the same width for every row.
+    """
+    limits = [(1 - confidence) / 2, (1 + confidence) / 2]
+    return [float(limit) for limit in np.quantile(rows.actual - rows.scores, limits)]
 
 
 def main(paths: Paths = PROJECT) -> None:
