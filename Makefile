@@ -7,9 +7,9 @@ DEMO := build/my-project
 READY := .venv/.ready-$(shell cksum < requirements/dev.txt | cut -d ' ' -f 1)
 
 .PHONY: demo test check fix lock bench help
-demo: $(READY) ## render the default project into build/ and train it
+demo: $(READY) ## render the default project into build/ and train it (LEVEL=deployment)
 	@rm -rf $(DEMO)
-	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build
+	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build $(if $(LEVEL),level=$(LEVEL))
 	@$(MAKE) --no-print-directory -C $(DEMO) train
 
 test: $(READY) ## render everything and live a user's day (ARGS= for pytest)
@@ -38,7 +38,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 lock: $(READY) ## compile all locks, the project's first (UPGRADE=1 for newer versions)
 	@rm -rf build/lock
-	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/lock
+	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/lock level=deployment
 	@$(MAKE) --no-print-directory -C build/lock/my-project lock setup
 	@cp build/lock/my-project/requirements/*.txt '$(TEMPLATE)/requirements/'
 	@$(BIN)/python tests/reserved.py build/lock/my-project

@@ -33,8 +33,8 @@ this list.
 FILES = """
 ## What a choice owns
 
-The files of the other choices are removed after rendering. `license` and `setup` change texts and
-actions besides.
+The files of the other choices are removed after rendering; a level keeps what the levels before it
+own. `level`, `license` and `setup` change texts and actions besides.
 
 | question | choice | path in the template |
 |---|---|---|
@@ -60,12 +60,12 @@ def prompts() -> dict[str, str]:
     return {n: t["__prompt__"] if isinstance(t, dict) else t for n, t in texts.items()}
 
 
-def keep() -> dict[str, dict[str, str]]:
-    """The KEEP table of the hook: question, choice, path."""
+def keep() -> dict[str, dict[str, list[str]]]:
+    """The KEEP table of the hook: question, choice, paths."""
     hook = ast.parse((TEMPLATE / "hooks" / "post_gen_project.py").read_text(encoding="utf-8"))
     assignments = [node for node in hook.body if isinstance(node, ast.Assign)]
     [table] = [node.value for node in assignments if ast.unparse(node.targets[0]) == "KEEP"]
-    found: dict[str, dict[str, str]] = ast.literal_eval(table)
+    found: dict[str, dict[str, list[str]]] = ast.literal_eval(table)
     return found
 
 
@@ -82,8 +82,10 @@ def page() -> str:
         choices = ", ".join(f"`{choice}`" for choice in value) if isinstance(value, list) else ""
         lines.append(f"| `{name}` | {texts[name]} | {default(name, value)} | {choices} |\n")
     lines.append(FILES)
-    for name, paths in keep().items():
-        lines += [f"| `{name}` | `{choice}` | `{path}` |\n" for choice, path in paths.items()]
+    for name, owned in keep().items():
+        for choice, paths in owned.items():
+            listed = ", ".join(f"`{path}`" for path in paths) or "the base: everything else"
+            lines.append(f"| `{name}` | `{choice}` | {listed} |\n")
     return "".join(lines)
 
 

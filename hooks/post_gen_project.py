@@ -10,17 +10,27 @@ from pathlib import Path
 COOKIECUTTER = dict({{cookiecutter.items() | rejectattr(1, "mapping") | list}})
 ROOT = Path.cwd()
 
-# Each answer owns whole files or folders; those of the other answers go.
+# Each answer owns whole files or folders; those of the other answers go. A level also keeps what
+# the levels before it own.
 KEEP = {
+    "level": {
+        "training": [],
+        "deployment": [
+            "make/serving.mk",
+            "requirements/serving.txt",
+            "src/{package_name}/serving",
+            "tests/service",
+        ],
+    },
     "license": {
-        "MIT": "LICENSE-MIT",
-        "Apache-2.0": "LICENSE-Apache-2.0",
-        "BSD-3-Clause": "LICENSE-BSD-3-Clause",
-        "Proprietary": "LICENSE-Proprietary",
+        "MIT": ["LICENSE-MIT"],
+        "Apache-2.0": ["LICENSE-Apache-2.0"],
+        "BSD-3-Clause": ["LICENSE-BSD-3-Clause"],
+        "Proprietary": ["LICENSE-Proprietary"],
     },
     "ci": {
-        "github": ".github",
-        "gitlab": ".gitlab-ci.yml",
+        "github": [".github"],
+        "gitlab": [".gitlab-ci.yml"],
     },
 }
 
@@ -35,11 +45,13 @@ def remove(path: Path) -> None:
 
 def keep_chosen() -> None:
     """Remove every path of KEEP that the answers did not choose."""
-    for question, paths in KEEP.items():
-        for answer, path in paths.items():
-            if answer != COOKIECUTTER[question]:
-                remove(ROOT / path)
-    (ROOT / KEEP["license"][COOKIECUTTER["license"]]).rename(ROOT / "LICENSE")
+    for question, owned in KEEP.items():
+        answers = list(owned)
+        chosen = answers.index(COOKIECUTTER[question])
+        kept = answers[: chosen + 1] if question == "level" else [answers[chosen]]
+        for path in (path for answer in answers if answer not in kept for path in owned[answer]):
+            remove(ROOT / path.format(**COOKIECUTTER))
+    (ROOT / f"LICENSE-{COOKIECUTTER['license']}").rename(ROOT / "LICENSE")
 
 
 def is_comparison() -> bool:

@@ -17,12 +17,16 @@ Factory = Callable[..., Path]
 FIRST = [
     "users_day",
     "answers",
-    "reproduce",
     "ways_in",
     "docs",
+    "serving",
+    "inside",
+    "reproduce",
+    "tune",
     "setup",
     "benchmarks",
-    "inside",
+    "experiment",
+    "share",
     "render",
 ]
 

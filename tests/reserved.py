@@ -10,14 +10,16 @@ import sys
 import textwrap
 from pathlib import Path
 
-HOOK = Path(__file__).resolve().parent.parent / "hooks" / "pre_gen_project.py"
+TEMPLATE = Path(__file__).resolve().parent.parent
+HOOK = TEMPLATE / "hooks" / "pre_gen_project.py"
+SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
 BLOCK = re.compile(r'(RESERVED = set\("""\n)(.*?)("""\.split)', re.DOTALL)
 TOP_LEVEL = "import importlib.metadata as m, json; print(json.dumps(m.packages_distributions()))"
 OTHERS = {"conftest", "pip", "test", "tests"}
 
 
 def reserved_names(project: Path) -> set[str]:
-    """Distributions of all locks, and what those that every project has can be imported as.
+    """Distributions of all locks of every level, and what those that every project has can be imported as.
 
     Lower case, as macOS' disks do not tell it from upper.
     """
@@ -30,7 +32,7 @@ def reserved_names(project: Path) -> set[str]:
     imported = {
         name.lower() for name, owners in installed if always & set(map(python_name, owners))
     }
-    names = imported | distributions(project, "*") | OTHERS
+    names = imported | distributions(SOURCE, "*") | OTHERS
     return {name for name in names if re.fullmatch(r"[a-z](_?[a-z0-9])*", name)}
 
 

@@ -53,6 +53,7 @@ RUN_BY = {
         "make tune": 'tests/test_tune.py: "make", "tune"',
         'make experiment SET="train.learning_rate=0.05"': 'docs/walkthrough.md: make experiment SET="train.learning_rate=0.05"',
         "make experiments": "docs/walkthrough.md: make experiments",
+        "make serve": "tests/test_serving.py: def test_a_prediction_is_the_champions",
         "make ui": "tests/test_docs.py: def test_a_team_has_a_server",
         "make check": "tests/test_gate.py: def test_a_fresh_project_passes_its_check",
         "make test": 'tests/test_inside.py: run(project, "make", "test"',

@@ -1,6 +1,6 @@
 # The environment is ready when the stamp for this place and these locks is there: content, not times,
 # so that a clone, a switched branch or a moved folder is noticed and nothing else is.
-LOCKS := requirements/base.txt requirements/dev.txt
+LOCKS := requirements/base.txt requirements/dev.txt $(wildcard requirements/serving.txt)
 checksum = $(shell { (cd .venv && pwd -P) 2>/dev/null; cat $(1); } | cksum | cut -d ' ' -f 1)
 LOCKED := .venv/.ready-$(call checksum,$(LOCKS))
 # A remote that is no folder needs packages of its own, once URL= or .dvc/config names one.
@@ -38,3 +38,6 @@ lock: $(READY) ## compile pyproject.toml into requirements/ (UPGRADE=1 for newer
 		--constraints requirements/dev.txt --output-file requirements/remote.txt
 	$(COMPILE) --group pyproject.toml:tune --constraints requirements/base.txt \
 		--constraints requirements/dev.txt --output-file requirements/tune.txt
+	$(if $(wildcard requirements/serving.txt),$(COMPILE) --group pyproject.toml:serving \
+		--constraints requirements/base.txt --constraints requirements/dev.txt \
+		--output-file requirements/serving.txt)

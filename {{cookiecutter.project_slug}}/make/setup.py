@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-LOCKS = [ROOT / "requirements" / "base.txt", ROOT / "requirements" / "dev.txt"]
+LOCKS = [ROOT / "requirements" / name for name in ("base.txt", "dev.txt", "serving.txt")]
+LOCKS = [lock for lock in LOCKS if lock.exists()]
 NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 DVC_FILES = [".dvc/.gitignore", ".dvc/config"]
 DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"

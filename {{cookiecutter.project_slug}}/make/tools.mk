@@ -1,5 +1,4 @@
 # Looking, checking, cleaning.
-PORT ?= 5000
 NOTEBOOK := .venv/.ready-notebook-$(call checksum,$(LOCKS) requirements/notebook.txt)
 
 .PHONY: check fix test ui notebook clean
@@ -17,7 +16,7 @@ ui: $(READY) ## MLflow's pages on this project's runs and models (PORT=5000)
 		print(settings.load_settings(paths.PROJECT).tracking_uri)') && case $$store in \
 	http*) echo "Runs and models are at $$store" ;; \
 	*) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		exec $(BIN)/mlflow ui --workers 1 --port $(PORT) --backend-store-uri "$$store" ;; \
+		exec $(BIN)/mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$store" ;; \
 	esac
 
 $(NOTEBOOK): $(READY)

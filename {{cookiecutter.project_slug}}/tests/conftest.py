@@ -222,11 +222,16 @@ def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def trained(_trained_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project in which every stage up to evaluate has run, as a clone: its store is empty."""
     use_sales(monkeypatch)
+    return clone(_trained_once, tmp_path / "project")
+
+
+def clone(trained: Project, root: Path) -> Project:
+    """A copy with an empty store."""
+    project = Project(root)
     store = shutil.ignore_patterns("mlflow.db*", "mlartifacts")
-    project = Project(tmp_path / "project")
-    shutil.copytree(_trained_once.root, project.root, ignore=store)
+    shutil.copytree(trained.root, root, ignore=store)
     # Making the tables of a store takes MLflow seconds.
-    shutil.copy(project.root / "empty.db", project.store)
+    shutil.copy(root / "empty.db", project.store)
     return project
 
 

@@ -119,6 +119,8 @@ class Params(Section):
     tune: Tune
     evaluate: Evaluate
     registration: Annotated[Register, Field(alias="register")]
+    # The level `deployment` has this section, and checks it in serving/params.py.
+    serving: dict[str, Any] | None = None
 
 
 def load_params(path: Path) -> Params:

@@ -45,6 +45,10 @@ class Paths:
         self.tuning = root / "reports" / "tuning"
         self.comparison = root / "reports" / "comparison.md"
 
+        self.served = root / ".serving" / "models"
+        self.spool = root / ".serving" / "spool"
+        self.log = root / ".serving" / "predictions.db"
+
         self.store = root / "mlflow.db"
         self.studies = root / "tuning.db"
         self.artifacts = root / "mlartifacts"

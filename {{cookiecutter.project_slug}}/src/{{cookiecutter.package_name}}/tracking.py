@@ -6,6 +6,7 @@ Importing this takes two seconds, so commands import it where they need it.
 import logging
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
@@ -28,7 +29,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from .data.contract import Contract, load_contract
 from .errors import UserError
-from .files import partitions, read_json
+from .files import partitions, read_json, write_json
 from .lineage import flat
 from .models.model import Model, answer_columns, describe, load
 from .params import Params
@@ -174,9 +175,18 @@ class Registry:
 
     def load(self, name: int | str) -> Model:
         """The model of a version number, an alias or a run; raises UserError if there is none."""
-        version = self.find(name)
+        return load(self._files(self.find(name)))
+
+    def download(self, version: Version, folder: Path) -> None:
+        """Copy a version: `model/`, and tags and test metrics as `version.json`."""
+        shutil.copytree(self._files(version), folder / "model")
+        metrics = read_json(self.artifact(version, "reports/metrics.json"))
+        known = {"version": version.number, "tags": version.tags, "metrics": metrics}
+        write_json(folder / "version.json", known)
+
+    def _files(self, version: Version) -> Path:
         uri = f"models:/{self._model_id(version.run_id)}"
-        return load(Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate")
+        return Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate"
 
     def _model_id(self, run_id: str) -> str:
         outputs = self.client.get_run(run_id).outputs

@@ -1,0 +1,226 @@
+"""Level `deployment`, lived in: served for real, killed, its champion exchanged under load."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import package, render, run, shell
+
+RECORD = {
+    "VendorID": 1,
+    "lpep_pickup_datetime": "2023-05-01T10:00:00",
+    "PULocationID": 74,
+    "DOLocationID": 75,
+    "trip_distance": 2.5,
+}
+POINT = """
+import sys, time
+from my_project import paths, settings, tracking
+registry = tracking.connect(paths.PROJECT, settings.load_settings(paths.PROJECT))
+for turn in range(int(sys.argv[1])):
+    registry.point("champion", 1 + turn % 2)
+    time.sleep(0.15)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of this level, set up for real, with two versions of its model."""
+    created = render(tmp_path_factory.mktemp("served"), level="deployment")
+    run(created, "make", "setup")
+    params = created / "params.yaml"
+    text = params.read_text().replace("_month: 50000", "_month: 1500")
+    params.write_text(text.replace("refresh_seconds: 2 ", "refresh_seconds: 0.05 "))
+    run(created, "make", "train")
+    params.write_text(params.read_text().replace("num_leaves: 127", "num_leaves: 15"))
+    assert ": version 2 is the" in run(created, "make", "train").stdout
+    run(created, ".venv/bin/python", "-c", POINT, "1")
+    return created
+
+
+class Service:
+    """A running `make serve`."""
+
+    def __init__(self, project: Path, process: "subprocess.Popen[str]", port: int) -> None:
+        self.project, self.process, self.address = project, process, f"http://127.0.0.1:{port}"
+
+    def ask(self, path: str, content: Any = None) -> Any:
+        """The JSON that comes back."""
+        body = None if content is None else json.dumps(content).encode()
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(self.address + path, body, headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def wait(self) -> None:
+        """Until it is ready."""
+        until = time.monotonic() + 60
+        while True:
+            assert self.process.poll() is None and time.monotonic() < until
+            try:
+                self.ask("/ready")
+                return
+            except urllib.error.URLError:
+                time.sleep(0.1)
+
+    def kill(self) -> None:
+        """As if the machine had run out of memory."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def serving(project: Path) -> Iterator[Service]:
+    """The service on a free port, ended by an interrupt."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        ["make", "serve", f"PORT={port}"],
+        cwd=project,
+        env={**shell(), "PYTHONPATH": str(project / "src")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    service = Service(project, process, port)
+    try:
+        service.wait()
+        yield service
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=30)
+    finally:
+        if process.poll() is None:
+            service.kill()
+        if process.stderr:
+            process.stderr.close()
+
+
+class Load:
+    """Requests one after the other from some threads, until it is stopped."""
+
+    def __init__(self, service: Service, threads: int = 4) -> None:
+        self.service, self.over = service, threading.Event()
+        self.answers: list[dict[str, Any]] = []
+        self.failures: list[Exception] = []
+        self.threads = [threading.Thread(target=self._ask) for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _ask(self) -> None:
+        while not self.over.is_set():
+            try:
+                self.answers.append(self.service.ask("/predict", RECORD))
+            except (OSError, HTTPException) as error:
+                self.failures.append(error)
+
+    def stop(self) -> None:
+        """End the threads."""
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def logged(project: Path) -> set[str]:
+    """The predictions of the log."""
+    with sqlite3.connect(project / ".serving/predictions.db") as database:
+        return {row[0] for row in database.execute("select id from predictions")}
+
+
+def test_the_level_passes_its_own_gate_and_tests(project: Path) -> None:
+    run(project, "make", "check")
+    said = run(project, "make", "test", "ARGS=-q tests/service").stdout
+    assert "failed" not in said
+    assert int(said.split(" passed")[0].split()[-1]) > 40
+
+
+def test_a_prediction_is_the_champions(project: Path) -> None:
+    with serving(project) as service:
+        answer = service.ask("/predict", RECORD)
+        assert answer["model_version"] == 1
+        assert answer["interval"][0] < answer["prediction"] < answer["interval"][1]
+        assert service.ask("/model")["lineage"]["model_hash"]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            service.ask("/predict", {**RECORD, "trip_distance": -1})
+        problems = json.load(refused.value)["detail"]
+        assert [problem["field"] for problem in problems] == ["trip_distance"]
+    assert answer["prediction_id"] in logged(project)
+
+
+def test_a_killed_service_loses_nothing_that_it_acknowledged(project: Path) -> None:
+    with serving(project) as service:
+        load = Load(service)
+        time.sleep(2)
+        service.kill()
+        load.stop()
+    acknowledged = {answer["prediction_id"] for answer in load.answers}
+    assert len(acknowledged) > 100
+    with serving(project):
+        pass
+    assert acknowledged <= logged(project)
+
+
+def test_a_moved_alias_is_followed_without_a_failed_request(project: Path) -> None:
+    with serving(project) as service:
+        load = Load(service, threads=2)
+        run(project, ".venv/bin/python", "-c", POINT, "50")
+        until = time.monotonic() + 10
+        while service.ask("/ready")["version"] != 2:
+            assert time.monotonic() < until
+        load.stop()
+        assert load.failures == []
+        assert {answer["model_version"] for answer in load.answers} == {1, 2}
+        run(project, ".venv/bin/python", "-c", POINT, "1")
+
+
+def test_without_its_registry_it_serves_the_last_good_copy(project: Path) -> None:
+    with serving(project):
+        pass
+    store, away = project / "mlflow.db", project / "mlflow.db.away"
+    store.rename(away)
+    try:
+        with serving(project) as service:
+            assert service.ask("/predict", RECORD)["model_version"] == 1
+            assert "version 1 stays: " in service.ask("/ready")["registry"]
+    finally:
+        away.rename(store)
+
+
+def test_a_damaged_copy_is_fetched_again_or_refused(project: Path) -> None:
+    for booster in (project / ".serving/models").glob("*/model/booster.txt"):
+        booster.write_bytes(b"damaged")
+    store, away = project / "mlflow.db", project / "mlflow.db.away"
+    store.rename(away)
+    said = run(project, "make", "serve", "PORT=1", succeeds=False).stdout
+    away.rename(store)
+    assert "error: there is no model to serve" in said
+    assert "Traceback" not in said
+    with serving(project) as service:
+        assert service.ask("/predict", RECORD)["model_version"] == 1
+
+
+def test_others_may_ask_only_with_a_key(project: Path) -> None:
+    said = run(project, "make", "serve", "HOST=0.0.0.0", succeeds=False).stdout
+    assert "error: HOST=0.0.0.0 is open to others: set API_KEY_HASHES" in said
+    key, digest = (line.split()[1] for line in run(project, "make", "key").stdout.splitlines())
+    assert len(key) > 30 and len(digest) == 64
+
+
+def test_a_service_imports_no_mlflow(project: Path) -> None:
+    code = f"import sys, {package(project).name}.serving.server; print('mlflow' in sys.modules)"
+    assert run(project, ".venv/bin/python", "-c", code).stdout.strip() == "False"

@@ -1,0 +1,8 @@
+# The model behind HTTP.
+
+.PHONY: serve key
+serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
+	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(BIN)/python -m $(PACKAGE).serving.server
+
+key: $(READY) ## a new API key, and its hash for API_KEY_HASHES in .env
+	@$(BIN)/python -m $(PACKAGE).serving.guard

@@ -1,0 +1,1 @@
+"""Serving: the champion behind HTTP, every prediction logged."""

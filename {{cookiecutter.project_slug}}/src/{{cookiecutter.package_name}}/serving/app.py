@@ -1,0 +1,172 @@
+"""The HTTP service: routes, and what an error looks like from outside."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from . import guard, observe
+from .log import Writer
+from .predict import Prediction, Predictor, Unusable
+from .spool import Full
+
+JSON = "application/json"
+
+
+class Feedback(BaseModel):
+    """What turned out to be true for a prediction."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    prediction_id: str = Field(pattern=r"^[0-9a-f-]{36}$")
+    actual: bool | int | float | str = Field(union_mode="left_to_right")
+
+
+def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]) -> FastAPI:
+    """The application; its background work begins and ends with it."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        writer.start()
+        seconds = predictor.options.refresh_seconds
+        watch = asyncio.create_task(predictor.champion.watch(seconds))
+        yield
+        watch.cancel()
+        writer.stop()
+
+    def check_key(request: Request) -> None:
+        if not guard.is_allowed(request, key_hashes):
+            raise HTTPException(401, "send a valid key in the header X-API-Key")
+
+    app = FastAPI(title="Predictions", lifespan=lifespan)
+    app.add_middleware(observe.Observed)
+    for kind, answer in ERRORS.items():
+        app.add_exception_handler(kind, answer)
+    keyed = [Depends(check_key)]
+    add_predictions(app, predictor, keyed)
+    add_reports(app, predictor, writer, keyed)
+    return app
+
+
+def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> None:
+    """Routes that take records: predictions, and what became of them."""
+
+    @app.post(
+        "/predict",
+        dependencies=keyed,
+        response_model=Prediction | list[Prediction],
+        openapi_extra=_documented(_one_or_several(predictor)),
+    )
+    async def predict(request: Request, explain: bool = False) -> Response:
+        """Predict one record, or each of a list; with what each feature contributed, if asked."""
+        content = await guard.body(request, predictor.options)
+        answer = await predictor.answer(content, request.state.request_id, explain)
+        return Response(answer, media_type=JSON)
+
+    @app.post(
+        "/feedback",
+        dependencies=keyed,
+        status_code=202,
+        openapi_extra=_documented(Feedback.model_json_schema()),
+    )
+    async def feedback(request: Request) -> dict[str, str]:
+        """Tell what turned out to be true for a prediction."""
+        content = await guard.body(request, predictor.options)
+        given = Feedback.model_validate_json(content)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        record = {"table": "feedback", "id": str(uuid.uuid4()), "time": now, **vars(given)}
+        predictor.spool.append([record])
+        return {"feedback_id": record["id"]}
+
+
+def _one_or_several(predictor: Predictor) -> dict[str, Any]:
+    one = predictor.one.json_schema()
+    most = predictor.options.most_rows
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": most}
+    return {"anyOf": [one, several], "example": one["example"]}
+
+
+def _documented(body: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": body}}}}
+
+
+def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[Any]) -> None:
+    """Routes that tell how the service is."""
+    champion, spool = predictor.champion, predictor.spool
+
+    @app.get("/model", dependencies=keyed)
+    async def model() -> dict[str, Any]:
+        """The served version: lineage, test metrics, and the contract of a request."""
+        served = champion.served
+        return {
+            "version": served.version,
+            "predicts": served.model.question,
+            "lineage": served.tags,
+            "metrics": served.metrics,
+            "contract": predictor.contract.model_dump(mode="json"),
+        }
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "alive"}
+
+    @app.get("/ready")
+    async def ready() -> dict[str, Any]:
+        """A model is loaded; and what is wrong beside it, if anything."""
+        return {
+            "status": "ready",
+            "version": champion.served.version,
+            "registry": champion.problem,
+            "log": writer.problem,
+            "spool_bytes": spool.waiting,
+        }
+
+    @app.get("/metrics", dependencies=keyed)
+    async def metrics() -> Response:
+        """Counters in Prometheus' text."""
+        observe.version.set(champion.served.version)
+        observe.spooled.set(spool.waiting)
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _unprocessable(_: Request, error: Any) -> JSONResponse:
+    """Field and rule of each problem; never the value, which may be personal."""
+    problems = [
+        {"field": ".".join(map(str, problem["loc"])) or "body", "rule": problem["msg"]}
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return JSONResponse({"detail": problems}, 422)
+
+
+async def _full(_: Request, error: Any) -> JSONResponse:
+    return JSONResponse({"detail": "the prediction log is full; nothing was predicted"}, 503)
+
+
+async def _unusable(_: Request, error: Any) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 500)
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """Any other error: its kind and place in the log, nothing of it in the answer."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
+    observe.log("error", kind=type(error).__name__, place=place)
+    return JSONResponse({"detail": "internal error"}, 500)
+
+
+ERRORS: dict[Any, Any] = {
+    ValidationError: _unprocessable,
+    Full: _full,
+    Unusable: _unusable,
+    Exception: _failed,
+}

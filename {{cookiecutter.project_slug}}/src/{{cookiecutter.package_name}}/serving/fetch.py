@@ -1,0 +1,25 @@
+"""Copy a version from the registry to disk, for the service to verify and load."""
+
+import sys
+from pathlib import Path
+
+from ..errors import run
+from ..files import replaced
+from ..paths import Paths
+from ..settings import load_settings
+
+
+def main() -> None:
+    """Write version `argv[2]` of the project `argv[1]` to .serving/models/<hash of its model>."""
+    from .. import tracking
+
+    paths = Paths(Path(sys.argv[1]))
+    registry = tracking.connect(paths, load_settings(paths))
+    version = registry.find(sys.argv[2])
+    with replaced(paths.served / version.tags["model_hash"]) as folder:
+        folder.mkdir()
+        registry.download(version, folder)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,67 @@
+"""Who may ask, and how much: API keys (`make key` makes one), and limits on a request."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+
+from fastapi import HTTPException, Request
+
+from ..errors import UserError
+from .params import Serving
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def key_hashes(host: str) -> tuple[str, ...]:
+    """The SHA-256 of each key that is accepted, from API_KEY_HASHES; several allow rotation.
+
+    Raises UserError where the service is open to others and has no key.
+    """
+    hashes = tuple(filter(None, os.environ.get("API_KEY_HASHES", "").replace(" ", "").split(",")))
+    wrong = [h for h in hashes if len(h) != 64 or set(h) - set("0123456789abcdef")]
+    if wrong:
+        raise UserError("API_KEY_HASHES: not a SHA-256 in hex; make one with `make key`.")
+    if not hashes and host not in LOCAL:
+        raise UserError(f"HOST={host} is open to others: set API_KEY_HASHES (`make key`).")
+    return hashes
+
+
+def is_allowed(request: Request, hashes: tuple[str, ...]) -> bool:
+    """Whether the request has one of the keys, compared in constant time."""
+    given = hashlib.sha256(request.headers.get("x-api-key", "").encode()).hexdigest()
+    # Every one is compared: how long it takes tells nothing about which key is right.
+    matches = [hmac.compare_digest(given, known) for known in hashes]
+    return any(matches) or not hashes
+
+
+async def body(request: Request, limits: Serving) -> bytes:
+    """The body, as JSON and of bearable size; raises HTTPException 408, 413 or 415."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, "send application/json")
+    length = request.headers.get("content-length", "0")
+    too_large = HTTPException(413, f"a request holds at most {limits.most_bytes:,} bytes")
+    if not length.isdecimal() or int(length) > limits.most_bytes:
+        raise too_large
+    content = bytearray()
+    try:
+        async with asyncio.timeout(limits.timeout_seconds):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > limits.most_bytes:
+                    raise too_large
+    except TimeoutError:
+        raise HTTPException(408, "the body did not arrive in time") from None
+    return bytes(content)
+
+
+def main() -> None:
+    """Print a new key for who asks, and its hash for API_KEY_HASHES."""
+    key = secrets.token_urlsafe(32)
+    print(f"key   {key}\nhash  {hashlib.sha256(key.encode()).hexdigest()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The prediction log: every prediction and every truth that came back, in a database."""
+
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .spool import Spool, read
+
+DRAIN_SECONDS = 0.5
+BATCH = 500
+tables = sql.MetaData()
+predictions = sql.Table(
+    "predictions",
+    tables,
+    sql.Column("id", sql.String(36), primary_key=True),
+    sql.Column("time", sql.DateTime, nullable=False, index=True),
+    sql.Column("request_id", sql.String(64), nullable=False),
+    sql.Column("version", sql.Integer, nullable=False),
+    sql.Column("alias", sql.String(64), nullable=False),
+    sql.Column("strategy", sql.String(16), nullable=False),
+    sql.Column("shown", sql.Boolean, nullable=False),
+    sql.Column("environment", sql.String(64), nullable=False),
+    sql.Column("code_version", sql.String(64), nullable=False),
+    sql.Column("inputs", sql.JSON, nullable=False),
+    sql.Column("output", sql.JSON, nullable=False),
+    sql.Column("latency_ms", sql.Float, nullable=False),
+)
+feedback = sql.Table(
+    "feedback",
+    tables,
+    sql.Column("id", sql.String(36), primary_key=True),
+    sql.Column("prediction_id", sql.String(36), nullable=False, index=True),
+    sql.Column("time", sql.DateTime, nullable=False, index=True),
+    sql.Column("actual", sql.JSON, nullable=False),
+)
+TABLES = {table.name: table for table in (predictions, feedback)}
+
+
+def database(url: str) -> sql.Engine:
+    """The engine of a database, SQLite or PostgreSQL; nothing is opened yet."""
+    engine = sql.create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        sql.event.listen(engine, "connect", _let_readers_read)
+    return engine
+
+
+def _let_readers_read(connection: Any, _: Any) -> None:
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = normal")
+
+
+def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows; those that are there already stay as they are, so draining can be repeated."""
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def drain(spool: Spool, engine: sql.Engine) -> int:
+    """Move what waits into the database, file by file; returns the number of records."""
+    moved = 0
+    for segment in spool.closed():
+        records = list(read(segment))
+        with engine.begin() as connection:
+            for name, table in TABLES.items():
+                rows = [_row(r) for r in records if r["table"] == name]
+                for start in range(0, len(rows), BATCH):
+                    insert(connection, table, rows[start : start + BATCH])
+        segment.unlink()
+        moved += len(records)
+    return moved
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    columns = {key: value for key, value in record.items() if key != "table"}
+    return {**columns, "time": datetime.fromisoformat(record["time"])}
+
+
+def forget(engine: sql.Engine, days: int) -> int:
+    """Delete what is older than `days`; returns the number of rows."""
+    limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+    with engine.begin() as connection:
+        deleted = [connection.execute(t.delete().where(t.c.time < limit)) for t in TABLES.values()]
+    return sum(result.rowcount for result in deleted)
+
+
+class Writer:
+    """The thread that drains the spool; a database that is down only lets the spool grow."""
+
+    def __init__(self, spool: Spool, engine: sql.Engine, keep_days: int) -> None:
+        self.spool, self.engine, self.keep_days = spool, engine, keep_days
+        self.problem: str | None = None
+        self._over, self._thread = Event(), Thread(target=self._run, daemon=True)
+        self._forgotten = datetime.min
+
+    def start(self) -> None:
+        """Begin; the tables are made when the database first answers."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Drain once more and end."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(DRAIN_SECONDS):
+            self._once()
+        self._once()
+
+    def _once(self) -> None:
+        try:
+            tables.create_all(self.engine)
+            drain(self.spool, self.engine)
+            if datetime.now() - self._forgotten > timedelta(hours=1):
+                forget(self.engine, self.keep_days)
+                self._forgotten = datetime.now()
+            self.problem = None
+        except (sql.exc.SQLAlchemyError, OSError) as error:
+            self.problem = type(error).__name__

@@ -1,0 +1,74 @@
+"""What is seen of a request from outside: its id, one line of JSON, counters for Prometheus."""
+
+import json
+import re
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+Message = MutableMapping[str, Any]
+Asgi = Callable[[Message, Any, Any], Awaitable[None]]
+
+REQUEST_ID = re.compile(rb"[\w-]{1,64}")
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+requests = Counter("requests", "Requests by path and status", ("path", "status"))
+latency = Histogram("request_seconds", "Time to answer", ("path",), buckets=SECONDS)
+predictions = Counter("predictions", "Rows predicted", ("version",))
+unknown = Counter("unknown_categories", "Values that the contract does not list", ("column",))
+missing = Counter("missing_values", "Values that were null or left out", ("column",))
+dropped = Counter("log_dropped", "Predictions that were served but not logged")
+version = Gauge("model_version", "The version that is served")
+spooled = Gauge("spool_bytes", "Predictions that wait to be written to the database")
+
+
+class Observed:
+    """Middleware: gives each request an id, counts it, and writes one line when it is answered.
+
+    A line holds no header, query or body: those may be personal.
+    """
+
+    def __init__(self, app: Asgi) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+        scope["state"]["request_id"] = request_id = _request_id(scope)
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        finally:
+            self._note(scope, request_id, status, time.perf_counter() - started)
+
+    def _note(self, scope: Message, request_id: str, status: int, took: float) -> None:
+        # Any path can be asked for; only the service's own become labels.
+        path = getattr(scope.get("route"), "path", "other")
+        requests.labels(path, status).inc()
+        latency.labels(path).observe(took)
+        line = {"request_id": request_id, "method": scope["method"], "path": path}
+        log("request", **line, status=status, ms=round(took * 1e3, 3))
+
+
+def _request_id(scope: Message) -> str:
+    given = dict(scope["headers"]).get(b"x-request-id", b"")
+    return given.decode() if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def log(event: str, **fields: Any) -> None:
+    """Write one line of JSON to stdout."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    sys.stdout.write(json.dumps({"time": stamp, "event": event, **fields}) + "\n")

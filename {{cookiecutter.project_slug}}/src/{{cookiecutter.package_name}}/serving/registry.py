@@ -1,0 +1,123 @@
+"""Which version an alias names, asked without importing MLflow, and a verified copy of it on disk.
+
+A service looks every few seconds, and must start while the registry is away.
+"""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..files import read_json, write_json
+from ..models.model import Model, load, model_hash
+from ..paths import Paths
+from ..settings import Settings
+
+ALIAS = """
+select a.version, t.value from registered_model_aliases a
+join model_version_tags t on t.name = a.name and t.version = a.version and t.key = 'model_hash'
+where a.name = ? and a.alias = ?
+"""
+
+
+class Unreachable(Exception):
+    """The registry does not answer."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The version that an alias names, and the hash of its model."""
+
+    version: int
+    model_hash: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version in memory, with what the registry knows of it."""
+
+    version: int
+    model: Model
+    tags: dict[str, str]
+    metrics: dict[str, Any]
+
+
+def find(settings: Settings, alias: str) -> Pointer | None:
+    """The version behind an alias, None if there is none; raises Unreachable."""
+    if settings.tracking_uri.startswith("sqlite:///"):
+        return _in_sqlite(settings.tracking_uri.removeprefix("sqlite:///"), settings.project, alias)
+    return _on_server(settings.tracking_uri, settings.project, alias)
+
+
+def _in_sqlite(path: str, name: str, alias: str) -> Pointer | None:
+    try:
+        with sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True) as store:
+            found = store.execute(ALIAS, (name, alias)).fetchone()
+    except sqlite3.OperationalError as error:
+        raise Unreachable(f"{path}: {error}") from error
+    return Pointer(int(found[0]), found[1]) if found else None
+
+
+def _on_server(uri: str, name: str, alias: str) -> Pointer | None:
+    query = urllib.parse.urlencode({"name": name, "alias": alias})
+    url = f"{uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            found = json.load(response)["model_version"]
+    except urllib.error.HTTPError as error:
+        if error.code in (400, 404):
+            return None
+        raise Unreachable(f"{uri}: {error}") from error
+    except (urllib.error.URLError, ValueError, OSError) as error:
+        raise Unreachable(f"{uri}: {error}") from error
+    tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+    return Pointer(int(found["version"]), tags.get("model_hash", ""))
+
+
+def serve(paths: Paths, settings: Settings, pointer: Pointer) -> Served:
+    """Load a version from its copy on disk, made first if it is missing or damaged.
+
+    Raises Unreachable where it cannot be fetched.
+    """
+    folder = paths.served / pointer.model_hash
+    if not is_intact(folder):
+        _fetch(paths, settings, pointer)
+    return open_copy(folder)
+
+
+def _fetch(paths: Paths, settings: Settings, pointer: Pointer) -> None:
+    # In a process of its own: MLflow would cost the service three seconds and 200 MB.
+    command = [sys.executable, "-m", f"{__package__}.fetch", str(paths.root), str(pointer.version)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not is_intact(paths.served / pointer.model_hash):
+        words = done.stderr.strip().splitlines()[-1:] or ["its files do not have its hash"]
+        raise Unreachable(f"version {pointer.version} of {settings.project}: {words[0]}")
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether the copy is whole: its files have the hash that its name is."""
+    return (folder / "version.json").exists() and model_hash(folder / "model") == folder.name
+
+
+def open_copy(folder: Path) -> Served:
+    """The version that a copy holds."""
+    known = read_json(folder / "version.json")
+    return Served(known["version"], load(folder / "model"), known["tags"], known["metrics"])
+
+
+def remember(paths: Paths, alias: str, pointer: Pointer) -> None:
+    """Note what was served last, for a start without the registry."""
+    write_json(paths.served / f"{alias}.json", vars(pointer))
+
+
+def last(paths: Paths, alias: str) -> Pointer | None:
+    """What was served last under an alias, if its copy is still whole."""
+    note = paths.served / f"{alias}.json"
+    pointer = Pointer(**read_json(note)) if note.exists() else None
+    return pointer if pointer and is_intact(paths.served / pointer.model_hash) else None

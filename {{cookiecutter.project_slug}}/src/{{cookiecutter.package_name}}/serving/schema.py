@@ -1,0 +1,94 @@
+"""What a request may hold, from contract.yaml: one pydantic model for checking and for /docs."""
+
+import json
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, create_model
+
+from ..data.contract import DTYPES, KNOWN, Column, Contract
+
+LONGEST_TEXT = 10_000
+INT64 = 2**63
+EXAMPLES: dict[str, Any] = {
+    "Int64": 1,
+    "Float64": 1.0,
+    "String": "text",
+    "Boolean": True,
+    "Date": "2024-01-31",
+    "Datetime": "2024-01-31T12:00:00",
+}
+
+
+def request_columns(contract: Contract) -> tuple[Column, ...]:
+    """The columns of a request: what is known when one predicts, without personal data."""
+    return tuple(c for c in contract.columns if c.role in KNOWN and not c.pii)
+
+
+def record_type(contract: Contract) -> type[BaseModel]:
+    """The model of one record: types and ranges of the contract, no other fields.
+
+    A category that the contract does not list is served: the model treats it as missing.
+    """
+    columns = request_columns(contract)
+    # Columns may be called anything, and a field of pydantic may not: the alias is the name.
+    fields: dict[str, Any] = {
+        f"field_{number}": (
+            (_type(column), Field(None, alias=column.name))
+            if column.nullable
+            else (_type(column), Field(alias=column.name))
+        )
+        for number, column in enumerate(columns)
+    }
+    config = ConfigDict(
+        extra="forbid",
+        allow_inf_nan=False,
+        strict=True,
+        json_schema_extra={"example": example(contract)},
+    )
+    return create_model("Record", __config__=config, **fields)
+
+
+def _type(column: Column) -> Any:
+    limits: dict[str, Any] = {"description": column.description}
+    limits |= {"ge": column.min} if column.min is not None else {}
+    limits |= {"le": column.max} if column.max is not None else {}
+    kind: Any = {
+        "Int64": Annotated[int, Field(ge=-INT64, lt=INT64)],
+        "Float64": float,
+        "String": Annotated[str, Field(max_length=LONGEST_TEXT)],
+        "Boolean": bool,
+        "Date": date,
+        "Datetime": NaiveDatetime,
+    }[column.dtype]
+    kind = Annotated[kind, Field(**limits)]
+    return kind | None if column.nullable else kind
+
+
+def example(contract: Contract) -> dict[str, Any]:
+    """A record that the contract accepts."""
+    return {column.name: _example(column) for column in request_columns(contract)}
+
+
+def _example(column: Column) -> Any:
+    if column.categories:
+        return column.categories[0]
+    value = column.min if column.min is not None else column.max
+    if value is None:
+        return EXAMPLES[column.dtype]
+    if column.dtype == "Datetime" and type(value) is date:
+        value = datetime.combine(value, datetime.min.time())
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def example_frame(contract: Contract) -> pl.DataFrame:
+    """The example as a frame: a row that every model must be able to score."""
+    record = record_type(contract).model_validate_json(json.dumps(example(contract)))
+    return frame([record.model_dump(by_alias=True)], contract)
+
+
+def frame(records: list[dict[str, Any]], contract: Contract) -> pl.DataFrame:
+    """Checked records as a frame of the contract's dtypes."""
+    schema = {column.name: DTYPES[column.dtype] for column in request_columns(contract)}
+    return pl.DataFrame(records, schema=schema, orient="row")

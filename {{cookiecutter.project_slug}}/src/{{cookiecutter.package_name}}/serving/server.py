@@ -1,0 +1,51 @@
+"""`make serve`: the service on uvicorn, with what this machine's environment says."""
+
+import os
+import sys
+
+import uvicorn
+
+from ..data.contract import load_contract
+from ..errors import UserError, run
+from ..lineage import git
+from ..paths import PROJECT, Paths
+from ..settings import load_settings
+from .app import create_app
+from .champion import Champion
+from .guard import key_hashes
+from .log import Writer, database
+from .params import load_serving
+from .predict import Origin, Predictor
+from .spool import Spool
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Serve the champion on HOST and PORT until a signal ends it."""
+    settings, options = load_settings(paths), load_serving(paths)
+    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
+    if not port.isdecimal():
+        raise UserError(f"PORT={port}: is no number.")
+    keys, contract = key_hashes(host), load_contract(paths.contract)
+    champion = Champion(paths, settings, contract)
+    paths.spool.parent.mkdir(parents=True, exist_ok=True)
+    spool = Spool(paths.spool, options.spool_bytes)
+    engine = database(os.environ.get("DATABASE_URL") or f"sqlite:///{paths.log}")
+    writer = Writer(spool, engine, options.keep_days)
+    code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
+    origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
+    app = create_app(Predictor(contract, options, champion, spool, origin), writer, keys)
+    version = champion.served.version
+    print(f"version {version} at http://{host}:{port}, its pages at /docs", file=sys.stderr)
+    uvicorn.run(
+        app,
+        host=host,
+        port=int(port),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=options.most_connections,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

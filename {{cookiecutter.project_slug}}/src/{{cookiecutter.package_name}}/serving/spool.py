@@ -1,0 +1,85 @@
+"""Records on disk before the answer goes out: what was acknowledged survives a killed process.
+
+Files of JSON lines, one record each. They lie in the kernel's memory until it writes them, so a
+loss of power may take the last seconds.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import orjson
+
+SEGMENT_BYTES = 1 << 20
+
+
+class Full(Exception):
+    """The spool has reached its limit, or the disk is full."""
+
+
+class Spool:
+    """A queue of records in a folder: requests append, one thread drains."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.most_bytes, self._lock = folder, most_bytes, Lock()
+        self._known = 0
+        self._open(max((int(path.stem) for path in self._segments()), default=0) + 1)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait to be drained."""
+        return sum(path.stat().st_size for path in self._segments())
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Write records, all or none; raises Full."""
+        content = b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in records)
+        with self._lock:
+            if self._known + len(content) > self.most_bytes:
+                self._known = self.waiting  # what was drained meanwhile is gone
+            if self._known + len(content) > self.most_bytes:
+                raise Full(f"{self._known:,} bytes wait in {self.folder}")
+            self._write(content)
+            if self._size > SEGMENT_BYTES:
+                self._rotate()
+
+    def _write(self, content: bytes) -> None:
+        try:
+            if os.write(self._file, content) < len(content):
+                raise OSError("no space for the whole of it")
+        except OSError as error:
+            os.ftruncate(self._file, self._size)
+            raise Full(f"{self.folder}: {error}") from error
+        self._size += len(content)
+        self._known += len(content)
+
+    def closed(self) -> list[Path]:
+        """The files that can be drained and removed; what was written so far is among them."""
+        with self._lock:
+            if self._size:
+                self._rotate()
+            return [path for path in self._segments() if int(path.stem) != self._number]
+
+    def _rotate(self) -> None:
+        os.close(self._file)
+        self._open(self._number + 1)
+
+    def _open(self, number: int) -> None:
+        self._number, self._size = number, 0
+        self._known = self.waiting
+        path = self.folder / f"{number:012}.jsonl"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
+
+
+def read(segment: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file; a line that a killed process left unfinished is none."""
+    with segment.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line)

@@ -1,0 +1,97 @@
+"""A service on the small project's champion, asked in-process."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sql
+from conftest import Project, apart, clone
+from fastapi.testclient import TestClient
+
+from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.models import register
+from {{ cookiecutter.package_name }}.serving import app, champion, log, predict
+from {{ cookiecutter.package_name }}.serving.params import load_serving
+from {{ cookiecutter.package_name }}.serving.spool import Spool
+from {{ cookiecutter.package_name }}.settings import load_settings
+
+RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
+RECORD |= {"express": False}
+
+
+class Service:
+    """A project whose champion is served."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.url = f"sqlite:///{project.log}"
+        self.keys: tuple[str, ...] = ()
+
+    @contextmanager
+    def running(self, **options: Any) -> Iterator[TestClient]:
+        """The service with some of its options changed, as long as the block lasts."""
+        contract = load_contract(self.project.contract)
+        serving = load_serving(self.project).model_copy(update=options)
+        served = champion.Champion(self.project, load_settings(self.project), contract)
+        queue = Spool(self.project.spool, serving.spool_bytes)
+        predictor = predict.Predictor(
+            contract, serving, served, queue, predict.Origin("test", "abc")
+        )
+        writer = log.Writer(queue, log.database(self.url), serving.keep_days)
+        made = app.create_app(predictor, writer, self.keys)
+        with TestClient(made, raise_server_exceptions=False) as client:
+            yield client
+
+    def logged(self, table: sql.Table = log.predictions) -> list[dict[str, Any]]:
+        """The rows of the prediction log, the oldest first."""
+        with log.database(self.url).connect() as connection:
+            rows = connection.execute(table.select().order_by(table.c.time)).mappings()
+            return [dict(row) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def _served_once(_trained_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    with pytest.MonkeyPatch.context() as patch:
+        apart(patch)
+        project = clone(_trained_once, tmp_path_factory.mktemp("served") / "project")
+        register.main(project)
+        champion.Champion(project, load_settings(project), load_contract(project.contract))
+    return project
+
+
+@pytest.fixture
+def service(_served_once: Project, tmp_path: Path) -> Service:
+    """The champion of the small project, copied from the registry and not yet running."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(_served_once.root, project.root)
+    return Service(project)
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    """The running service."""
+    with service.running() as client:
+        yield client
+
+
+Change = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def record() -> Change:
+    """A record of a request, with some fields changed and those that are ... left out."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        changed = RECORD | changes
+        return {name: value for name, value in changed.items() if value is not ...}
+
+    return make
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder beside the project."""
+    return tmp_path

@@ -1,0 +1,61 @@
+"""Who may ask: keys, and what a stranger learns."""
+
+import hashlib
+
+import pytest
+from fastapi.testclient import TestClient
+
+from {{ cookiecutter.package_name }}.errors import UserError
+from {{ cookiecutter.package_name }}.serving import guard, predict
+
+from .conftest import Change, Service
+
+KEYS = ("first key", "second key")
+HASHES = tuple(hashlib.sha256(key.encode()).hexdigest() for key in KEYS)
+
+
+def test_without_a_key_only_this_machine_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("API_KEY_HASHES", raising=False)
+    assert guard.key_hashes("127.0.0.1") == ()
+    with pytest.raises(UserError, match="is open to others: set API_KEY_HASHES"):
+        guard.key_hashes("0.0.0.0")
+    monkeypatch.setenv("API_KEY_HASHES", ", ".join(HASHES))
+    assert guard.key_hashes("0.0.0.0") == HASHES
+    monkeypatch.setenv("API_KEY_HASHES", "a key in the clear")
+    with pytest.raises(UserError, match="not a SHA-256"):
+        guard.key_hashes("127.0.0.1")
+
+
+def test_each_of_several_keys_opens_and_no_other(service: Service, record: Change) -> None:
+    service.keys = HASHES
+    with service.running() as client:
+        for key in KEYS:
+            answer = client.post("/predict", json=record(), headers={"x-api-key": key})
+            assert answer.status_code == 200
+        for wrong in ({}, {"x-api-key": "third"}, {"x-api-key": HASHES[0]}):
+            for path in ("/model", "/metrics"):
+                assert client.get(path, headers=wrong).status_code == 401
+            assert client.post("/predict", json=record(), headers=wrong).status_code == 401
+        assert client.get("/health").status_code == 200
+    assert len(service.logged()) == 2
+
+
+def test_an_error_tells_a_stranger_nothing(
+    service: Service, record: Change, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret in /home/of/somebody")
+
+    with service.running() as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict, "apply", fail)
+        answer = client.post("/predict", json=record(note=...))
+        assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
+    said = capsys.readouterr().out
+    assert "RuntimeError" in said
+    assert "secret" not in said
+
+
+def test_a_request_id_that_could_forge_a_line_is_replaced(client: TestClient) -> None:
+    for given in ("a b", "x" * 65, '"}{', "ä"):
+        answer = client.get("/health", headers={"x-request-id": given.encode()})
+        assert len(answer.headers["x-request-id"]) == 36
