@@ -8,7 +8,7 @@ from conftest import Project
 from test_register import registry_of
 
 from {{ cookiecutter.package_name }}.files import read_json, write_json
-from {{ cookiecutter.package_name }}.models import card, register
+from {{ cookiecutter.package_name }}.models import card, evaluate, register
 
 CHARTER = """
 **Purpose.** Who will do what better?
@@ -72,6 +72,17 @@ def test_the_page_stands_alone_and_runs_nothing(registered: Project) -> None:
     assert not re.search(r'(src|href)="(?!data:)|<script|<link|@import', page)
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
     assert page.count("<table>") == len(re.findall(r"^\|---", read(registered), re.MULTILINE))
+
+
+def test_groups_of_too_few_rows_are_not_said_to_be_good(registered: Project) -> None:
+    registered.edit(evaluate__slices={"min_rows": 1000})
+    evaluate.main(registered)
+    register.main(registered)
+    text = read(registered)
+    assert "### The worst among 0 that were searched\n\nNone has enough rows (" in text
+    assert "significantly worse" not in text
+    assert "No column is declared, or none has two groups of enough rows." in text
+    assert " | too few rows to judge (evaluate.slices.min_rows: 1000) | - |" in text
 
 
 def test_it_is_kept_with_the_version(registered: Project) -> None:

@@ -45,6 +45,15 @@ def test_the_champion_scores_a_file(
     assert np.allclose(predict.load_champion(trained).predict(ROWS), expected)
 
 
+def test_the_rows_themselves_are_never_overwritten(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.main(trained)
+    with pytest.raises(UserError, match="is INPUT; name another file"):
+        score(trained, monkeypatch, ROWS, "data/../new.parquet")
+    assert pl.read_parquet(trained.root / "new.parquet").equals(ROWS)
+
+
 def test_a_bad_row_is_named_and_keeps_its_place(
     trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

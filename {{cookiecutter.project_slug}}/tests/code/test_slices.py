@@ -85,7 +85,7 @@ def test_a_group_of_few_rows_is_counted_not_judged(params: Params) -> None:
         "rows": 5,
         "metrics": None,
         "interval": None,
-        "note": "5 rows, too few to judge (evaluate.slices.min_rows: 30)",
+        "note": "too few rows to judge (evaluate.slices.min_rows: 30)",
     }
 
 

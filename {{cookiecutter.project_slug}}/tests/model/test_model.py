@@ -1,5 +1,6 @@
 """What a model of this project's own data and features must be able to do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def test_it_behaves_as_declared(own: Project, model: Model) -> None:
     before = last_class(model.score(rows))
     least = TOLERANCE * before.std()
     for expected in YAML(typ="safe").load(BEHAVIOUR) or ():
+        check(expected, load_contract(own.contract).names(*KNOWN))
         after = last_class(model.score(changed(rows, **expected)))
         moved = {"not lower": before - after, "not higher": after - before}
         if expected["then"] == "same":
@@ -102,9 +104,20 @@ def test_it_behaves_as_declared(own: Project, model: Model) -> None:
             assert np.mean(moved[expected["then"]] > least) <= TOLERANCE, expected
 
 
+def check(expected: dict[str, Any], inputs: Sequence[str]) -> None:
+    """Fail with a sentence at a line of behaviour.yaml that cannot be tested."""
+    line = f"behaviour.yaml: {expected}"
+    assert set(expected) == {"column", "change", "then"}, f"{line}: give column, change and then"
+    assert expected["column"] in inputs, f"{line}: no input in contract.yaml has this name"
+    how, then = expected["change"], ("same", "not lower", "not higher")
+    how = [*how] if isinstance(how, dict) else how
+    ways = "shuffle, {add: number} or {set: value}"
+    assert how in ("shuffle", ["add"], ["set"]), f"{line}: change is {ways}"
+    assert expected["then"] in then, f"{line}: then is one of {', '.join(then)}"
+
+
 def changed(rows: pl.DataFrame, column: str, change: Any, then: str) -> pl.DataFrame:
     """The rows with one column changed as a line of behaviour.yaml says."""
-    assert column in rows.columns, f"behaviour.yaml: {column} is not in data/interim"
     if change == "shuffle":
         return rows.with_columns(pl.col(column).shuffle(seed=1))
     [(how, value)] = change.items()

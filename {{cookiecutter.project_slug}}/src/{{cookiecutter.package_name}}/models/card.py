@@ -204,13 +204,17 @@ def slices(facts: Facts) -> str:
                 f"The worst among {report['searched']:,} that were searched",
                 ("group", "rows", name, "interval"),
                 worst,
-                "None is significantly worse than the rest.",
+                (
+                    "None is significantly worse than the rest."
+                    if report["searched"]
+                    else f"None has enough rows (evaluate.slices.min_rows: {report['min_rows']})."
+                ),
             ),
             _section(
                 "Gaps between groups of sensitive columns (`sensitive: true`)",
                 ("column", "metric", "gap", "interval", "lowest", "highest"),
                 gaps,
-                "No column is declared.",
+                "No column is declared, or none has two groups of enough rows.",
             ),
         )
     )

@@ -155,7 +155,7 @@ def main(paths: Paths = PROJECT) -> None:
     """Explain VERSION on the rows of INPUT, or on the test rows into reports/explain."""
     asked, params = parse(sys.argv[1:]), load_params(paths.params)
     if asked.input:
-        check_output(Path(asked.output))
+        check_output(Path(asked.output), Path(asked.input))
         table = read_table(Path(asked.input))
     from .. import tracking
 

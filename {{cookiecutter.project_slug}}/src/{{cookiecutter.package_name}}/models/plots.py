@@ -155,14 +155,21 @@ def dependences(found: dict[str, Any], model: Model) -> Figure:
 
 
 def beeswarm(values: Floats, matrix: Floats, model: Model, unit: str) -> Figure:
-    """A point for each row and feature: what the feature adds, and in colour how high it is."""
+    """A point for each row and feature: what the feature adds, and in colour how high it is.
+
+    A category or a missing value is grey: neither is high or low.
+    """
     order = np.abs(values[:, :-1]).mean(axis=0).argsort()[-MOST_SWARMS:]
     size = (7, 0.4 * len(order) + 1.2)
     figure, axes = canvas("Contributions, test split; red: a high value", unit, "", size)
+    colours = matplotlib.colormaps["coolwarm"].with_extremes(bad="grey")
     jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(values))
     for place, position in enumerate(order):
-        _, ranks = np.unique(matrix[:, position], return_inverse=True)
-        axes.scatter(values[:, position], place + jitter, c=ranks, cmap="coolwarm", s=4)
+        ranks = np.unique(matrix[:, position], return_inverse=True)[1].astype(float)
+        unordered = model.encoder.names[position] in model.encoder.categories
+        ranks[np.isnan(matrix[:, position]) | unordered] = np.nan
+        x, y = values[:, position], place + jitter
+        axes.scatter(x, y, c=ranks, cmap=colours, s=4, plotnonfinite=True)
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(order)), [model.encoder.names[position][:40] for position in order])
     return figure

@@ -75,10 +75,12 @@ def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Data
     return rows.join(broken, on="row", how="left", maintain_order="left")
 
 
-def check_output(path: Path) -> None:
-    """Raise UserError for a file that `write` cannot write."""
+def check_output(path: Path, source: Path) -> None:
+    """Raise UserError for a file that `write` cannot write, or that holds the rows themselves."""
     if path.suffix not in (".csv", ".parquet"):
         raise UserError(f"OUTPUT={path}: end it in .csv or .parquet.")
+    if path.resolve() == source.resolve():
+        raise UserError(f"OUTPUT={path} is INPUT; name another file, so nothing is lost.")
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:
@@ -105,7 +107,7 @@ def main(paths: Paths = PROJECT) -> None:
     if len(sys.argv) != 3:
         raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
     source, target = map(Path, sys.argv[1:])
-    check_output(target)
+    check_output(target, source)
     table = read_table(source)
     scored = predict(table, load_champion(paths), load_contract(paths.contract))
     write(scored, target)

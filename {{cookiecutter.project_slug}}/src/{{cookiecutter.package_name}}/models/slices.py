@@ -130,7 +130,7 @@ def judged(rows: Outcome, params: Params) -> dict[str, Any]:
     """Rows, metrics and the primary one's interval of a group, or why there are none."""
     height, least = len(rows.actual), params.evaluate.slices.min_rows
     if height < least:
-        note = f"{height} rows, too few to judge (evaluate.slices.min_rows: {least})"
+        note = f"too few rows to judge (evaluate.slices.min_rows: {least})"
         return {"rows": height, "metrics": None, "interval": None, "note": note}
     interval = _interval(LOSSES[params.task](rows), params)
     return {"rows": height, "metrics": score(params.task, rows), "interval": interval}
