@@ -17,7 +17,7 @@ from {{ cookiecutter.package_name }}.data import ingest, prepare, validate
 from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.data.sources import wanted
 from {{ cookiecutter.package_name }}.features import definitions, featurize
-from {{ cookiecutter.package_name }}.files import partitions
+from {{ cookiecutter.package_name }}.files import partitions, write_json
 from {{ cookiecutter.package_name }}.models import evaluate, train
 from {{ cookiecutter.package_name }}.params import load_params
 from {{ cookiecutter.package_name }}.paths import PROJECT, Paths
@@ -83,6 +83,8 @@ class Project(Paths):
         self.raw.mkdir(parents=True)
         for number, partition in enumerate(partitions):
             partition.write_parquet(self.raw / f"{number}.parquet")
+        origins = {f"{number}.parquet": "rows of a test" for number in range(len(partitions))}
+        write_json(self.raw / "manifest.json", origins)
 
     def put_generated(self, features: Sequence[pl.Expr], keep_rows: Sequence[pl.Expr]) -> None:
         """Take generated rows that keep the contract, in the place of data that are not here."""
