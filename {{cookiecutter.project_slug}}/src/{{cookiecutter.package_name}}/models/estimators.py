@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -158,26 +157,22 @@ class Fold:
         return learning, _dataset(self.judging, reference=learning)
 
 
-def fit_fold(
-    task: str, params: Train, seed: int, fold: Fold, loss: Callable[[Floats], float]
-) -> tuple[Floats, int]:
-    """Raw scores of the rows that judge, and the number of trees: that with the least loss there.
+def fit_fold(task: str, params: Train, seed: int, fold: Fold) -> tuple[Floats, int]:
+    """Raw scores of the rows that judge, and the number of trees (0 if there are none).
 
     The same rows stop the trees and judge them, which flatters every parameter set alike.
     """
     if params.model != "lightgbm":
         return fit_trees(task, params, seed, fold, 0), 0
-    best = _Best(loss)
     learning, judging = fold.datasets
-    lightgbm.train(
+    fitted = lightgbm.train(
         _fold_options(task, params, seed, fold),
         learning,
         num_boost_round=params.max_trees,
         valid_sets=[judging],
-        feval=best,
         callbacks=[_stopping(params)],
     )
-    return best.scores, best.trees
+    return raw_scores(task, fitted, fold.judging.matrix), fitted.best_iteration
 
 
 def fit_trees(task: str, params: Train, seed: int, fold: Fold, trees: int) -> Floats:
@@ -194,21 +189,7 @@ def fit_trees(task: str, params: Train, seed: int, fold: Fold, trees: int) -> Fl
 
 def _fold_options(task: str, params: Train, seed: int, fold: Fold) -> dict[str, Any]:
     # Binned rows serve any min_child_samples only if no feature was left out for one of them.
-    options = _options(task, params, seed, fold.classes)
-    return {**options, "metric": "None", "feature_pre_filter": False}
-
-
-class _Best:
-    """Keeps the scores of the round with the least loss: predicting them again takes as long."""
-
-    def __init__(self, loss: Callable[[Floats], float]) -> None:
-        self.loss, self.least, self.rounds, self.trees = loss, np.inf, 0, 0
-
-    def __call__(self, scores: Floats, _: lightgbm.Dataset) -> tuple[str, float, bool]:
-        loss, self.rounds = self.loss(scores), self.rounds + 1
-        if loss < self.least:
-            self.least, self.trees, self.scores = loss, self.rounds, scores.copy()
-        return "loss", loss, False
+    return {**_options(task, params, seed, fold.classes), "feature_pre_filter": False}
 
 
 def _every_class(scores: Floats, fitted: Any, classes: int) -> Floats:

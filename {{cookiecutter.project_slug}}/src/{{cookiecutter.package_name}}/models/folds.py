@@ -9,7 +9,7 @@ from ..data.hashing import stable_hash
 from ..errors import UserError
 from ..params import Params
 from .estimators import Fold, fit_fold, fit_trees
-from .metrics import METRICS, Outcome, best_threshold, primary
+from .metrics import METRICS, Outcome, best_threshold
 from .model import Array, Encoder, Floats, decide, unweighted
 from .train import balanced, find_classes, table
 
@@ -61,13 +61,7 @@ def judge(fold: Fold, params: Params, metric: str) -> tuple[float, int]:
 
     Raises UserError where these rows leave the metric undefined.
     """
-    loss, actual = primary(params.task), fold.judging.target
-
-    def loss_of(raw: Floats) -> float:
-        scores = unweighted(raw, fold.weights)
-        return loss(Outcome(actual, scores, scores))
-
-    raw, trees = fit_fold(params.task, params.train, params.seed, fold, loss_of)
+    raw, trees = fit_fold(params.task, params.train, params.seed, fold)
     value = METRICS[params.task][metric].compute(outcome(fold, params, raw))
     if np.isnan(value):
         raise UserError(

@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from optuna import Study, Trial
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.pruners import MedianPruner
+from optuna.pruners import PercentilePruner
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -115,7 +115,8 @@ def open_study(path: Path, search: Search) -> Study:
         storage=f"sqlite:///{path}",
         study_name=f"{search.params.train.model}-{fingerprint(search)}",
         direction="maximize" if higher else "minimize",
-        pruner=MedianPruner(),
+        # Most of what a good sampler tries is better than the median of what came before.
+        pruner=PercentilePruner(25.0),
         load_if_exists=True,
     )
 
