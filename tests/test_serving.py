@@ -26,6 +26,7 @@ RECORD = {
     "DOLocationID": 75,
     "trip_distance": 2.5,
 }
+PYTHON = ".venv/bin/python"
 POINT = """
 import sys, time
 from my_project import paths, settings, tracking
@@ -36,10 +37,17 @@ for turn in range(int(sys.argv[1])):
 """
 
 
+STAMP = "import sys; sys.path.insert(0, 'make'); import setup; setup.stamp().touch()"
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of this level, set up for real, with two versions of its model."""
+def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+    """A project of this level on the shared environment, with two versions of its model."""
     created = render(tmp_path_factory.mktemp("served"), level="deployment")
+    (created / ".venv").symlink_to(environment)
+    own = ("--require-hashes", "--requirement", "requirements/serving.txt")
+    run(created, environment / "bin/uv", "pip", "install", "--python", PYTHON, *own)
+    run(created, PYTHON, "-c", STAMP)
     run(created, "make", "setup")
     params = created / "params.yaml"
     text = params.read_text().replace("_month: 50000", "_month: 1500")
@@ -47,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(created, "make", "train")
     params.write_text(params.read_text().replace("num_leaves: 127", "num_leaves: 15"))
     assert ": version 2 is the" in run(created, "make", "train").stdout
-    run(created, ".venv/bin/python", "-c", POINT, "1")
+    run(created, PYTHON, "-c", POINT, "1")
     return created
 
 
@@ -178,14 +186,14 @@ def test_a_killed_service_loses_nothing_that_it_acknowledged(project: Path) -> N
 def test_a_moved_alias_is_followed_without_a_failed_request(project: Path) -> None:
     with serving(project) as service:
         load = Load(service, threads=2)
-        run(project, ".venv/bin/python", "-c", POINT, "50")
+        run(project, PYTHON, "-c", POINT, "50")
         until = time.monotonic() + 10
         while service.ask("/ready")["version"] != 2:
             assert time.monotonic() < until
         load.stop()
         assert load.failures == []
         assert {answer["model_version"] for answer in load.answers} == {1, 2}
-        run(project, ".venv/bin/python", "-c", POINT, "1")
+        run(project, PYTHON, "-c", POINT, "1")
 
 
 def test_without_its_registry_it_serves_the_last_good_copy(project: Path) -> None:
@@ -223,4 +231,4 @@ def test_others_may_ask_only_with_a_key(project: Path) -> None:
 
 def test_a_service_imports_no_mlflow(project: Path) -> None:
     code = f"import sys, {package(project).name}.serving.server; print('mlflow' in sys.modules)"
-    assert run(project, ".venv/bin/python", "-c", code).stdout.strip() == "False"
+    assert run(project, PYTHON, "-c", code).stdout.strip() == "False"

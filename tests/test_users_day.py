@@ -117,7 +117,8 @@ def test_the_run_holds_what_a_reader_asks_for(day: Day) -> None:
     plots = ("dependence", "importance", "predicted_vs_actual", "residuals")
     reports = ("explanations", "metrics", "slices")
     drawn = {f"plots/{name}.png" for name in plots} | {f"reports/{name}.json" for name in reports}
-    assert kept == drawn | {"dvc.lock", "environment/base.txt"}
+    cards = {"card/model_card.html", "card/model_card.md"}
+    assert kept == drawn | cards | {"dvc.lock", "environment/base.txt"}
 
 
 def test_a_version_is_explained_with_its_worst_slices(day: Day) -> None:

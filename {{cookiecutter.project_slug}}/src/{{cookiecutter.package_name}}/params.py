@@ -102,7 +102,7 @@ class Register(Section):
 
     bars: dict[str, float]
     slices: dict[str, float]
-    fairness: dict[str, float]
+    fairness: dict[str, Annotated[float, Field(ge=0)]]
     resamples: Annotated[int, Field(ge=10)]
     confidence: Share
 

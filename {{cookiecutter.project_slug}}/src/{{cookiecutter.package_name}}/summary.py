@@ -8,7 +8,12 @@ from .paths import PROJECT, Paths
 def source(paths: Paths) -> list[str]:
     """What the data are: the origin of the first partition, which says if it is simulated."""
     origins = list(read_json(paths.raw / "manifest.json").values())
-    return [f"  data        {len(origins)} files, the first is {origins[0]}"]
+    return [f"  data        {origin(origins)}"]
+
+
+def origin(origins: list[str]) -> str:
+    """What the files of data/raw are; the first speaks for all."""
+    return origins[0] if len(origins) == 1 else f"{len(origins)} files, the first is {origins[0]}"
 
 
 def rows(paths: Paths) -> list[str]:

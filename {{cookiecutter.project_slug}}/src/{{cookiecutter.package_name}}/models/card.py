@@ -17,7 +17,7 @@ from ..files import read_json, replaced
 from ..lineage import flat
 from ..params import Params
 from ..paths import Paths
-from ..summary import figure
+from ..summary import figure, origin
 
 UNANSWERED = "Not answered in docs/charter.md."
 PURPOSE = ("Purpose", "Decision that the prediction serves", "Who takes part")
@@ -100,7 +100,7 @@ def summary(facts: Facts) -> str:
         ("the gate's decision", f"{facts.gate['decision']}: {'; '.join(facts.gate['reasons'])}"),
         ("predicts", f"{facts.model['target']} ({facts.metrics['task']})"),
         ("model", f"{facts.training['model']}{_trees(facts)}, {len(features)} features"),
-        ("data", _origin(facts)),
+        ("data", origin(facts.origins)),
         ("trained by", facts.record["lineage"]["author"]),
     ]
     return f"# Model card: {cell(facts.project)}, {title}\n\n{_table(('', ''), rows)}"
@@ -108,10 +108,6 @@ def summary(facts: Facts) -> str:
 
 def _trees(facts: Facts) -> str:
     return f" of {facts.training['trees']} trees" if facts.training["trees"] else ""
-
-
-def _origin(facts: Facts) -> str:
-    return f"{len(facts.origins)} files, the first is {facts.origins[0]}"
 
 
 def purpose(facts: Facts) -> str:
@@ -131,7 +127,7 @@ def data(facts: Facts) -> str:
         ("version of the data", f"`{facts.record['lineage']['data_version']}`"),
         ("columns that it needs", ", ".join(map(cell, facts.model["inputs"]))),
     ]
-    return f"## Data\n\n{_origin(facts)}.\n\n{_table(('', ''), rows)}"
+    return f"## Data\n\n{origin(facts.origins)}.\n\n{_table(('', ''), rows)}"
 
 
 def metrics(facts: Facts) -> str:
@@ -195,7 +191,7 @@ def slices(facts: Facts) -> str:
         (
             "## Groups",
             _section(
-                "Declared in contract.yaml (`slice: true`)",
+                "Declared in contract.yaml (`slice` or `sensitive`)",
                 ("column", "group", "rows", name, "interval"),
                 declared,
                 "No column is declared.",
@@ -236,7 +232,7 @@ def looks_at(facts: Facts) -> str:
 
 def limits(facts: Facts) -> str:
     """What the charter and the data say about where not to trust it."""
-    simulated = any(origin.startswith("simulated") for origin in facts.origins)
+    simulated = any(each.startswith("simulated") for each in facts.origins)
     warning = "It was trained on simulated data: its figures say nothing about the real world.\n\n"
     return f"## Limits\n\n{warning if simulated else ''}{_answers(facts, LIMITS)}"
 
