@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Project
+from conftest import FILES, Project
 from generated import generate
 from my_project.data import prepare, validate
 from my_project.data.contract import load_contract
@@ -75,10 +75,11 @@ def prepared(project: Project) -> Project:
     return project
 
 
-def hold(own: Project) -> None:
+def hold(own: Project, behaviour: Path) -> None:
     """Run the tests of data and of the model on a prepared project."""
     assert run_all(module(TESTS / "data/test_data.py"), own=own) > 5
-    tests = module(TESTS / "model/test_model.py")
+    tests: Any = module(TESTS / "model/test_model.py")
+    tests.BEHAVIOUR = behaviour
     training = tests.fit(own, tests.read(own, "train"), tests.read(own, "validation"), threads=1)
     assert run_all(tests, own=own, training=training, model=training.candidate) > 5
 
@@ -94,15 +95,17 @@ def test_generated_rows_serve(case: str, project: Project, monkeypatch: pytest.M
             if hasattr(owner, name):
                 monkeypatch.setattr(owner, name, value)
     project.put_generated(definitions.FEATURES, definitions.KEEP_ROWS)
-    hold(prepared(project))
+    behaviour = project.root / "behaviour.yaml"
+    column = load_contract(project.contract).names("input")[0]
+    behaviour.write_text(f"- {{column: {column}, change: shuffle, then: same}}\n")
+    hold(prepared(project), behaviour)
 
 
 def test_generated_rows_serve_the_projects_own_contract(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    project.contract.write_text(PROJECT.contract.read_text())
-    project.params.write_text(PROJECT.params.read_text())
+    project.take(*FILES, "contract.yaml")
     project.put_generated(definitions.FEATURES, definitions.KEEP_ROWS)
-    hold(prepared(project))
+    hold(prepared(project), TESTS / "model/behaviour.yaml")
 
 
 def test_the_same_seed_gives_the_same_rows() -> None:

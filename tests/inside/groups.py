@@ -67,7 +67,7 @@ def test_an_interval_of_many_rows_is_what_resampling_all_would_give(
     rng, zeros = np.random.default_rng(0), np.zeros(20_000)
     one, two = (Outcome(zeros, rng.normal(0, size, 20_000), zeros) for size in (2.0, 1.0))
     found = metrics.difference_interval(metrics.rmse, one, two, 200, 0.95, seed=0)
-    monkeypatch.setattr(metrics, "MOST_RESAMPLED", 20_000)
+    monkeypatch.setattr(metrics, "MOST_DRAWN", 20_000)
     whole = metrics.difference_interval(metrics.rmse, one, two, 200, 0.95, seed=0)
     assert found == pytest.approx(whole, abs=0.01)
     assert found[0] < metrics.rmse(one) - metrics.rmse(two) < found[1]

@@ -98,6 +98,8 @@ def test_it_behaves_as_declared(own: Project, model: Model) -> None:
         check(expected, load_contract(own.contract).names(*KNOWN))
         after = last_class(model.score(changed(rows, **expected)))
         moved = {"not lower": before - after, "not higher": after - before}
+        if own.made_up:
+            continue
         if expected["then"] == "same":
             assert abs(after - before).mean() <= least, expected
         else:
