@@ -4,9 +4,7 @@ TUNE := .venv/.ready-tune-$(call checksum,$(LOCKS) requirements/tune.txt)
 .PHONY: tune experiment experiments branch explain compare promote rollback reproduce
 $(TUNE): $(READY)
 	@echo "tune: installing Optuna into .venv"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
-		--requirement requirements/tune.txt
-	@touch $(TUNE)
+	$(call install,tune)
 
 tune: $(TUNE) .dvc/config ## search better parameters in tune.space of params.yaml (TRIALS=n TIMEOUT=s)
 	@$(REPRO) featurize

@@ -8,6 +8,13 @@ REMOTE := .venv/.ready-remote-$(call checksum,$(LOCKS) requirements/remote.txt)
 NAMED := $(shell echo "$(URL)" | cat - .dvc/config 2>/dev/null | grep -oE '(s3|gs|ssh)://')
 READY := $(LOCKED) $(if $(NAMED),$(REMOTE))
 
+# What some verbs need besides, from a lock of its own; the target is the stamp of having it.
+define install
+@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
+	--requirement requirements/$(1).txt
+@touch $@
+endef
+
 .PHONY: setup lock
 setup: ## finish what is missing: environment, git, DVC, commit hooks
 	@$(PYTHON) make/setup.py setup
@@ -18,26 +25,21 @@ $(LOCKED):
 
 $(REMOTE): $(LOCKED)
 	@echo "remote: installing what S3, Google Cloud and SSH need into .venv"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
-		--requirement requirements/remote.txt
-	@touch $(REMOTE)
+	$(call install,remote)
 
 .dvc/config: | $(READY)
 	@$(PYTHON) make/setup.py dvc
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-strip-extras $(if $(UPGRADE),--upgrade)
+# A group of pyproject.toml that is installed on top of the base and the tools for development.
+LAYERED := notebook remote tune $(basename $(notdir $(wildcard requirements/serving.txt)))
+CONSTRAINED := --constraints requirements/base.txt --constraints requirements/dev.txt
 
 lock: $(READY) ## compile pyproject.toml into requirements/ (UPGRADE=1 for newer versions)
 	$(COMPILE) pyproject.toml --output-file requirements/base.txt
 	$(COMPILE) --group pyproject.toml:dev --constraints requirements/base.txt \
 		--output-file requirements/dev.txt
-	$(COMPILE) --group pyproject.toml:notebook --constraints requirements/base.txt \
-		--constraints requirements/dev.txt --output-file requirements/notebook.txt
-	$(COMPILE) --group pyproject.toml:remote --constraints requirements/base.txt \
-		--constraints requirements/dev.txt --output-file requirements/remote.txt
-	$(COMPILE) --group pyproject.toml:tune --constraints requirements/base.txt \
-		--constraints requirements/dev.txt --output-file requirements/tune.txt
-	$(if $(wildcard requirements/serving.txt),$(COMPILE) --group pyproject.toml:serving \
-		--constraints requirements/base.txt --constraints requirements/dev.txt \
-		--output-file requirements/serving.txt)
+	for group in $(LAYERED); do \
+		$(COMPILE) --group pyproject.toml:$$group $(CONSTRAINED) \
+			--output-file requirements/$$group.txt || exit; done

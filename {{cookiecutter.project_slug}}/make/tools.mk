@@ -21,9 +21,7 @@ ui: $(READY) ## MLflow's pages on this project's runs and models (PORT=5000)
 
 $(NOTEBOOK): $(READY)
 	@echo "notebook: installing JupyterLab into .venv"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
-		--requirement requirements/notebook.txt
-	@touch $(NOTEBOOK)
+	$(call install,notebook)
 
 notebook: $(NOTEBOOK) ## JupyterLab on notebooks/
 	@$(BIN)/jupyter lab --notebook-dir notebooks

@@ -14,7 +14,7 @@ from ruamel.yaml.events import ScalarEvent
 from .data.contract import load_contract
 from .data.sources import options
 from .errors import run
-from .files import discard, read_json, replaced
+from .files import discard, read_json, write_text
 from .params import load_params
 from .paths import PROJECT, Paths
 from .settings import Settings, load_settings
@@ -64,8 +64,7 @@ def quote_dates(path: Path) -> None:
         text = f'{text[:start]}"{text[start:end]}"{text[end:]}'
     if dates:
         print(f"{path.name}: dates are now in quotes, as DVC needs them.")
-        with replaced(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
 
 
 def main(paths: Paths = PROJECT) -> None:

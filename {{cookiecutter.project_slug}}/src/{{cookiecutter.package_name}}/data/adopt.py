@@ -20,7 +20,7 @@ import polars as pl
 from ..errors import UserError, run
 from ..features.definitions import TARGET
 from ..features.write import definitions, slug
-from ..files import replaced
+from ..files import replaced, write_text
 from ..lineage import NOT_CODE, git
 from ..params import load_params
 from ..paths import PROJECT, Paths
@@ -217,8 +217,7 @@ def write(path: Path, text: str | None) -> None:
     if text is None:
         path.unlink()
         return
-    with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def tool(paths: Paths, *command: str | Path) -> None:

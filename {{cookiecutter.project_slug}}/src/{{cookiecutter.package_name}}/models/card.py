@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.card import cell, markdown
-from ..files import read_json, replaced
+from ..files import read_json, write_text
 from ..lineage import flat
 from ..params import Params
 from ..paths import Paths
@@ -167,9 +167,14 @@ def metrics(facts: Facts) -> str:
 
 def slices(facts: Facts) -> str:
     """The declared groups, the worst that were found, and the gaps between sensitive groups."""
-    report = facts.slices
+    parts = (declared(facts.slices), worst(facts.slices), gaps(facts.slices))
+    return "\n\n".join(("## Groups", *parts))
+
+
+def declared(report: dict[str, Any]) -> str:
+    """The groups of the columns that contract.yaml wants sliced."""
     name = report["metric"]
-    declared = [
+    rows = [
         (
             each["column"],
             each["group"],
@@ -179,45 +184,40 @@ def slices(facts: Facts) -> str:
         )
         for each in report["declared"]
     ]
-    worst = [
-        (w["slice"], f"{w['rows']:,}", figure(w["value"]), _interval(w["interval"]))
-        for w in report["worst"]
+    title = "Declared in contract.yaml (`slice` or `sensitive`)"
+    header = ("column", "group", "rows", name, "interval")
+    return _section(title, header, rows, "No column is declared.")
+
+
+def worst(report: dict[str, Any]) -> str:
+    """The worst groups that were found."""
+    rows = [
+        (each["slice"], f"{each['rows']:,}", figure(each["value"]), _interval(each["interval"]))
+        for each in report["worst"]
     ]
-    gaps = [
-        (g["column"], g["metric"], figure(g["gap"]), _interval(g["interval"]), *_between(g))
-        for g in report["fairness"]
-    ]
-    return "\n\n".join(
+    few = f"None has enough rows (evaluate.slices.min_rows: {report['min_rows']})."
+    otherwise = "None is significantly worse than the rest." if report["searched"] else few
+    title = f"The worst among {report['searched']:,} that were searched"
+    return _section(title, ("group", "rows", report["metric"], "interval"), rows, otherwise)
+
+
+def gaps(report: dict[str, Any]) -> str:
+    """The gaps between the groups of sensitive columns."""
+    rows = [
         (
-            "## Groups",
-            _section(
-                "Declared in contract.yaml (`slice` or `sensitive`)",
-                ("column", "group", "rows", name, "interval"),
-                declared,
-                "No column is declared.",
-            ),
-            _section(
-                f"The worst among {report['searched']:,} that were searched",
-                ("group", "rows", name, "interval"),
-                worst,
-                (
-                    "None is significantly worse than the rest."
-                    if report["searched"]
-                    else f"None has enough rows (evaluate.slices.min_rows: {report['min_rows']})."
-                ),
-            ),
-            _section(
-                "Gaps between groups of sensitive columns (`sensitive: true`)",
-                ("column", "metric", "gap", "interval", "lowest", "highest"),
-                gaps,
-                "No column is declared, or none has two groups of enough rows.",
-            ),
+            each["column"],
+            each["metric"],
+            figure(each["gap"]),
+            _interval(each["interval"]),
+            each["lowest"],
+            each["highest"],
         )
-    )
-
-
-def _between(gap: dict[str, Any]) -> tuple[str, str]:
-    return gap["lowest"], gap["highest"]
+        for each in report["fairness"]
+    ]
+    title = "Gaps between groups of sensitive columns (`sensitive: true`)"
+    header = ("column", "metric", "gap", "interval", "lowest", "highest")
+    otherwise = "No column is declared, or none has two groups of enough rows."
+    return _section(title, header, rows, otherwise)
 
 
 def looks_at(facts: Facts) -> str:
@@ -298,9 +298,5 @@ def _inline(picture: Path) -> str:
 def write(paths: Paths, facts: Facts) -> None:
     """Write reports/model_card.md and reports/model_card.html."""
     text = page(facts)
-    for path, content in (
-        (paths.model_card, text),
-        (paths.model_page, to_html(text, paths.model_card.parent)),
-    ):
-        with replaced(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    write_text(paths.model_card, text)
+    write_text(paths.model_page, to_html(text, paths.model_card.parent))

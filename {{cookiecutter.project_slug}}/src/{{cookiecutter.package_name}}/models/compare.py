@@ -14,7 +14,7 @@ import polars as pl
 from ..data.card import aligned, markdown
 from ..data.contract import load_contract
 from ..errors import UserError, run
-from ..files import partitions, replaced
+from ..files import partitions, write_text
 from ..lineage import data_version
 from ..params import Params, load_params
 from ..paths import PROJECT, Paths
@@ -234,8 +234,7 @@ def main(paths: Paths = PROJECT) -> None:
 
     registry = tracking.connect(paths, load_settings(paths))
     title, sections = compare(registry, arguments.a, arguments.b, paths)
-    with replaced(paths.comparison) as temporary:
-        temporary.write_text(page(title, sections), encoding="utf-8")
+    write_text(paths.comparison, page(title, sections))
     print(terminal(title, sections))
 
 

@@ -17,7 +17,7 @@ from ..data.card import aligned
 from ..data.contract import load_contract
 from ..errors import run
 from ..features.definitions import TARGET
-from ..files import replaced
+from ..files import replaced, write_text
 from ..lineage import lineage
 from ..params import Params, changed, load_params
 from ..paths import PROJECT, Paths
@@ -127,7 +127,7 @@ def write_report(study: Study, search: Search, paths: Paths) -> None:
         folder.mkdir()
         trials.write_csv(folder / "trials.csv")
         for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png", dpi=100, metadata={"Software": None})
+            plots.save(figure, folder / f"{name}.png")
 
 
 def adopt(search: Search, study: Study, paths: Paths) -> list[str]:
@@ -141,8 +141,7 @@ def adopt(search: Search, study: Study, paths: Paths) -> list[str]:
     if not better > 0:
         return [f"Not better where the search has not looked: {said}; {unchanged}"]
     text = rewritten(paths.params.read_text(encoding="utf-8"), values)
-    with replaced(paths.params) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(paths.params, text)
     changes = [(f"train.{key}", f"{now[key]} -> {best[key]}") for key in best]
     return [
         f"Better where the search has not looked: {said}. In params.yaml:",

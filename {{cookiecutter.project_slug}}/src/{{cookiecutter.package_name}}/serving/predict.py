@@ -71,7 +71,8 @@ class Predictor:
         Raises ValidationError that names field and rule, Unusable, or Full.
         """
         started = time.perf_counter()
-        records = self.validate(content)
+        several = content.lstrip()[:1] == b"["
+        records = self.validate(content, several)
         served = self.champion.served
         rows = schema.frame(records, self.contract)
         scores = await apply(served, rows)
@@ -80,11 +81,11 @@ class Predictor:
             await explain(served, rows, answers)
         self._log(records, answers, request_id, (time.perf_counter() - started) * 1e3)
         self._count(records, served)
-        return orjson.dumps(answers if content.lstrip()[:1] == b"[" else answers[0])
+        return orjson.dumps(answers if several else answers[0])
 
-    def validate(self, content: bytes) -> list[Record]:
+    def validate(self, content: bytes, several: bool) -> list[Record]:
         """The records of a body, as the contract wants them; raises ValidationError."""
-        if content.lstrip()[:1] == b"[":
+        if several:
             found = self.several.validate_json(content)
         else:
             found = [self.one.validate_json(content)]
