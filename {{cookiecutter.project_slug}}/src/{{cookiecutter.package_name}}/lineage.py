@@ -48,11 +48,13 @@ def author(paths: Paths) -> str:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """The output of a git command; empty where there is no git, repository or commit."""
+    """The output of a git command; empty where there is no git, repository or commit.
+
+    Reads only: git is told not to refresh its index on the way, which the user's own git may hold.
+    """
+    command = ["git", "--no-optional-locks", *arguments]
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
