@@ -26,6 +26,7 @@ from mlflow.entities import Metric, Param, RunData, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
 from .data.contract import Contract, load_contract
 from .errors import UserError
@@ -257,6 +258,16 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     return Registry(client, settings.project)
 
 
+def prepare(paths: Paths, settings: Settings) -> None:
+    """Open the store, and do what MLflow does once before its first model: half of logging it."""
+    connect(paths, settings)
+    warn_dependency_requirement_mismatches(_requirements())
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={installed(name)}" for name in MODEL_NEEDS]
+
+
 def log_training(
     paths: Paths, settings: Settings, params: Params, record: dict[str, Any], origin: str = ""
 ) -> str:
@@ -307,7 +318,7 @@ def _log_model(paths: Paths, contract: Contract) -> None:
         signature=ModelSignature(Schema(columns), Schema(output)),
         input_example=rows.cast({name: dtype for name, (dtype, _) in schema.items()}).to_pandas(),
         # Without this list MLflow spends most of a minute on finding it out.
-        pip_requirements=[f"{name}=={installed(name)}" for name in MODEL_NEEDS],
+        pip_requirements=_requirements(),
     )
 
 

@@ -7,14 +7,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-# Waiting threads that spin for long make a fit many times slower on a busy machine.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
-import lightgbm
 import numpy as np
 
 from ..files import read_json, write_json
 from ..params import Train
+from .boosting import lightgbm
 from .model import Array, Floats, raw_scores
 
 BOOSTER, CONSTANT = "booster.txt", "constant.json"
