@@ -19,7 +19,8 @@ from .common import (
 )
 
 SAMPLES = {"default sample": 50_000, "a million rows": 250_000}  # rows of each of four months
-FIT = "fitting"
+FIT, START, GATE = "fitting", "start, imports, files", "gate"
+APART = {START, GATE}  # the processes, and a decision that scores another model
 # What is timed inside each stage: a name, and the function where the stage finds it.
 PARTS = {
     "train": {FIT: "models.train.fit", "tracking": "tracking.log_training"},
@@ -30,7 +31,7 @@ PARTS = {
         "plots": "models.evaluate.draw_all",
     },
     "register": {
-        "gate": "models.register.gate",
+        GATE: "models.register.gate",
         "model card": "models.card.write",
         "tracking": "tracking.log_evaluation",
     },
@@ -68,7 +69,7 @@ def stage_seconds(project: Path, stage: str) -> dict[str, float]:
         text=True,
     )
     spent: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return {**spent, "start, imports, files": time.perf_counter() - start - sum(spent.values())}
+    return {**spent, START: time.perf_counter() - start - sum(spent.values())}
 
 
 def measure(project: Path, sample: str) -> Rows:
@@ -79,8 +80,11 @@ def measure(project: Path, sample: str) -> Rows:
     fitting = spent["train"].pop(FIT)
     rows = [_row(sample, "train", FIT, fitting, fitting)]
     rows += [_row(sample, s, part, t, fitting) for s in spent for part, t in spent[s].items()]
-    beyond = sum(sum(parts.values()) for parts in spent.values())
-    return [*rows, _row(sample, "", "beyond fitting, in sum", beyond, fitting)]
+    flat = [(part, seconds) for parts in spent.values() for part, seconds in parts.items()]
+    beyond = sum(seconds for part, seconds in flat if part not in APART)
+    rows.append(_row(sample, "", "beyond fitting: tracking, reports, plots, card", beyond, fitting))
+    everything = sum(seconds for _, seconds in flat)
+    return [*rows, _row(sample, "", "the same with gate and starts", everything, fitting)]
 
 
 def _row(sample: str, stage: str, part: str, took: float, fitting: float) -> dict[str, Any]:
@@ -104,8 +108,8 @@ def main() -> None:
         "lean",
         rows,
         "Simulated rows; the stages train, evaluate and register of a second training, one after "
-        "the other, with a champion to compare with. Target: beyond fitting at most 10 s on the "
-        "default sample, and a quarter of the fit at a million rows.",
+        "the other, with a champion to compare with. Target for tracking, reports, plots and card: "
+        "at most 10 s on the default sample, and a quarter of the fit at a million rows.",
     )
 
 
