@@ -16,6 +16,8 @@ KEEP = {
     "level": {
         "training": [],
         "deployment": [
+            ".dockerignore",
+            "deploy",
             "make/serving.mk",
             "requirements/serving.txt",
             "src/{package_name}/serving",

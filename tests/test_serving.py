@@ -1,5 +1,6 @@
 """Level `deployment`, lived in: served for real, killed, its champion exchanged under load."""
 
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 from helpers import package, render, run, shell
+from image import Build
 
 RECORD = {
     "VendorID": 1,
@@ -62,14 +64,16 @@ def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path
 class Service:
     """A running `make serve`."""
 
-    def __init__(self, project: Path, process: "subprocess.Popen[str]", port: int) -> None:
+    def __init__(
+        self, project: Path, process: "subprocess.Popen[Any]", port: int, key: str = ""
+    ) -> None:
         self.project, self.process, self.address = project, process, f"http://127.0.0.1:{port}"
+        self.headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
 
     def ask(self, path: str, content: Any = None) -> Any:
         """The JSON that comes back."""
         body = None if content is None else json.dumps(content).encode()
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(self.address + path, body, headers)
+        request = urllib.request.Request(self.address + path, body, self.headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
@@ -90,12 +94,17 @@ class Service:
         self.process.wait()
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def serving(project: Path) -> Iterator[Service]:
     """The service on a free port, ended by an interrupt."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["make", "serve", f"PORT={port}"],
         cwd=project,
@@ -232,3 +241,28 @@ def test_others_may_ask_only_with_a_key(project: Path) -> None:
 def test_a_service_imports_no_mlflow(project: Path) -> None:
     code = f"import sys, {package(project).name}.serving.server; print('mlflow' in sys.modules)"
     assert run(project, PYTHON, "-c", code).stdout.strip() == "False"
+
+
+def test_the_images_own_steps_serve_a_prediction(
+    project: Path, environment: Path, tmp_path: Path
+) -> None:
+    run(project, PYTHON, "-m", "my_project.serving.bake", "champion")
+    image = Build(project, tmp_path, environment / "bin/uv").stage("baked")
+    assert not list(image.at("/opt/venv").glob("lib/*/site-packages/mlflow"))
+    secret = hashlib.sha256(b"key").hexdigest()
+    port = str(free_port())
+    variables = image.environment() | {"API_KEY_HASHES": secret, "PORT": port}
+    process = subprocess.Popen(image.command("CMD"), cwd=image.at("."), env=variables)
+    service = Service(image.at("."), process, int(port), key="key")
+    try:
+        service.wait()
+        assert service.ask("/ready")["registry"] is None
+        answer = service.ask("/predict", RECORD)
+        subprocess.run(image.command("HEALTHCHECK"), env=variables, check=True)
+    finally:
+        process.terminate()
+        assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+    with serving(project) as service:
+        same = service.ask("/predict", RECORD)
+    assert answer["prediction"] == same["prediction"]
+    assert answer["prediction_id"] in logged(image.at("."))

@@ -1,8 +1,14 @@
 # The model behind HTTP.
 
-.PHONY: serve key
+.PHONY: serve key image
 serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
 	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(BIN)/python -m $(PACKAGE).serving.server
 
 key: $(READY) ## a new API key, and its hash for API_KEY_HASHES in .env
 	@$(BIN)/python -m $(PACKAGE).serving.guard
+
+ENGINE ?= docker
+image: $(READY) ## the service with its champion as a container image: [IMAGE=name:tag VERSION= ENGINE=podman]
+	@$(BIN)/python -m $(PACKAGE).serving.bake "$(or $(VERSION),champion)"
+	@$(ENGINE) build --file deploy/Dockerfile --tag "$(or $(IMAGE),$(notdir $(CURDIR)))" \
+		--build-arg CODE_VERSION="$$(git rev-parse HEAD)" .

@@ -46,6 +46,7 @@ class Paths:
         self.comparison = root / "reports" / "comparison.md"
 
         self.served = root / ".serving" / "models"
+        self.image = root / ".serving" / "image"
         self.spool = root / ".serving" / "spool"
         self.log = root / ".serving" / "predictions.db"
 

@@ -26,7 +26,7 @@ class Champion:
         Raises UserError where there is neither.
         """
         try:
-            pointer = registry.find(self._settings, ALIAS)
+            pointer = registry.find(self._paths, self._settings, ALIAS)
             if pointer is None:
                 raise UserError("the registry has no champion; run `make train` first.")
             return pointer, self._open(pointer)
@@ -46,7 +46,7 @@ class Champion:
     def look(self) -> None:
         """Serve the alias's version; whatever goes wrong with it, the old one stays."""
         try:
-            pointer = registry.find(self._settings, ALIAS)
+            pointer = registry.find(self._paths, self._settings, ALIAS)
             if pointer not in (None, self._pointer):
                 self.served, self._pointer = self._open(pointer), pointer
             self.problem = None

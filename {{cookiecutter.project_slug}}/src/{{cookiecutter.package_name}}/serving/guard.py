@@ -29,8 +29,12 @@ def key_hashes(host: str) -> tuple[str, ...]:
 
 
 def is_allowed(request: Request, hashes: tuple[str, ...]) -> bool:
-    """Whether the request has one of the keys, compared in constant time."""
-    given = hashlib.sha256(request.headers.get("x-api-key", "").encode()).hexdigest()
+    """Whether the request has one of the keys, compared in constant time.
+
+    In X-API-Key or, as Prometheus sends it, as a bearer token.
+    """
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    given = hashlib.sha256(request.headers.get("x-api-key", bearer).encode()).hexdigest()
     # Every one is compared: how long it takes tells nothing about which key is right.
     matches = [hmac.compare_digest(given, known) for known in hashes]
     return any(matches) or not hashes

@@ -19,6 +19,7 @@ from ..models.model import Model, load, model_hash
 from ..paths import Paths
 from ..settings import Settings
 
+BAKED = "baked"  # MLFLOW_TRACKING_URI of an image that holds its model: its own copies are all
 ALIAS = """
 select a.version, t.value from registered_model_aliases a
 join model_version_tags t on t.name = a.name and t.version = a.version and t.key = 'model_hash'
@@ -48,8 +49,10 @@ class Served:
     metrics: dict[str, Any]
 
 
-def find(settings: Settings, alias: str) -> Pointer | None:
+def find(paths: Paths, settings: Settings, alias: str) -> Pointer | None:
     """The version behind an alias, None if there is none; raises Unreachable."""
+    if settings.tracking_uri == BAKED:
+        return last(paths, alias)
     if settings.tracking_uri.startswith("sqlite:///"):
         return _in_sqlite(settings.tracking_uri.removeprefix("sqlite:///"), settings.project, alias)
     return _on_server(settings.tracking_uri, settings.project, alias)
@@ -113,7 +116,8 @@ def open_copy(folder: Path) -> Served:
 
 def remember(paths: Paths, alias: str, pointer: Pointer) -> None:
     """Note what was served last, for a start without the registry."""
-    write_json(paths.served / f"{alias}.json", vars(pointer))
+    if last(paths, alias) != pointer:  # an image may not be written to
+        write_json(paths.served / f"{alias}.json", vars(pointer))
 
 
 def last(paths: Paths, alias: str) -> Pointer | None:
