@@ -1,16 +1,15 @@
 """What must hold before any stage runs; a fraction of a second, so that a no-op stays one."""
 
-import json
 import re
 import sqlite3
-import urllib.error
 import urllib.parse
-import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.events import ScalarEvent
 
+from . import tracking_server
 from .data.contract import load_contract
 from .data.sources import options
 from .errors import run
@@ -40,13 +39,11 @@ def _in_sqlite(path: str, name: str, version: int) -> bool:
 
 
 def _on_server(uri: str, name: str, version: int) -> bool:
-    query = urllib.parse.urlencode({"name": name, "version": version})
-    url = f"{uri.rstrip('/')}/api/2.0/mlflow/model-versions/get?{query}"
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return "model_version" in json.load(response)
-    except (urllib.error.URLError, ValueError):
+        found = tracking_server.ask(uri, "model-versions/get", 10, name=name, version=version)
+    except (OSError, HTTPException, ValueError):
         return False
+    return "model_version" in found
 
 
 def bare_dates(text: str) -> list[ScalarEvent]:

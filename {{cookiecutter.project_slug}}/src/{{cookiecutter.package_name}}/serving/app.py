@@ -12,21 +12,22 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from . import guard, observe
+from . import guard, observe, schema
 from .log import Writer
 from .predict import Prediction, Predictor, Unusable
 from .spool import Full
 
 JSON = "application/json"
+MOST_PROBLEMS = 1_000
 
 
 class Feedback(BaseModel):
     """What turned out to be true for a prediction."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
     prediction_id: str = Field(pattern=r"^[0-9a-f-]{36}$")
-    actual: bool | int | float | str = Field(union_mode="left_to_right")
+    actual: bool | schema.Int64 | float | schema.Text = Field(union_mode="left_to_right")
 
 
 def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]) -> FastAPI:
@@ -45,7 +46,8 @@ def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]
         if not guard.is_allowed(request, key_hashes):
             raise HTTPException(401, "send a valid key in the header X-API-Key")
 
-    app = FastAPI(title="Predictions", lifespan=lifespan)
+    # A redirect would repeat the Host header of the request, whatever it says.
+    app = FastAPI(title="Predictions", lifespan=lifespan, redirect_slashes=False)
     app.add_middleware(observe.Observed)
     for kind, answer in ERRORS.items():
         app.add_exception_handler(kind, answer)
@@ -139,6 +141,10 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
 
 async def _unprocessable(_: Request, error: Any) -> JSONResponse:
     """Field and rule of each problem; never the value, which may be personal."""
+    count = error.error_count()
+    if count > MOST_PROBLEMS:  # a megabyte of wrong fields would be five of answer
+        rule = f"{count:,} problems; send less, and each is listed"
+        return JSONResponse({"detail": [{"field": "body", "rule": rule}]}, 422)
     problems = [
         {"field": ".".join(map(str, problem["loc"])) or "body", "rule": problem["msg"]}
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
@@ -154,19 +160,8 @@ async def _unusable(_: Request, error: Any) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 500)
 
 
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    """Any other error: its kind and place in the log, nothing of it in the answer."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-    observe.log("error", kind=type(error).__name__, place=place)
-    return JSONResponse({"detail": "internal error"}, 500)
-
-
 ERRORS: dict[Any, Any] = {
     ValidationError: _unprocessable,
     Full: _full,
     Unusable: _unusable,
-    Exception: _failed,
 }

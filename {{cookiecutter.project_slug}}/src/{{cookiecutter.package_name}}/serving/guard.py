@@ -7,6 +7,7 @@ import os
 import secrets
 
 from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 from ..errors import UserError
 from .params import Serving
@@ -58,6 +59,8 @@ async def body(request: Request, limits: Serving) -> bytes:
                     raise too_large
     except TimeoutError:
         raise HTTPException(408, "the body did not arrive in time") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body ended too early") from None
     return bytes(content)
 
 

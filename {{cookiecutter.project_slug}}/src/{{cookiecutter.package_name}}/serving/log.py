@@ -1,5 +1,6 @@
 """The prediction log: every prediction and every truth that came back, in a database."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from .spool import Spool, read
 
 DRAIN_SECONDS = 0.5
+FORGET_SECONDS = 3_600
 BATCH = 500
 tables = sql.MetaData()
 predictions = sql.Table(
@@ -93,7 +95,7 @@ class Writer:
         self.spool, self.engine, self.keep_days = spool, engine, keep_days
         self.problem: str | None = None
         self._over, self._thread = Event(), Thread(target=self._run, daemon=True)
-        self._forgotten = datetime.min
+        self._forget_at = time.monotonic()
 
     def start(self) -> None:
         """Begin; the tables are made when the database first answers."""
@@ -113,9 +115,9 @@ class Writer:
         try:
             tables.create_all(self.engine)
             drain(self.spool, self.engine)
-            if datetime.now() - self._forgotten > timedelta(hours=1):
+            if time.monotonic() >= self._forget_at:
                 forget(self.engine, self.keep_days)
-                self._forgotten = datetime.now()
+                self._forget_at = time.monotonic() + FORGET_SECONDS
             self.problem = None
-        except (sql.exc.SQLAlchemyError, OSError) as error:
+        except Exception as error:  # whatever it is, the next turn tries again
             self.problem = type(error).__name__

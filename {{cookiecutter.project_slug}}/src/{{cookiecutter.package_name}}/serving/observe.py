@@ -1,13 +1,17 @@
 """What is seen of a request from outside: its id, one line of JSON, counters for Prometheus."""
 
 import json
+import logging
 import re
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
+from fastapi.responses import JSONResponse
 from prometheus_client import Counter, Gauge, Histogram
 
 Message = MutableMapping[str, Any]
@@ -28,7 +32,8 @@ spooled = Gauge("spool_bytes", "Predictions that wait to be written to the datab
 class Observed:
     """Middleware: gives each request an id, counts it, and writes one line when it is answered.
 
-    A line holds no header, query or body: those may be personal.
+    A line holds no header, query or body: those may be personal. Of an error that nothing else
+    answers, kind and place are logged, and its words nowhere.
     """
 
     def __init__(self, app: Asgi) -> None:
@@ -39,7 +44,7 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
         scope["state"]["request_id"] = request_id = _request_id(scope)
 
         async def answer(message: Message) -> None:
@@ -51,6 +56,10 @@ class Observed:
 
         try:
             await self.app(scope, receive, answer)
+        except Exception as error:
+            log("error", request_id=request_id, kind=type(error).__name__, place=_place(error))
+            if not status:
+                await JSONResponse({"detail": "internal error"}, 500)(scope, receive, answer)
         finally:
             self._note(scope, request_id, status, time.perf_counter() - started)
 
@@ -68,7 +77,21 @@ def _request_id(scope: Message) -> str:
     return given.decode() if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
+def _place(error: Exception) -> str:
+    innermost = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{innermost.filename}:{innermost.lineno}"
+
+
 def log(event: str, **fields: Any) -> None:
-    """Write one line of JSON to stdout."""
+    """Write one line of JSON to stdout; a request does not fail because nobody can read it."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sys.stdout.write(json.dumps({"time": stamp, "event": event, **fields}) + "\n")
+    with suppress(OSError):
+        sys.stdout.write(json.dumps({"time": stamp, "event": event, **fields}) + "\n")
+
+
+class Lines(logging.Handler):
+    """Libraries' warnings as such lines, without what they fill in: it may be anything."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of one warning."""
+        log(record.levelname.lower(), logger=record.name, message=str(record.msg))

@@ -3,17 +3,18 @@
 A service looks every few seconds, and must start while the registry is away.
 """
 
-import json
+import re
 import sqlite3
 import subprocess
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
+from .. import tracking_server
 from ..files import read_json, write_json
 from ..models.model import Model, load, model_hash
 from ..paths import Paths
@@ -25,6 +26,7 @@ select a.version, t.value from registered_model_aliases a
 join model_version_tags t on t.name = a.name and t.version = a.version and t.key = 'model_hash'
 where a.name = ? and a.alias = ?
 """
+SECRET = re.compile(r"//[^/@\s]*@")  # user and password of an address
 
 
 class Unreachable(Exception):
@@ -68,17 +70,15 @@ def _in_sqlite(path: str, name: str, alias: str) -> Pointer | None:
 
 
 def _on_server(uri: str, name: str, alias: str) -> Pointer | None:
-    query = urllib.parse.urlencode({"name": name, "alias": alias})
-    url = f"{uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            found = json.load(response)["model_version"]
-    except urllib.error.HTTPError as error:
+        answer = tracking_server.ask(uri, "registered-models/alias", 5, name=name, alias=alias)
+        found = answer["model_version"]
+    except HTTPError as error:
         if error.code in (400, 404):
             return None
-        raise Unreachable(f"{uri}: {error}") from error
-    except (urllib.error.URLError, ValueError, OSError) as error:
-        raise Unreachable(f"{uri}: {error}") from error
+        raise Unreachable(f"the tracking server: {error}") from error
+    except (OSError, HTTPException, ValueError, KeyError) as error:
+        raise Unreachable(f"the tracking server: {error}") from error
     tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
     return Pointer(int(found["version"]), tags.get("model_hash", ""))
 
@@ -100,7 +100,8 @@ def _fetch(paths: Paths, settings: Settings, pointer: Pointer) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not is_intact(paths.served / pointer.model_hash):
         words = done.stderr.strip().splitlines()[-1:] or ["its files do not have its hash"]
-        raise Unreachable(f"version {pointer.version} of {settings.project}: {words[0]}")
+        reason = SECRET.sub("//", words[0])
+        raise Unreachable(f"version {pointer.version} of {settings.project}: {reason}")
 
 
 def is_intact(folder: Path) -> bool:

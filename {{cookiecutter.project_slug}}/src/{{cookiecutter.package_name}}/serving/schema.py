@@ -11,6 +11,8 @@ from ..data.contract import DTYPES, KNOWN, Column, Contract
 
 LONGEST_TEXT = 10_000
 INT64 = 2**63
+Int64 = Annotated[int, Field(ge=-INT64, lt=INT64)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 EXAMPLES: dict[str, Any] = {
     "Int64": 1,
     "Float64": 1.0,
@@ -55,9 +57,9 @@ def _type(column: Column) -> Any:
     limits |= {"ge": column.min} if column.min is not None else {}
     limits |= {"le": column.max} if column.max is not None else {}
     kind: Any = {
-        "Int64": Annotated[int, Field(ge=-INT64, lt=INT64)],
+        "Int64": Int64,
         "Float64": float,
-        "String": Annotated[str, Field(max_length=LONGEST_TEXT)],
+        "String": Text,
         "Boolean": bool,
         "Date": date,
         "Datetime": NaiveDatetime,

@@ -1,9 +1,13 @@
 """`make serve`: the service on uvicorn, with what this machine's environment says."""
 
+import logging
+import math
 import os
 import sys
+from contextlib import suppress
 
 import uvicorn
+from fastapi import FastAPI
 
 from ..data.contract import load_contract
 from ..errors import UserError, run
@@ -12,9 +16,11 @@ from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from .app import create_app
 from .champion import Champion
+from .connection import Bounded
 from .guard import key_hashes
 from .log import Writer, database
-from .params import load_serving
+from .observe import Lines
+from .params import Serving, load_serving
 from .predict import Origin, Predictor
 from .spool import Spool
 
@@ -34,16 +40,31 @@ def main(paths: Paths = PROJECT) -> None:
     code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
     origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
     app = create_app(Predictor(contract, options, champion, spool, origin), writer, keys)
+    logging.basicConfig(handlers=[Lines()])
     version = champion.served.version
     print(f"version {version} at http://{host}:{port}, its pages at /docs", file=sys.stderr)
-    uvicorn.run(
-        app,
-        host=host,
-        port=int(port),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=options.most_connections,
+    with suppress(KeyboardInterrupt):
+        server(app, options, host, int(port)).run()
+
+
+def server(app: FastAPI, options: Serving, host: str, port: int) -> uvicorn.Server:
+    """Uvicorn with the limits of params.yaml, and no log of its own: see `observe`."""
+    seconds = math.ceil(options.timeout_seconds)
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http=Bounded,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=options.most_connections,
+            timeout_keep_alive=seconds,
+            timeout_graceful_shutdown=seconds,
+        )
     )
 
 

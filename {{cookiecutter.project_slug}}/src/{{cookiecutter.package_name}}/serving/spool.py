@@ -4,9 +4,9 @@ Files of JSON lines, one record each. They lie in the kernel's memory until it w
 loss of power may take the last seconds.
 """
 
-import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,7 +32,7 @@ class Spool:
     @property
     def waiting(self) -> int:
         """Bytes that wait to be drained."""
-        return sum(path.stat().st_size for path in self._segments())
+        return sum(map(_size, self._segments()))
 
     def append(self, records: list[dict[str, Any]]) -> None:
         """Write records, all or none; raises Full."""
@@ -64,22 +64,32 @@ class Spool:
             return [path for path in self._segments() if int(path.stem) != self._number]
 
     def _rotate(self) -> None:
-        os.close(self._file)
-        self._open(self._number + 1)
+        old = self._file
+        with suppress(OSError):  # no space for another file: this one grows, others are drained
+            self._open(self._number + 1)
+            os.close(old)
 
     def _open(self, number: int) -> None:
-        self._number, self._size = number, 0
-        self._known = self.waiting
         path = self.folder / f"{number:012}.jsonl"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._number, self._size, self._known = number, 0, self.waiting
 
     def _segments(self) -> list[Path]:
         return sorted(self.folder.glob("*.jsonl"))
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # drained meanwhile
+        return 0
+
+
 def read(segment: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file; a line that a killed process left unfinished is none."""
+    """The records of a file; a line that a kill or a loss of power left damaged is none."""
     with segment.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            try:
+                yield orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue
