@@ -3,6 +3,7 @@
 Importing this takes two seconds, so commands import it where they need it.
 """
 
+import json
 import logging
 import os
 import re
@@ -39,6 +40,7 @@ from .settings import Settings
 
 MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
 EXAMPLE_ROWS = 5
+GOLDEN = "golden.json"
 RUN_ID = re.compile("[0-9a-f]{32}")
 TYPES = {
     pl.Int64(): DataType.long,
@@ -179,11 +181,19 @@ class Registry:
         return load(self._files(self.find(name)))
 
     def download(self, version: Version, folder: Path) -> None:
-        """Copy a version: `model/`, and tags and test metrics as `version.json`."""
+        """Copy a version: `model/`, and in `version.json` tags, metrics and golden requests."""
         shutil.copytree(self._files(version), folder / "model")
         metrics = read_json(self.artifact(version, "reports/metrics.json"))
         known = {"version": version.number, "tags": version.tags, "metrics": metrics}
-        write_json(folder / "version.json", known)
+        write_json(folder / "version.json", {**known, "golden": self.golden(version)})
+
+    def golden(self, version: Version) -> dict[str, Any]:
+        """The golden requests of a version; empty where it was registered without."""
+        stored = [file.path for file in self.client.list_artifacts(version.run_id)]
+        requests: dict[str, Any] = (
+            read_json(self.artifact(version, GOLDEN)) if GOLDEN in stored else {}
+        )
+        return requests
 
     def _files(self, version: Version) -> Path:
         uri = f"models:/{self._model_id(version.run_id)}"
@@ -355,6 +365,11 @@ def log_lock(registry: Registry, run_id: str, paths: Paths) -> None:
     """Add the dvc.lock that names the exact data and outputs of every stage."""
     if paths.dvc_lock.exists():
         registry.client.log_artifact(run_id, str(paths.dvc_lock))
+
+
+def log_golden(registry: Registry, run_id: str, requests: dict[str, Any]) -> None:
+    """Add golden requests to a run."""
+    registry.client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
 
 
 def log_card(registry: Registry, run_id: str, version: int | None, paths: Paths) -> None:

@@ -9,8 +9,10 @@ import pytest
 from conftest import Project
 
 from {{ cookiecutter.package_name }} import preflight, summary, tracking
+from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json, write_json
-from {{ cookiecutter.package_name }}.models import register
+from {{ cookiecutter.package_name }}.models import golden, register
 from {{ cookiecutter.package_name }}.models.model import load
 from {{ cookiecutter.package_name }}.params import load_params
 from {{ cookiecutter.package_name }}.settings import load_settings
@@ -67,6 +69,23 @@ def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -
         lineage
     )
     assert {"template_version", "trigger", "reason", "decided_at"} <= set(version.tags)
+
+
+def test_a_version_keeps_requests_that_it_must_answer_as_it_did(trained: Project) -> None:
+    register.main(trained)
+    registry, model = registry_of(trained), load(trained.candidate)
+    requests = registry.golden(registry.find("champion"))
+    assert len(requests["records"]) == golden.ROWS
+    assert set(requests["records"][0]) == {"sold_at", "shop", "size", "items", "express"}
+    golden.check(model, requests)
+    golden.check(model, {})
+    requests["scores"][3] += 0.01
+    with pytest.raises(UserError, match="golden request 4 scores"):
+        golden.check(model, requests)
+    contract = load_contract(trained.contract)
+    shop = contract.columns[1].model_copy(update={"pii": True})
+    hidden = contract.model_copy(update={"columns": (shop, *contract.columns[2:])})
+    assert set(golden.make(trained, hidden)["records"][0]) == {"size", "items", "express"}
 
 
 def test_registering_the_same_model_again_changes_nothing(trained: Project) -> None:

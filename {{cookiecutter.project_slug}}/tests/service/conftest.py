@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from fastapi.testclient import TestClient
 
 from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.models import register
-from {{ cookiecutter.package_name }}.serving import app, champion, log, predict
+from {{ cookiecutter.package_name }}.serving import app, log, predict
 from {{ cookiecutter.package_name }}.serving.params import load_serving
+from {{ cookiecutter.package_name }}.serving.router import Router
 from {{ cookiecutter.package_name }}.serving.spool import Spool
+from {{ cookiecutter.package_name }}.serving.versions import Versions
 from {{ cookiecutter.package_name }}.settings import load_settings
 
 RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
@@ -35,10 +38,11 @@ class Service:
         """The service with some of its options changed, as long as the block lasts."""
         contract = load_contract(self.project.contract)
         serving = load_serving(self.project).model_copy(update=options)
-        served = champion.Champion(self.project, load_settings(self.project), contract)
+        versions = Versions(self.project, load_settings(self.project), contract, serving.aliases)
+        router = Router(serving, contract, versions, Random(0))
         queue = Spool(self.project.spool, serving.spool_bytes)
         predictor = predict.Predictor(
-            contract, serving, served, queue, predict.Origin("test", "abc")
+            contract, serving, router, queue, predict.Origin("test", "abc")
         )
         writer = log.Writer(queue, log.database(self.url), serving.keep_days)
         made = app.create_app(predictor, writer, self.keys)
@@ -47,7 +51,9 @@ class Service:
 
     def logged(self, table: sql.Table = log.predictions) -> list[dict[str, Any]]:
         """The rows of the prediction log, the oldest first."""
-        with log.database(self.url).connect() as connection:
+        engine = log.database(self.url)
+        log.tables.create_all(engine)
+        with engine.connect() as connection:
             rows = connection.execute(table.select().order_by(table.c.time)).mappings()
             return [dict(row) for row in rows]
 
@@ -58,13 +64,17 @@ def _served_once(_trained_once: Project, tmp_path_factory: pytest.TempPathFactor
         apart(patch)
         project = clone(_trained_once, tmp_path_factory.mktemp("served") / "project")
         register.main(project)
-        champion.Champion(project, load_settings(project), load_contract(project.contract))
+        contract = load_contract(project.contract)
+        project.put_model("worse")
+        register.main(project)
+        Versions(project, load_settings(project), contract, ("champion", "challenger"))
+        project.put_model("better")
     return project
 
 
 @pytest.fixture
 def service(_served_once: Project, tmp_path: Path) -> Service:
-    """The champion of the small project, copied from the registry and not yet running."""
+    """The small project's champion, 1, and its worse challenger, 2, copied from the registry."""
     project = Project(tmp_path / "project")
     shutil.copytree(_served_once.root, project.root)
     return Service(project)

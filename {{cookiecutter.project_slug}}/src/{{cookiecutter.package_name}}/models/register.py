@@ -19,7 +19,7 @@ from ..params import Params, load_params
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from ..stage import run_stage
-from . import card
+from . import card, golden
 from .metrics import PRIMARY, check_bars, failed_bars, improvement, is_better, outcome, score
 from .model import Floats, Model, load
 
@@ -193,13 +193,15 @@ def now() -> str:
 def main(paths: Paths = PROJECT) -> None:
     """Write reports/gate.json after the registry agrees with it."""
     params, settings = load_params(paths.params), load_settings(paths)
-    check_params(params, load_contract(paths.contract))
+    contract = load_contract(paths.contract)
+    check_params(params, contract)
     from .. import tracking
 
     registry = tracking.connect(paths, settings)
     run_id = tracking.ensure_run(paths, settings, params)
     tracking.log_evaluation(paths, settings, run_id)
     tracking.log_lock(registry, run_id, paths)
+    tracking.log_golden(registry, run_id, golden.make(paths, contract))
     judged = gate(registry, run_id, params, paths)
     card.write(paths, card.read_facts(paths, settings.project, params, judged))
     tracking.log_card(registry, run_id, judged["version"], paths)

@@ -36,10 +36,11 @@ def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         writer.start()
-        seconds = predictor.options.refresh_seconds
-        watch = asyncio.create_task(predictor.champion.watch(seconds))
+        beside = predictor.router.watch(writer.engine), predictor.shadow.run()
+        tasks = [asyncio.create_task(each) for each in beside]
         yield
-        watch.cancel()
+        for task in tasks:
+            task.cancel()
         writer.stop()
 
     def check_key(request: Request) -> None:
@@ -69,7 +70,8 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
     async def predict(request: Request, explain: bool = False) -> Response:
         """Predict one record, or each of a list; with what each feature contributed, if asked."""
         content = await guard.body(request, predictor.options)
-        answer = await predictor.answer(content, request.state.request_id, explain)
+        key = request.headers.get("x-sticky-key", "")
+        answer = await predictor.answer(content, request.state.request_id, key, explain)
         return Response(answer, media_type=JSON)
 
     @app.post(
@@ -101,12 +103,12 @@ def _documented(body: dict[str, Any]) -> dict[str, Any]:
 
 def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[Any]) -> None:
     """Routes that tell how the service is."""
-    champion, spool = predictor.champion, predictor.spool
+    versions, spool = predictor.router.versions, predictor.spool
 
     @app.get("/model", dependencies=keyed)
     async def model() -> dict[str, Any]:
         """The served version: lineage, test metrics, and the contract of a request."""
-        served = champion.served
+        served = versions.champion
         return {
             "version": served.version,
             "predicts": served.model.question,
@@ -125,8 +127,10 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
         """A model is loaded; and what is wrong beside it, if anything."""
         return {
             "status": "ready",
-            "version": champion.served.version,
-            "registry": champion.problem,
+            "version": versions.champion.version,
+            "strategy": predictor.router.strategy,
+            "versions": {alias: served.version for alias, served in versions.served.items()},
+            "registry": versions.problem,
             "log": writer.problem,
             "spool_bytes": spool.waiting,
         }
@@ -134,7 +138,9 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
     @app.get("/metrics", dependencies=keyed)
     async def metrics() -> Response:
         """Counters in Prometheus' text."""
-        observe.version.set(champion.served.version)
+        observe.version.clear()
+        for alias, served in versions.served.items():
+            observe.version.labels(alias).set(served.version)
         observe.spooled.set(spool.waiting)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -6,7 +6,7 @@ from ..errors import UserError, run
 from ..files import replaced, write_json
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
-from .champion import ALIAS
+from .versions import CHAMPION
 from .registry import Pointer
 
 
@@ -23,7 +23,7 @@ def main(paths: Paths = PROJECT) -> None:
         copy = folder / pointer.model_hash
         copy.mkdir(parents=True)
         registry.download(version, copy)
-        write_json(folder / f"{ALIAS}.json", vars(pointer))
+        write_json(folder / f"{CHAMPION}.json", vars(pointer))
     print(f"{version} is in {paths.image.relative_to(paths.root)}")
 
 

@@ -23,6 +23,7 @@ predictions = sql.Table(
     sql.Column("version", sql.Integer, nullable=False),
     sql.Column("alias", sql.String(64), nullable=False),
     sql.Column("strategy", sql.String(16), nullable=False),
+    sql.Column("unit", sql.BigInteger),
     sql.Column("shown", sql.Boolean, nullable=False),
     sql.Column("environment", sql.String(64), nullable=False),
     sql.Column("code_version", sql.String(64), nullable=False),
@@ -39,6 +40,9 @@ feedback = sql.Table(
     sql.Column("actual", sql.JSON, nullable=False),
 )
 TABLES = {table.name: table for table in (predictions, feedback)}
+answered = sql.select(
+    predictions.c.version, predictions.c.unit, predictions.c.output, feedback.c.actual
+).join(feedback, feedback.c.prediction_id == predictions.c.id)
 
 
 def database(url: str) -> sql.Engine:

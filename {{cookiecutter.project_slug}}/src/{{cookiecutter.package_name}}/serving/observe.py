@@ -25,7 +25,9 @@ predictions = Counter("predictions", "Rows predicted", ("version",))
 unknown = Counter("unknown_categories", "Values that the contract does not list", ("column",))
 missing = Counter("missing_values", "Values that were null or left out", ("column",))
 dropped = Counter("log_dropped", "Predictions that were served but not logged")
-version = Gauge("model_version", "The version that is served")
+scoring = Histogram("scoring_seconds", "Time to score", ("version",), buckets=SECONDS)
+unshown = Counter("shadow_dropped", "Rows that the challenger was too slow, or failed, to score")
+version = Gauge("model_version", "The version that is served", ("alias",))
 spooled = Gauge("spool_bytes", "Predictions that wait to be written to the database")
 
 

@@ -1,17 +1,50 @@
 """Section `serving` of params.yaml: how predictions are served and logged."""
 
+import hashlib
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..config import Section, validated
-from ..params import load_params
+from ..errors import UserError
+from ..params import Share, load_params
 from ..paths import Paths
+from . import kpi
+from .kpi import Kpi
+
+
+class Canary(Section):
+    """How much of the requests the challenger answers."""
+
+    percent: Annotated[float, Field(ge=0, le=100)]
+
+
+class ABTest(Section):
+    """The design of an A/B test, fixed before it starts."""
+
+    kpi: Kpi
+    share: Share
+    size: Annotated[int, Field(ge=10)]
+    confidence: Share
+    started: Annotated[datetime | None, Field(strict=False)]
+
+
+class Bandit(Section):
+    """How the version with the better rewards is found."""
+
+    policy: Literal["thompson", "epsilon"]
+    epsilon: Annotated[float, Field(ge=0, le=1)]
 
 
 class Serving(Section):
-    """Limits of a request, the log, and how often the alias is looked up."""
+    """Who answers, limits of a request, the log, and how often the aliases are looked up."""
 
+    strategy: Literal["single", "shadow", "canary", "ab", "bandit"]
+    sticky_by: str | None
+    canary: Canary
+    ab: ABTest
+    bandit: Bandit
     refresh_seconds: Annotated[float, Field(gt=0)]
     most_rows: Annotated[int, Field(ge=1)]
     most_bytes: Annotated[int, Field(ge=1_000)]
@@ -21,7 +54,23 @@ class Serving(Section):
     spool_bytes: Annotated[int, Field(ge=10_000)]
     keep_days: Annotated[int, Field(ge=1)]
 
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """What the registry calls the versions that are served."""
+        return ("champion",) if self.strategy == "single" else ("champion", "challenger")
+
+    @property
+    def design(self) -> str:
+        """What the log calls the A/B test: a test of another design has another name."""
+        fixed = f"{self.ab.model_dump_json()} {self.sticky_by}"
+        return f"ab:{hashlib.sha256(fixed.encode()).hexdigest()[:8]}"
+
 
 def load_serving(paths: Paths) -> Serving:
     """Read the section; raises UserError that names every wrong key."""
-    return validated(Serving, load_params(paths.params).serving, "params.yaml", "serving")
+    params = load_params(paths.params)
+    options = validated(Serving, params.serving, "params.yaml", "serving")
+    fitting = kpi.of_task(params.task)
+    if options.strategy == "ab" and options.ab.kpi != fitting:
+        raise UserError(f"params.yaml: serving.ab.kpi: {params.task} has only {fitting}.")
+    return options

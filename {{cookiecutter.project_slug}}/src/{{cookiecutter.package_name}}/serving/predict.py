@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,15 +18,13 @@ from ..data.contract import Contract
 from ..models.attribution import contributions, has_trees
 from ..models.model import Floats, by_class
 from . import observe, schema
-from .champion import ALIAS, Champion
 from .params import Serving
 from .registry import Served
+from .router import Part, Record, Router, Shadow, whole
 from .spool import Full, Spool
+from .versions import CHALLENGER
 
 AT_ONCE = 64  # rows that are scored between two other requests; more go to a thread
-STRATEGY = "single"
-
-Record = dict[str, Any]
 
 
 class Prediction(BaseModel):
@@ -52,36 +51,52 @@ class Origin:
 
 
 class Predictor:
-    """Answers requests with the champion, and logs what it answered."""
+    """Answers requests with the versions that the router names, and logs what was answered."""
 
     def __init__(
-        self, contract: Contract, options: Serving, champion: Champion, spool: Spool, origin: Origin
+        self, contract: Contract, options: Serving, router: Router, spool: Spool, origin: Origin
     ) -> None:
         self.contract, self.options, self.origin = contract, options, origin
-        self.champion, self.spool = champion, spool
+        self.router, self.spool, self.shadow = router, spool, Shadow()
         record: Any = schema.record_type(contract)
         several = Annotated[list[record], Field(min_length=1, max_length=options.most_rows)]
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
         columns = schema.request_columns(contract)
         self._listed = {c.name: frozenset(c.categories or ()) for c in columns}
 
-    async def answer(self, content: bytes, request_id: str, explained: bool) -> bytes:
+    async def answer(
+        self, content: bytes, request_id: str, key: str = "", explained: bool = False
+    ) -> bytes:
         """The answer to a body that holds one record or a list of them, as JSON.
 
-        Raises ValidationError that names field and rule, Unusable, or Full.
+        Equal keys are answered by the same version, as far as the strategy can. Raises
+        ValidationError that names field and rule, Unusable, or Full.
         """
         started = time.perf_counter()
         several = content.lstrip()[:1] == b"["
         records = self.validate(content, several)
-        served = self.champion.served
+        parts = self.router.parts(records, key or request_id)
         rows = schema.frame(records, self.contract)
-        scores = await apply(served, rows)
-        answers = present(served, check(scores))
-        if explained:
-            await explain(served, rows, answers)
-        self._log(records, answers, request_id, (time.perf_counter() - started) * 1e3)
-        self._count(records, served)
+        answers: list[Record] = [{} for _ in records]
+        for part in parts:
+            some = rows if len(part.rows) == len(records) else rows[part.rows]
+            for row, answer in zip(
+                part.rows, await predict(part.served, some, explained), strict=True
+            ):
+                answers[row] = answer
+        self._log(parts, records, answers, request_id, started)
+        self._count(parts, records)
+        if self.router.strategy == "shadow":
+            self.shadow.offer(len(records), partial(self._shadow, records, rows, request_id))
         return orjson.dumps(answers if several else answers[0])
+
+    def _shadow(self, records: list[Record], rows: pl.DataFrame, request_id: str) -> None:
+        """Answer with the challenger, for the log alone."""
+        started = time.perf_counter()
+        if served := self.router.versions.served.get(CHALLENGER):
+            answers = present(served, check(score(served, rows)))
+            part = whole("shadow", CHALLENGER, served, len(records))
+            self._log([part], records, answers, request_id, started, shown=False)
 
     def validate(self, content: bytes, several: bool) -> list[Record]:
         """The records of a body, as the contract wants them; raises ValidationError."""
@@ -92,21 +107,31 @@ class Predictor:
         return [record.model_dump(by_alias=True) for record in found]
 
     def _log(
-        self, records: list[Record], answers: list[Record], request_id: str, ms: float
+        self,
+        parts: list[Part],
+        records: list[Record],
+        answers: list[Record],
+        request_id: str,
+        started: float,
+        shown: bool = True,
     ) -> None:
         """Spool what is answered; raises Full unless dropping is allowed."""
-        now = datetime.now(UTC).replace(tzinfo=None)
-        common = {**vars(self.origin), "alias": ALIAS, "strategy": STRATEGY, "shown": True}
-        common |= {"table": "predictions", "time": now, "request_id": request_id, "latency_ms": ms}
+        now, ms = datetime.now(UTC).replace(tzinfo=None), (time.perf_counter() - started) * 1e3
+        common = {"table": "predictions", "time": now, **vars(self.origin)}
+        common |= {"request_id": request_id, "latency_ms": ms, "shown": shown}
         entries = [
             {
                 **common,
-                "id": answer["prediction_id"],
-                "version": answer["model_version"],
-                "inputs": record,
-                "output": answer,
+                "id": answers[row]["prediction_id"],
+                "version": part.served.version,
+                "alias": part.alias,
+                "strategy": part.strategy,
+                "unit": unit,
+                "inputs": records[row],
+                "output": answers[row],
             }
-            for record, answer in zip(records, answers, strict=True)
+            for part in parts
+            for row, unit in zip(part.rows, part.units, strict=True)
         ]
         try:
             self.spool.append(entries)
@@ -115,8 +140,9 @@ class Predictor:
                 raise
             observe.dropped.inc(len(entries))
 
-    def _count(self, records: list[Record], served: Served) -> None:
-        observe.predictions.labels(served.version).inc(len(records))
+    def _count(self, parts: list[Part], records: list[Record]) -> None:
+        for part in parts:
+            observe.predictions.labels(part.served.version).inc(len(part.rows))
         for column, listed in self._listed.items():
             values = Counter(record[column] for record in records)
             if values[None]:
@@ -126,11 +152,25 @@ class Predictor:
                 observe.unknown.labels(column).inc(new)
 
 
+async def predict(served: Served, rows: pl.DataFrame, explained: bool) -> list[Record]:
+    """The answers of one version."""
+    answers = present(served, check(await apply(served, rows)))
+    if explained:
+        await explain(served, rows, answers)
+    return answers
+
+
 async def apply(served: Served, rows: pl.DataFrame) -> Floats:
     """Transform and score, in a thread where it takes long enough for others to notice."""
     if rows.height <= AT_ONCE:
+        return score(served, rows)
+    return await asyncio.to_thread(score, served, rows)
+
+
+def score(served: Served, rows: pl.DataFrame) -> Floats:
+    """The scores of one version, timed."""
+    with observe.scoring.labels(served.version).time():
         return served.model.score_typed(rows)
-    return await asyncio.to_thread(served.model.score_typed, rows)
 
 
 def check(scores: Floats) -> Floats:

@@ -49,6 +49,7 @@ class Served:
     model: Model
     tags: dict[str, str]
     metrics: dict[str, Any]
+    golden: dict[str, Any]
 
 
 def find(paths: Paths, settings: Settings, alias: str) -> Pointer | None:
@@ -112,7 +113,7 @@ def is_intact(folder: Path) -> bool:
 def open_copy(folder: Path) -> Served:
     """The version that a copy holds."""
     known = read_json(folder / "version.json")
-    return Served(known["version"], load(folder / "model"), known["tags"], known["metrics"])
+    return Served(model=load(folder / "model"), **known)
 
 
 def remember(paths: Paths, alias: str, pointer: Pointer) -> None:

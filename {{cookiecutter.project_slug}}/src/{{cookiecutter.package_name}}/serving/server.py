@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from contextlib import suppress
+from random import Random
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,14 +16,15 @@ from ..lineage import git
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
 from .app import create_app
-from .champion import Champion
 from .connection import Bounded
 from .guard import key_hashes
 from .log import Writer, database
 from .observe import Lines
 from .params import Serving, load_serving
 from .predict import Origin, Predictor
+from .router import Router
 from .spool import Spool
+from .versions import Versions
 
 
 def main(paths: Paths = PROJECT) -> None:
@@ -32,16 +34,17 @@ def main(paths: Paths = PROJECT) -> None:
     if not port.isdecimal():
         raise UserError(f"PORT={port}: is no number.")
     keys, contract = key_hashes(host), load_contract(paths.contract)
-    champion = Champion(paths, settings, contract)
+    versions = Versions(paths, settings, contract, options.aliases)
+    router = Router(options, contract, versions, Random())
     paths.spool.parent.mkdir(parents=True, exist_ok=True)
     spool = Spool(paths.spool, options.spool_bytes)
     engine = database(os.environ.get("DATABASE_URL") or f"sqlite:///{paths.log}")
     writer = Writer(spool, engine, options.keep_days)
     code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
     origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
-    app = create_app(Predictor(contract, options, champion, spool, origin), writer, keys)
+    app = create_app(Predictor(contract, options, router, spool, origin), writer, keys)
     logging.basicConfig(handlers=[Lines()])
-    version = champion.served.version
+    version = versions.champion.version
     print(f"version {version} at http://{host}:{port}, its pages at /docs", file=sys.stderr)
     with suppress(KeyboardInterrupt):
         server(app, options, host, int(port)).run()

@@ -1,0 +1,18 @@
+"""How good one answer was, once its truth is known."""
+
+from typing import Any, Literal
+
+Kpi = Literal["absolute_error", "correct"]
+
+
+def of_task(task: str) -> Kpi:
+    """What answers of a task are judged by."""
+    return "absolute_error" if task == "regression" else "correct"
+
+
+def value(kpi: Kpi, answer: Any, actual: Any) -> float | None:
+    """The error, or 1 for a right class and 0 for a wrong one; None where no number came."""
+    if kpi == "correct":
+        return float(answer == actual)
+    is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
+    return abs(answer - actual) if is_number else None

@@ -1,0 +1,83 @@
+"""The versions that are served: found at the start, exchanged when their alias moves."""
+
+from collections.abc import Callable
+from functools import partial
+
+from ..data.contract import Contract
+from ..errors import UserError
+from ..models import golden
+from ..paths import Paths
+from ..settings import Settings
+from . import observe, registry, schema
+from .registry import Pointer, Served
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+MISSING = {
+    CHAMPION: "the registry has no champion; run `make train` first.",
+    CHALLENGER: "there is no challenger: the champion answers everything",
+}
+
+
+class Versions:
+    """What each alias serves; `problems` says of each why that is not what the registry names.
+
+    `served` is replaced, never changed: a request goes on with what it began with.
+    """
+
+    def __init__(
+        self, paths: Paths, settings: Settings, contract: Contract, aliases: tuple[str, ...]
+    ) -> None:
+        self._paths, self._settings, self._contract = paths, settings, contract
+        self.served: dict[str, Served] = {}
+        self.problems: dict[str, str | None] = dict.fromkeys(aliases)
+        self._pointers: dict[str, Pointer] = {}
+        # What was served last comes first: the registry may be away, or name what will not do.
+        for alias in aliases:
+            self._follow(alias, partial(registry.last, paths, alias))
+        self.look()
+        if CHAMPION not in self.served:
+            raise UserError(f"there is no model to serve: {self.problems[CHAMPION]}")
+
+    @property
+    def champion(self) -> Served:
+        """The version that answers, unless a strategy lets the challenger."""
+        return self.served[CHAMPION]
+
+    @property
+    def problem(self) -> str | None:
+        """The problems of all aliases as one text."""
+        return "; ".join(filter(None, self.problems.values())) or None
+
+    def look(self) -> None:
+        """Serve what the registry names; whatever goes wrong with it, the old version stays."""
+        for alias, known in self.problems.items():
+            problem = self._follow(alias, partial(registry.find, self._paths, self._settings, alias))
+            self.problems[alias] = problem
+            if problem != known:
+                observe.log("version", alias=alias, problem=problem)
+
+    def _follow(self, alias: str, find: Callable[[], Pointer | None]) -> str | None:
+        """Serve the version that is found; returns why not, if so."""
+        try:
+            pointer = find()
+            if pointer is None:
+                others = {name: served for name, served in self.served.items() if name != alias}
+                self.served = self.served if alias == CHAMPION else others
+                return MISSING[alias]
+            if pointer != self._pointers.get(alias):
+                self._take(alias, pointer)
+        except Exception as error:
+            old = self.served.get(alias)
+            return f"{alias}: version {old.version} stays: {error}" if old else str(error)
+        return None
+
+    def _take(self, alias: str, pointer: Pointer) -> None:
+        served = registry.serve(self._paths, self._settings, pointer)
+        served.model.score(schema.example_frame(self._contract))
+        golden.check(served.model, served.golden)
+        champion = self.served.get(CHAMPION, served).model.question
+        if alias != CHAMPION and served.model.question != champion:
+            raise UserError(f"it answers {served.model.question}, the champion {champion}")
+        registry.remember(self._paths, alias, pointer)
+        self.served, self._pointers[alias] = {**self.served, alias: served}, pointer
+        observe.log("version", alias=alias, serves=served.version)
