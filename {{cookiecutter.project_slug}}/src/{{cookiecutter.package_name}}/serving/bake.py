@@ -6,8 +6,8 @@ from ..errors import UserError, run
 from ..files import replaced, write_json
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
-from .versions import CHAMPION
 from .registry import Pointer
+from .versions import CHAMPION
 
 
 def main(paths: Paths = PROJECT) -> None:

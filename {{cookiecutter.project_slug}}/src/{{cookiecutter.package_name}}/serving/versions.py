@@ -51,7 +51,9 @@ class Versions:
     def look(self) -> None:
         """Serve what the registry names; whatever goes wrong with it, the old version stays."""
         for alias, known in self.problems.items():
-            problem = self._follow(alias, partial(registry.find, self._paths, self._settings, alias))
+            problem = self._follow(
+                alias, partial(registry.find, self._paths, self._settings, alias)
+            )
             self.problems[alias] = problem
             if problem != known:
                 observe.log("version", alias=alias, problem=problem)
