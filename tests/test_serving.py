@@ -55,7 +55,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path
     run(created, "make", "setup")
     params = created / "params.yaml"
     text = params.read_text().replace("_month: 50000", "_month: 1500")
-    params.write_text(text.replace("refresh_seconds: 2 ", "refresh_seconds: 0.05 "))
+    text = text.replace("refresh_seconds: 2 ", "refresh_seconds: 0.05 ")
+    params.write_text(text.replace("seconds: 5\n    p99_ms: 50 ", "seconds: 1\n    p99_ms: 2000 "))
     run(created, "make", "train")
     params.write_text(params.read_text().replace("num_leaves: 127", "num_leaves: 15"))
     assert ": version 2 is the" in run(created, "make", "train").stdout
@@ -245,6 +246,22 @@ def test_others_may_ask_only_with_a_key(project: Path) -> None:
 def test_a_service_imports_no_mlflow(project: Path) -> None:
     code = f"import sys, {package(project).name}.serving.server; print('mlflow' in sys.modules)"
     assert run(project, PYTHON, "-c", code).stdout.strip() == "False"
+
+
+def test_a_version_is_delivered_only_where_the_environment_before_passed(project: Path) -> None:
+    with serving(project) as service:
+        url = f"URL={service.address}"
+        said = run(project, "make", "deliver", url).stdout
+        assert "  9  a failing staging blocks" in said
+        report = json.loads((project / "reports/delivery-test.json").read_text())
+        assert [check["passed"] for check in report["checks"]] == [True] * 6 + [None] * 3
+        go = ("make", "deliver", url, "APPROVED_BY=Ana")
+        said = run(project, *go, "ENVIRONMENT=production", succeeds=False).stdout
+        assert "delivery-staging.json: missing; run `make deliver ENVIRONMENT=staging`" in said
+    said = run(project, *go, "ENVIRONMENT=staging", "ASK=1").stdout
+    assert said == "version 1 may go to staging.\n"
+    said = run(project, *go, "ENVIRONMENT=staging", succeeds=False).stdout
+    assert f"error: {url}: " in said
 
 
 def test_the_images_own_steps_serve_a_prediction(

@@ -1,11 +1,16 @@
 # The model behind HTTP.
 
-.PHONY: serve key image
+.PHONY: serve key deliver image
 serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
 	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(BIN)/python -m $(PACKAGE).serving.server
 
 key: $(READY) ## a new API key, and its hash for API_KEY_HASHES in .env
 	@$(BIN)/python -m $(PACKAGE).serving.guard
+
+deliver: $(READY) ## the delivery checklist against a running service: [URL= ENVIRONMENT=test VERSION= APPROVED_BY= ASK=1]
+	@$(BIN)/python -m $(PACKAGE).serving.deliver $(call argument,URL,url) \
+		$(call argument,ENVIRONMENT,environment) $(call argument,VERSION,version) \
+		$(call argument,APPROVED_BY,approved-by) $(call argument,ASK,ask)
 
 ENGINE ?= docker
 image: $(READY) ## the service with its champion as a container image: [IMAGE=name:tag VERSION= ENGINE=podman]

@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import subprocess
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -40,6 +42,13 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "hardware": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+@cache
+def runtime() -> dict[str, str]:
+    """The versions of what a prediction depends on."""
+    names = ("lightgbm", "numpy", "polars", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
 def author(paths: Paths) -> str:

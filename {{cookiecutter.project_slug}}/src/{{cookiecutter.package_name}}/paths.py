@@ -54,6 +54,10 @@ class Paths:
         self.studies = root / "tuning.db"
         self.artifacts = root / "mlartifacts"
 
+    def delivery(self, environment: str) -> Path:
+        """The report of `make deliver` in an environment."""
+        return self.root / "reports" / f"delivery-{environment}.json"
+
     @property
     def example(self) -> list[Path]:
         """The modules that call themselves example: a table of your own takes their place."""

@@ -1,6 +1,7 @@
 """docs/data_card.md and the table on the terminal: what was found in a table and decided."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from .profile import Profile, Table
@@ -41,7 +42,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def aligned(table: list[tuple[str, ...]]) -> list[str]:
+def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
     """Rows as lines with equal columns."""
     widths = [min(max(map(len, column)), LONGEST) for column in zip(*table, strict=True)]
     return [f"  {'  '.join(map(str.ljust, row, widths))}".rstrip() for row in table]

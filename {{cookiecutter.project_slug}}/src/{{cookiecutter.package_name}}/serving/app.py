@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..lineage import runtime
 from . import guard, observe, schema
 from .log import Writer
 from .predict import Prediction, Predictor, Unusable
@@ -113,6 +114,7 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
             "version": served.version,
             "predicts": served.model.question,
             "lineage": served.tags,
+            "runtime": runtime(),
             "metrics": served.metrics,
             "contract": predictor.contract.model_dump(mode="json"),
         }

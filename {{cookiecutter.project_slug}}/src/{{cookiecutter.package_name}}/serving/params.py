@@ -37,6 +37,14 @@ class Bandit(Section):
     epsilon: Annotated[float, Field(ge=0, le=1)]
 
 
+class Deliver(Section):
+    """What `make deliver` asks of a service: so many requests a second, answered so fast."""
+
+    rate: Annotated[float, Field(gt=0)]
+    seconds: Annotated[float, Field(gt=0)]
+    p99_ms: Annotated[float, Field(gt=0)]
+
+
 class Serving(Section):
     """Who answers, limits of a request, the log, and how often the aliases are looked up."""
 
@@ -53,6 +61,7 @@ class Serving(Section):
     log_full: Literal["refuse", "drop_counted"]
     spool_bytes: Annotated[int, Field(ge=10_000)]
     keep_days: Annotated[int, Field(ge=1)]
+    deliver: Deliver
 
     @property
     def aliases(self) -> tuple[str, ...]:

@@ -1,0 +1,151 @@
+"""`make deliver`: the delivery checklist against a running service, and how far it may go."""
+
+import argparse
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ..data.card import aligned
+from ..data.contract import Contract, load_contract
+from ..errors import UserError, run
+from ..files import read_json, write_json
+from ..models.register import now
+from ..params import load_params
+from ..paths import PROJECT, Paths
+from ..progress import working
+from ..settings import load_settings
+from . import checklist, schema
+from .checklist import Check
+from .params import load_serving
+
+if TYPE_CHECKING:
+    from ..tracking import Registry, Version
+
+BEFORE = {"test": "", "staging": "test", "production": "staging"}
+WAYS = {"test": "automatically", "staging": "on approval", "production": "by hand"}
+MARKS = {True: "passed", False: "FAILED", None: "-"}
+
+
+def permitted(paths: Paths, environment: str, version: "Version", approved_by: str) -> list[Check]:
+    """Points 6 to 9: how the version may get to where it goes.
+
+    Raises UserError where it may not.
+    """
+    if environment != "test" and not approved_by.strip():
+        raise UserError(f"say who lets it into {environment}: APPROVED_BY=name.")
+    before = BEFORE[environment]
+    passed_there = before and _passed(paths, before, version)
+    by = f"by {approved_by}" if approved_by else ""
+    ways = [
+        Check(point, f"to {name} {way}", *((True, by) if name == environment else (None, "")))
+        for point, (name, way) in enumerate(WAYS.items(), 6)
+    ]
+    found = f"{before} passed {passed_there}" if before else ""
+    return [*ways, Check(9, "a failing staging blocks", bool(before) or None, found)]
+
+
+def _passed(paths: Paths, environment: str, version: "Version") -> str:
+    """When the version passed in an environment; raises UserError if it did not."""
+    path = paths.delivery(environment)
+    if not path.exists():
+        raise UserError(f"{path.name}: missing; run `make deliver ENVIRONMENT={environment}`.")
+    report = read_json(path)
+    if report["model_hash"] != version.tags["model_hash"]:
+        raise UserError(
+            f"{path.name} is of version {report['version']}, not of {version}; "
+            f"run `make deliver ENVIRONMENT={environment}`."
+        )
+    if not report["passed"]:
+        raise UserError(f"{version} failed in {environment} ({path.name}): mend it there first.")
+    return str(report["time"])
+
+
+def inspect(
+    client: httpx.Client, paths: Paths, environment: str, registry: "Registry", version: "Version"
+) -> list[Check]:
+    """Points 1 to 5, asked of the service."""
+    contract, params = load_contract(paths.contract), load_params(paths.params)
+    told = client.get("/model").raise_for_status().json()
+    records, scores = golden_requests(registry, version, contract)
+    answers = client.post("/predict", json=records).raise_for_status().json()
+    limits = load_serving(paths).deliver
+    if environment == "production":  # users are there
+        load = Check(3, "load test", None, "not in production; staging passed it")
+    else:
+        load = checklist.loaded(client, schema.example(contract), limits)
+    return [
+        checklist.compatible(told, version.tags, contract),
+        checklist.golden(answers, version.number, scores),
+        load,
+        checklist.refused(client, contract),
+        checklist.targets(told, params),
+    ]
+
+
+def golden_requests(
+    registry: "Registry", version: "Version", contract: Contract
+) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Records and the version's own scores of them."""
+    scores = registry.load(version.name).score(schema.example_frame(contract))
+    return [schema.example(contract)], scores.tolist()
+
+
+def arguments() -> argparse.Namespace:
+    """What make was told."""
+    parser = argparse.ArgumentParser(prog="make deliver")
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--environment", choices=BEFORE, default="test")
+    parser.add_argument("--version", default="champion")
+    parser.add_argument("--approved-by", default="")
+    parser.add_argument("--ask", default="")
+    return parser.parse_args()
+
+
+def tell(report: dict[str, Any], checks: list[Check]) -> None:
+    """Print a line for each point."""
+    print(f"version {report['version']} in {report['environment']} at {report['url']}")
+    rows = [(str(c.point), c.name, MARKS[c.passed], c.found) for c in checks]
+    print("\n".join(aligned(rows)))
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Write reports/delivery-<environment>.json, or with --ask only say whether it may go there.
+
+    Raises UserError where a point is failed.
+    """
+    asked, settings = arguments(), load_settings(paths)
+    from .. import tracking
+
+    registry = tracking.connect(paths, settings)
+    version = registry.find(asked.version)
+    checks = permitted(paths, asked.environment, version, asked.approved_by)
+    if asked.ask:
+        print(f"{version} may go to {asked.environment}.")
+        return
+    key = {"X-API-Key": os.environ.get("API_KEY", "")}
+    try:
+        with httpx.Client(base_url=asked.url, headers=key) as client, working("asking"):
+            checks = inspect(client, paths, asked.environment, registry, version) + checks
+    except httpx.HTTPError as error:
+        raise UserError(f"URL={asked.url}: {error} (is API_KEY right?)") from error
+    passed = all(check.passed is not False for check in checks)
+    report = {
+        "environment": asked.environment,
+        "version": version.number,
+        "model_hash": version.tags["model_hash"],
+        "url": asked.url,
+        "time": now(),
+        "approved_by": asked.approved_by,
+        "passed": passed,
+        "checks": [asdict(check) for check in checks],
+    }
+    write_json(paths.delivery(asked.environment), report)
+    tell(report, checks)
+    if not passed:
+        raise UserError(f"{version} is not fit for {asked.environment}.")
+
+
+if __name__ == "__main__":
+    run(main)

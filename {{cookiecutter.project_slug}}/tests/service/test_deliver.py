@@ -1,0 +1,146 @@
+"""The delivery checklist: what it finds in a service, and where it lets a version go."""
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Project
+from fastapi.testclient import TestClient
+
+from {{ cookiecutter.package_name }} import tracking
+from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.errors import UserError
+from {{ cookiecutter.package_name }}.params import load_params
+from {{ cookiecutter.package_name }}.serving import checklist, deliver, load
+from {{ cookiecutter.package_name }}.serving.params import Deliver
+from {{ cookiecutter.package_name }}.settings import load_settings
+
+from .conftest import Service
+
+LIMITS = Deliver(rate=40, seconds=0.5, p99_ms=2_000)
+
+
+@pytest.fixture
+def registry(_served_once: Project, monkeypatch: pytest.MonkeyPatch) -> tracking.Registry:
+    """The registry of the project that the service's was copied from: stores know their place."""
+    found = tracking.connect(_served_once, load_settings(_served_once))
+    monkeypatch.setattr(tracking, "connect", lambda *_: found)
+    return found
+
+
+def deliver_to(
+    environment: str, service: Service, patch: pytest.MonkeyPatch, **arguments: str
+) -> dict[str, Any]:
+    """`make deliver` against the service, in-process; returns the report."""
+    words = [w for name, value in arguments.items() for w in (f"--{name}", value)]
+    patch.setattr(sys, "argv", ["deliver", "--environment", environment, *words])
+    patch.setattr(deliver, "load_serving", lambda _: type("Options", (), {"deliver": LIMITS}))
+    with service.running() as client:
+        patch.setattr(deliver.httpx, "Client", lambda **_: nullcontext(client))
+        deliver.main(service.project)
+    return json.loads(service.project.delivery(environment).read_text())
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_version_goes_from_test_over_staging_to_production(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = deliver_to("test", service, monkeypatch)
+    assert (report["passed"], report["version"]) == (True, 1)
+    assert [check["point"] for check in report["checks"]] == list(range(1, 10))
+    assert [check["passed"] for check in report["checks"]] == [True] * 6 + [None] * 3
+    assert "  2  golden requests             passed" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"staging: APPROVED_BY=name"):
+        deliver_to("staging", service, monkeypatch)
+    staged = deliver_to("staging", service, monkeypatch, **{"approved-by": "Ana"})
+    assert staged["checks"][6] == {
+        "point": 7,
+        "name": "to staging on approval",
+        "passed": True,
+        "found": "by Ana",
+    }
+    live = deliver_to("production", service, monkeypatch, **{"approved-by": "Ana"})
+    assert live["passed"]
+    assert live["checks"][2]["found"] == "not in production; staging passed it"
+    assert live["checks"][8]["found"] == f"staging passed {staged['time']}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, r"delivery-staging.json: missing; run `make deliver ENVIRONMENT=staging`"),
+        ({"passed": False}, r"version 1 failed in staging \(delivery-staging.json\)"),
+        ({"model_hash": "other", "version": 7}, r"is of version 7, not of version 1"),
+    ],
+)
+def test_a_failing_staging_blocks_production(
+    change: dict[str, Any] | None, message: str, service: Service, registry: tracking.Registry
+) -> None:
+    project, version = service.project, registry.find("champion")
+    report = {"passed": True, "model_hash": version.tags["model_hash"], "version": 1, "time": ""}
+    if change is not None:
+        project.delivery("staging").write_text(json.dumps(report | change))
+    with pytest.raises(UserError, match=message):
+        deliver.permitted(project, "production", version, "Ana")
+    assert not project.delivery("production").exists()
+
+
+def told(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/model").json()
+    return found
+
+
+def test_another_model_contract_or_library_is_not_compatible(
+    client: TestClient, service: Service
+) -> None:
+    contract = load_contract(service.project.contract)
+    tags = told(client)["lineage"]
+    assert checklist.compatible(told(client), tags, contract).passed
+    other = told(client) | {"contract": {"columns": []}}
+    other["runtime"]["polars"] = "0.20.1"
+    check = checklist.compatible(other, tags | {"model_hash": "other"}, contract)
+    assert not check.passed
+    assert check.found.startswith("another model_hash; another contract; polars 0.20.1 instead of")
+
+
+def test_an_answer_that_changed_is_named() -> None:
+    answers = [{"model_version": 1, "prediction": 2.0}, {"model_version": 1, "prediction": 3.0}]
+    assert checklist.golden(answers, 1, [2.0, 3.0 + 1e-9]).passed
+    assert checklist.golden(answers, 1, [2.0, 3.1]).found == "request 2 differs"
+    assert not checklist.golden(answers, 2, [2.0, 3.0]).passed
+    shares = [{"model_version": 1, "prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
+    assert checklist.golden(shares, 1, [0.75]).passed
+
+
+def test_a_slow_or_failing_service_does_not_bear_its_load(client: TestClient) -> None:
+    limits = LIMITS.model_copy(update={"p99_ms": 0.001})
+    assert "is above 0.001" in checklist.loaded(client, {}, limits).found
+    assert checklist.loaded(client, {}, LIMITS).found.startswith("20 failed; 0 of 40 requests")
+
+
+def test_a_load_is_steady_and_counts_waiting() -> None:
+    seen = load.steady(lambda: True, rate=200, seconds=0.5)
+    assert seen.failed == 0
+    assert seen.per_second == pytest.approx(200, rel=0.2)
+    assert load.steady(lambda: False, rate=100, seconds=0.1).failed == 10
+
+
+def test_a_service_that_takes_anything_is_found_out(client: TestClient, service: Service) -> None:
+    contract = load_contract(service.project.contract)
+    assert checklist.refused(client, contract).passed
+    columns = tuple(c.model_copy(update={"name": f"{c.name}_"}) for c in contract.columns)
+    check = checklist.refused(client, contract.model_copy(update={"columns": columns}))
+    assert check.passed is False or "size_" in check.found
+
+
+def test_a_version_below_its_bar_or_on_hold_is_not_fit(client: TestClient, elsewhere: Path) -> None:
+    params = load_params(elsewhere / "project" / "params.yaml")
+    assert checklist.targets(told(client), params).passed
+    bars = params.registration.model_copy(update={"bars": {"r2": 0.9999}})
+    held = told(client)
+    held["lineage"]["decision"] = "hold"
+    check = checklist.targets(held, params.model_copy(update={"registration": bars}))
+    assert "is below the bar of 0.9999; the gate's decision is hold" in check.found
