@@ -68,6 +68,19 @@ def test_a_version_goes_from_test_over_staging_to_production(
     assert live["checks"][8]["found"] == f"staging passed {staged['time']}"
 
 
+@pytest.mark.usefixtures("registry")
+def test_to_ask_is_not_to_deliver_and_nobody_at_the_address_is_said(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["deliver", "--ask", "1"])
+    deliver.main(service.project)
+    assert capsys.readouterr().out == "version 1 may go to test.\n"
+    monkeypatch.setattr(sys, "argv", ["deliver", "--url", "http://127.0.0.1:1"])
+    with pytest.raises(UserError, match="URL=http://127.0.0.1:1: "):
+        deliver.main(service.project)
+    assert not service.project.delivery("test").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
