@@ -9,13 +9,13 @@ import numpy as np
 
 from ..data.contract import Contract
 from ..lineage import runtime
+from ..models.golden import TOLERANCE
 from ..models.metrics import failed_bars
 from ..params import Params
 from . import load, schema
 from .params import Deliver
 
 SAME = ("model_hash", "features_hash", "params_hash", "data_version", "git_commit")
-TOLERANCE = 1e-6  # of a value; another processor may differ in its last digits
 WRONG = {"not": "a value"}
 
 Record = dict[str, Any]

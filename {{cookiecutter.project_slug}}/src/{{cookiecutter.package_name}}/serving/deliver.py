@@ -87,7 +87,9 @@ def inspect(
 def golden_requests(
     registry: "Registry", version: "Version", contract: Contract
 ) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Records and the version's own scores of them."""
+    """Records, and the version's own scores of them."""
+    if stored := registry.golden(version):
+        return stored["records"], stored["scores"]
     scores = registry.load(version.name).score(schema.example_frame(contract))
     return [schema.example(contract)], scores.tolist()
 
