@@ -159,8 +159,8 @@ def test_a_project_stays_small(tmp_path: Path) -> None:
     lines = sum(
         len((project / path).read_text().splitlines()) for path in paths if path.suffix == ".py"
     )
-    assert len(paths) <= 119
-    assert lines <= 11_580
+    assert len(paths) <= 121
+    assert lines <= 11_920
 
 
 def test_few_ifs_and_none_inside_another() -> None:

@@ -16,7 +16,7 @@ adopt: $(READY) .dvc/config ## your own table: DATA=file TARGET=column [TIME= GR
 		$(call argument,TARGET,target) $(call argument,TIME,time) $(call argument,GROUP,group) \
 		$(call argument,TASK,task) $(call argument,FORCE,force)
 
-predict: $(READY) ## score a CSV or Parquet file with the champion: INPUT=new.csv OUTPUT=scored.parquet
+predict: $(READY) ## score a CSV or Parquet file of any size with the champion: INPUT=new.csv OUTPUT=scored.parquet
 	@test -n "$(INPUT)" -a -n "$(OUTPUT)" || \
 		{ echo "Name the files: make predict INPUT=new.csv OUTPUT=scored.parquet" >&2; exit 2; }
 	@$(BIN)/python -m $(PACKAGE).models.predict "$(INPUT)" "$(OUTPUT)"

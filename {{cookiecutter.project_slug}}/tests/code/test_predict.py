@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -77,6 +78,51 @@ def test_a_bad_row_is_named_and_keeps_its_place(
     said = capsys.readouterr().out
     assert "28 of 30 rows scored" in said
     assert "row 5: size: null" in said
+    listed = pl.read_csv(trained.root / "scored.rejected.csv").rows()
+    assert listed[0] == (5, "size", "not null", None)
+    assert set(listed[1:]) == {(10, "size", ">= 0", "-1.0"), (10, "items", "is Int64", "few")}
+    score(trained, monkeypatch, ROWS)
+    assert not (trained.root / "scored.rejected.csv").exists()
+
+
+def test_where_no_row_can_be_scored_only_the_reasons_are_written(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.main(trained)
+    with pytest.raises(UserError, match="none of the 30 rows could be scored"):
+        score(trained, monkeypatch, ROWS.with_columns(size=pl.lit(-1.0)), "scored.csv")
+    assert pl.read_csv(trained.root / "scored.rejected.csv")["rule"].to_list() == [">= 0"] * 30
+    assert not (trained.root / "scored.csv").exists()
+    assert not list(trained.root.glob(".scored*"))
+
+
+@pytest.mark.parametrize("output", ["scored.csv", "scored.parquet"])
+def test_an_interrupted_run_goes_on_with_the_same_result(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    register.main(trained)
+    dirty = ROWS.with_columns(size=pl.when(pl.int_range(30) % 9 == 3).then(-1.0).otherwise("size"))
+    target, chunks = score(trained, monkeypatch, dirty, output), []
+    expected, listed = read_table(target), predict.rejected(target).read_bytes()
+    target.unlink()
+
+    def interrupted(chunk: pl.DataFrame, *others: Any) -> Any:
+        chunks.append(chunk.height)
+        if len(chunks) == 3:
+            raise KeyboardInterrupt
+        return whole(chunk, *others)
+
+    whole = predict.score
+    monkeypatch.setattr(predict, "score", interrupted)
+    monkeypatch.setattr(predict.tables, "CHUNK_CELLS", 7 * dirty.width)
+    with pytest.raises(SystemExit, match="Interrupted: 14 rows are scored"):
+        predict.main(trained)
+    assert not target.exists()
+    predict.main(trained)
+    assert chunks == [7, 7, 7, 7, 7, 2]
+    assert read_table(target).equals(expected)
+    assert predict.rejected(target).read_bytes() == listed
+    assert not list(trained.root.glob(".scored*"))
 
 
 def test_text_as_in_a_csv_is_scored_like_typed_columns(trained: Project) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from {{ cookiecutter.package_name }} import delimited
 from {{ cookiecutter.package_name }}.errors import UserError
-from {{ cookiecutter.package_name }}.tables import read_table
+from {{ cookiecutter.package_name }}.tables import read_chunks, read_table
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ from {{ cookiecutter.package_name }}.tables import read_table
         (b" a , b c\n1,2\n", ["a", "b c"], ("1", "2")),
         (b"a,a,,class\n1,2,3,4\n", ["a", "a_2", "column_3", "class"], ("1", "2", "3", "4")),
         (b"alone\n1\n", ["alone"], ("1",)),
+        (b"a,b\n\n1,2\n,\n,\n", ["a", "b"], ("1", "2")),
     ],
 )
 def test_dialects(tmp_path: Path, content: bytes, names: list[str], row: tuple[str, ...]) -> None:
@@ -29,6 +31,20 @@ def test_dialects(tmp_path: Path, content: bytes, names: list[str], row: tuple[s
     table = read_table(tmp_path / "x.csv")
     assert table.columns == names
     assert table.rows() == [row]
+
+
+def test_a_file_is_cut_between_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["name,note", 'a,"two\n\nlines"', "", "b,é", ",", 'c,"x, ""y"""', "d,"]
+    expected = [("a", "two\n\nlines"), ("b", "é"), (None, None), ("c", 'x, "y"'), ("d", None)]
+    path = tmp_path / "x.csv"
+    path.write_text("\r\n".join(lines), newline="")
+    for size in (20, 25, 30, 1_000):
+        monkeypatch.setattr(delimited, "BLOCK_BYTES", size)
+        assert read_table(path).rows() == expected
+        chunks = list(read_chunks(path))
+        for skip in (1, 2):
+            rest = [chunk.rows() for chunk in read_chunks(path, skip)]
+            assert rest == [chunk.rows() for chunk in chunks[skip:]]
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,11 @@ KNOWN = ("input", "time")
 KEPT = (*KNOWN, "id")  # what data/interim holds, beside the target
 
 
+def request_columns(contract: Contract) -> tuple[Column, ...]:
+    """What a request or a table to score may hold: what is known then, without personal data."""
+    return tuple(c for c in contract.columns if c.role in KNOWN and not c.pii)
+
+
 def load_contract(path: Path) -> Contract:
     """Read contract.yaml; raises UserError that names every wrong key."""
     return load(path, Contract)
@@ -153,19 +158,26 @@ def _cast(
 
 def failures(frame: pl.DataFrame, columns: list[Column], text: Text) -> pl.DataFrame:
     """Every value of `frame` that breaks its column's dtype or rules, as rows of FAILURES."""
+    return judged(frame, columns, text)[1]
+
+
+def judged(
+    frame: pl.DataFrame, columns: list[Column], text: Text
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `typed` and what `failures` return."""
     conformed = typed(frame, columns, text)
     uncast = _cast_failures(frame, conformed, text)
     broken_columns = conformed.select(_breaks_a_rule(column) for column in columns)
     if not any(column.item() for column in broken_columns):
-        return uncast
+        return conformed, uncast
     broken = _rule_failures(conformed, columns)
-    return pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
+    return conformed, pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
 
 
 def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame, text: Text) -> pl.DataFrame:
     found = [pl.DataFrame(schema=FAILURES)]
     for name, dtype in conformed.schema.items():
-        if frame.schema[name] == dtype:
+        if conformed[name].null_count() == frame[name].null_count():
             continue
         given = pl.col(name)
         if frame.schema[name] == pl.String:

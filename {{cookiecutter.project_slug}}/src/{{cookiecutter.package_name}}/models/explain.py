@@ -40,7 +40,7 @@ def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Da
             "only LightGBM's answers can be divided exactly among the features; set train.model: "
             "lightgbm, or leave out INPUT and OUTPUT to see what this model looks at in all rows."
         )
-    check_free(frame, _columns(model))
+    check_free(frame.columns, _columns(model))
     scored = predict(frame, model, contract)
     good = scored["error"].is_null()
     features = model.compute(contract.typed(frame.filter(good), model.inputs))
@@ -164,8 +164,8 @@ def main(paths: Paths = PROJECT) -> None:
     model = registry.load(asked.version or "champion")
     if asked.input:
         explained = explain_rows(table, model, load_contract(paths.contract))
-        write(explained, Path(asked.output))
-        tell(explained, Path(asked.output), f"explained by {version}")
+        write(explained.lazy(), Path(asked.output))
+        tell(explained.lazy(), Path(asked.output), f"explained by {version}")
         return
     with working("explain"):
         found, groups = explain_version(paths, model, version, params)

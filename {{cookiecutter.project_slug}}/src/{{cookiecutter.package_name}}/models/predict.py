@@ -1,19 +1,23 @@
-"""Batch prediction: a table scored by the champion, row by row named where it cannot be."""
+"""Batch prediction: a table of any size scored by the champion, and what breaks the contract."""
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
-from ..data.contract import Contract, failures, load_contract
+from .. import delimited, tables
+from ..data.contract import FAILURES, Contract, judged, load_contract, request_columns
 from ..errors import UserError, run
-from ..files import replaced
+from ..files import discard, replaced
 from ..paths import PROJECT, Paths
+from ..progress import working
 from ..settings import load_settings
-from ..tables import read_table
 from .model import Model, answer_columns
+from .parts import Parts
 
 SHOWN = 10
 
@@ -32,74 +36,134 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
 
     Raises UserError when the table lacks an input column of the model, or has one of ours.
     """
-    added = [*answer_columns(model.classes), "error"]
-    check_free(frame, added)
-    missing = [name for name in model.inputs if name not in frame.columns]
+    return score(frame, model, contract)[0]
+
+
+def score(
+    frame: pl.DataFrame, model: Model, contract: Contract
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `predict` returns, and each rule that a row breaks, as rows of FAILURES.
+
+    A category that training has not seen breaks none: the model treats it as missing.
+    """
+    check_columns(frame.columns, model)
+    columns = [
+        column.model_copy(update={"categories": None})
+        for column in request_columns(contract)
+        if column.name in frame.columns
+    ]
+    typed, broken = judged(frame, columns, contract.text)
+    rows = pl.DataFrame({"row": pl.int_range(frame.height, eager=True)})
+    good = rows.select(~pl.col("row").is_in(broken["row"].implode())).to_series()
+    answers = model.answer(typed.filter(good)).with_columns(rows.filter(good)["row"])
+    finite = pl.all_horizontal(cs.float().is_finite())
+    broken = pl.concat([broken, _unusable(answers.filter(~finite))]).sort("row")
+    for added in (answers.filter(finite), _errors(broken)):
+        rows = rows.join(added, on="row", how="left", maintain_order="left")
+    return frame.hstack(rows.drop("row")), broken
+
+
+def _errors(broken: pl.DataFrame) -> pl.DataFrame:
+    text = pl.format("{}: {} breaks '{}'", "column", pl.col("value").fill_null("null"), "rule")
+    return broken.group_by("row").agg(text.str.join("; ").alias("error"))
+
+
+def _unusable(answers: pl.DataFrame) -> pl.DataFrame:
+    rule = pl.lit("is a number").alias("rule")
+    value = pl.lit(None, pl.String).alias("value")
+    return answers.select("row", pl.lit("prediction").alias("column"), rule, value).cast(FAILURES)
+
+
+def check_columns(names: Collection[str], model: Model) -> None:
+    """Raise UserError where the model needs other columns, or one of ours is taken."""
+    check_free(names, [*answer_columns(model.classes), "error"])
+    missing = [name for name in model.inputs if name not in names]
     if missing:
         raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
-    errors = row_errors(frame, model, contract)
-    good = errors["error"].is_null()
-    answers = model.answer(contract.typed(frame.filter(good), model.inputs)).with_columns(
-        errors["row"].filter(good)
-    )
-    columns = errors.join(answers, on="row", how="left", maintain_order="left")
-    return frame.hstack(columns.select(added))
 
 
-def check_free(frame: pl.DataFrame, added: Sequence[str]) -> None:
+def check_free(names: Collection[str], added: Collection[str]) -> None:
     """Raise UserError where the table has a column that is to be added."""
-    taken = [name for name in added if name in frame.columns]
+    taken = [name for name in added if name in names]
     if taken:
         raise UserError(
             f"the table has a column {taken[0]} already; rename it, so nothing is lost."
         )
 
 
-def row_errors(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
-    """`row` and `error`: the contract's rules that the row breaks, null if none.
-
-    A category that training has not seen is not an error: the model treats it as missing.
-    """
-    columns = [
-        column.model_copy(update={"categories": None})
-        for column in contract.columns
-        if column.name in model.inputs
-    ]
-    text = pl.format("{}: {} breaks '{}'", "column", pl.col("value").fill_null("null"), "rule")
-    broken = (
-        failures(frame, columns, contract.text)
-        .group_by("row")
-        .agg(text.str.join("; ").alias("error"))
-    )
-    rows = pl.DataFrame({"row": range(frame.height)}, schema={"row": pl.Int64})
-    return rows.join(broken, on="row", how="left", maintain_order="left")
-
-
 def check_output(path: Path, source: Path) -> None:
     """Raise UserError for a file that `write` cannot write, or that holds the rows themselves."""
     if path.suffix not in (".csv", ".parquet"):
         raise UserError(f"OUTPUT={path}: end it in .csv or .parquet.")
-    if path.resolve() == source.resolve():
+    if source.resolve() in (path.resolve(), rejected(path).resolve()):
         raise UserError(f"OUTPUT={path} is INPUT; name another file, so nothing is lost.")
 
 
-def write(frame: pl.DataFrame, path: Path) -> None:
+def rejected(path: Path) -> Path:
+    """Where the rules are listed that rows of the input break."""
+    return path.with_name(f"{path.stem}.rejected.csv")
+
+
+def write(rows: pl.LazyFrame, path: Path) -> None:
     """Write CSV or Parquet, all or nothing."""
     with replaced(path) as temporary:
         if path.suffix == ".csv":
-            frame.write_csv(temporary)
+            rows.sink_csv(temporary)
         else:
-            frame.write_parquet(temporary)
+            rows.sink_parquet(temporary)
 
 
-def tell(scored: pl.DataFrame, target: Path, how: str) -> None:
+def tell(scored: pl.LazyFrame, target: Path, how: str) -> None:
     """Say which rows have an error."""
-    bad = scored.with_row_index("row", offset=1).filter(pl.col("error").is_not_null())
-    print(f"{target}: {scored.height - bad.height} of {scored.height} rows {how}.")
-    for row, error in bad.select("row", "error").head(SHOWN).iter_rows():
+    errors = scored.select("error").with_row_index("row", offset=1)
+    rows, wrong = errors.select(pl.len(), pl.col("error").count()).collect().row(0)
+    print(f"{target}: {rows - wrong} of {rows} rows {how}.")
+    for row, error in errors.drop_nulls("error").head(SHOWN).collect().iter_rows():
         print(f"  row {row}: {error}")
-    if bad.height > SHOWN:
-        print(f"  … and {bad.height - SHOWN} more; see the column `error`.")
+    if wrong > SHOWN:
+        print(f"  … and {wrong - SHOWN} more; see the column `error`.")
+
+
+def job(source: Path, model_hash: str, contract: Contract) -> dict[str, Any]:
+    """What must be the same for an interrupted run to go on, as JSON."""
+    known, cut = source.stat(), (tables.CHUNK_CELLS, delimited.BLOCK_BYTES)
+    return {
+        "input": [str(source.resolve()), known.st_size, known.st_mtime_ns, *cut],
+        "model": model_hash,
+        "contract": contract.model_dump(mode="json"),
+    }
+
+
+def score_file(source: Path, parts: Parts, model: Model, contract: Contract) -> None:
+    """Score the chunks that are not done yet; raises UserError where the table is broken."""
+    row = parts.rows() + 1
+    with working("predict", tables.count_chunks(source)) as advance:
+        for _ in range(parts.done):
+            advance()
+        for chunk in tables.read_chunks(source, parts.done):
+            scored, broken = score(chunk, model, contract)
+            parts.add(scored, broken.with_columns(pl.col("row") + row))
+            row += chunk.height
+            advance()
+
+
+def finish(parts: Parts, target: Path) -> None:
+    """Join the parts into the output and the list of what was rejected, and say what they hold.
+
+    Raises UserError, and writes no output, where there are rows and none could be scored.
+    """
+    broken, rows = parts.broken(), parts.rows()
+    bad = broken.select(pl.col("row").n_unique()).collect().item()
+    if bad:
+        write(broken, rejected(target))
+    if bad and bad == rows:
+        raise UserError(f"none of the {rows} rows could be scored; {rejected(target)} says why.")
+    write(parts.scored(), target)
+    tell(parts.scored(), target, "scored by the champion")
+    if bad:
+        print(f"  The others have no prediction; {rejected(target)} lists each rule they break.")
+    else:
+        discard(rejected(target))
 
 
 def main(paths: Paths = PROJECT) -> None:
@@ -108,10 +172,22 @@ def main(paths: Paths = PROJECT) -> None:
         raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
     source, target = map(Path, sys.argv[1:])
     check_output(target, source)
-    table = read_table(source)
-    scored = predict(table, load_champion(paths), load_contract(paths.contract))
-    write(scored, target)
-    tell(scored, target, "scored by the champion")
+    tables.check_readable(source)
+    from .. import tracking
+
+    registry = tracking.connect(paths, load_settings(paths))
+    version, contract = registry.find("champion"), load_contract(paths.contract)
+    model = registry.load(version.run_id)
+    parts = Parts(target, job(source, version.tags["model_hash"], contract))
+    try:
+        score_file(source, parts, model, contract)
+        finish(parts, target)
+    except KeyboardInterrupt:
+        sys.exit(f"Interrupted: {parts.rows()} rows are scored; the same command goes on.")
+    except UserError:
+        discard(parts.folder)
+        raise
+    discard(parts.folder)
 
 
 if __name__ == "__main__":

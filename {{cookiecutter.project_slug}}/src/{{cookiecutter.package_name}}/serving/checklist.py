@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from ..data.contract import Contract
+from ..data.contract import Contract, request_columns
 from ..lineage import runtime
 from ..models.golden import TOLERANCE
 from ..models.metrics import failed_bars
@@ -104,7 +104,7 @@ def broken(contract: Contract) -> Iterator[tuple[str, Record]]:
     """Records that break one rule each, with the field that does."""
     good = schema.example(contract)
     yield "unknown_field", {**good, "unknown_field": 1}
-    for column in schema.request_columns(contract):
+    for column in request_columns(contract):
         yield column.name, {**good, column.name: WRONG}
         if not column.nullable:
             yield column.name, {name: v for name, v in good.items() if name != column.name}

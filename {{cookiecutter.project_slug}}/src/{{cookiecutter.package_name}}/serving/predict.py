@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ..data.contract import Contract
+from ..data.contract import Contract, request_columns
 from ..models.attribution import contributions, has_trees
 from ..models.model import Floats, by_class
 from . import observe, schema
@@ -61,7 +61,7 @@ class Predictor:
         record: Any = schema.record_type(contract)
         several = Annotated[list[record], Field(min_length=1, max_length=options.most_rows)]
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
-        columns = schema.request_columns(contract)
+        columns = request_columns(contract)
         self._listed = {c.name: frozenset(c.categories or ()) for c in columns}
 
     async def answer(

@@ -9,13 +9,12 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from ..data.contract import Contract
+from ..data.contract import Contract, request_columns
 from ..errors import UserError
 from . import kpi, observe
 from .bandit import Bandit
 from .params import Serving
 from .registry import Served
-from .schema import request_columns
 from .versions import CHALLENGER, CHAMPION, Versions
 
 UNITS = 2**32

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, create_model
 
-from ..data.contract import DTYPES, KNOWN, Column, Contract
+from ..data.contract import DTYPES, Column, Contract, request_columns
 
 LONGEST_TEXT = 10_000
 INT64 = 2**63
@@ -21,11 +21,6 @@ EXAMPLES: dict[str, Any] = {
     "Date": "2024-01-31",
     "Datetime": "2024-01-31T12:00:00",
 }
-
-
-def request_columns(contract: Contract) -> tuple[Column, ...]:
-    """The columns of a request: what is known when one predicts, without personal data."""
-    return tuple(c for c in contract.columns if c.role in KNOWN and not c.pii)
 
 
 def record_type(contract: Contract) -> type[BaseModel]:
