@@ -1,8 +1,11 @@
 # The model behind HTTP.
 
-.PHONY: serve key deliver image
+.PHONY: serve verdict key deliver image
 serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
 	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(BIN)/python -m $(PACKAGE).serving.server
+
+verdict: $(READY) ## how the A/B test of serving.strategy: ab ended, once it is over
+	@$(BIN)/python -m $(PACKAGE).serving.verdict
 
 key: $(READY) ## a new API key, and its hash for API_KEY_HASHES in .env
 	@$(BIN)/python -m $(PACKAGE).serving.guard

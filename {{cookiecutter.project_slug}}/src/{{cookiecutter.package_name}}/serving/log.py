@@ -1,5 +1,6 @@
 """The prediction log: every prediction and every truth that came back, in a database."""
 
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
@@ -8,6 +9,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..paths import Paths
 from .spool import Spool, read
 
 DRAIN_SECONDS = 0.5
@@ -43,6 +45,11 @@ TABLES = {table.name: table for table in (predictions, feedback)}
 answered = sql.select(
     predictions.c.version, predictions.c.unit, predictions.c.output, feedback.c.actual
 ).join(feedback, feedback.c.prediction_id == predictions.c.id)
+
+
+def url(paths: Paths) -> str:
+    """Where the log is: DATABASE_URL, or a file of the project."""
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{paths.log}"
 
 
 def database(url: str) -> sql.Engine:

@@ -1,10 +1,9 @@
 """Section `serving` of params.yaml: how predictions are served and logged."""
 
 import hashlib
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NaiveDatetime
 
 from ..config import Section, validated
 from ..errors import UserError
@@ -27,7 +26,7 @@ class ABTest(Section):
     share: Share
     size: Annotated[int, Field(ge=10)]
     confidence: Share
-    started: Annotated[datetime | None, Field(strict=False)]
+    started: Annotated[NaiveDatetime | None, Field(strict=False)]
 
 
 class Bandit(Section):

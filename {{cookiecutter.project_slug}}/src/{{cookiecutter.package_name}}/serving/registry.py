@@ -15,6 +15,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 from .. import tracking_server
+from ..errors import UserError
 from ..files import read_json, write_json
 from ..models.model import Model, load, model_hash
 from ..paths import Paths
@@ -29,7 +30,7 @@ where a.name = ? and a.alias = ?
 SECRET = re.compile(r"//[^/@\s]*@")  # user and password of an address
 
 
-class Unreachable(Exception):
+class Unreachable(UserError):
     """The registry does not answer."""
 
 

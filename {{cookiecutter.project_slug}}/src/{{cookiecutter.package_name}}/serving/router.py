@@ -51,6 +51,7 @@ class Router:
                 f"params.yaml: serving.sticky_by: {options.sticky_by} is none of {names}."
             )
         self.options, self.versions = options, versions
+        self._name = options.design if options.strategy == "ab" else options.strategy
         self.bandit = Bandit(options.bandit, kpi.of_task(versions.champion.model.task), random)
 
     @property
@@ -59,9 +60,7 @@ class Router:
         return self._strategy(self.versions.served)
 
     def _strategy(self, served: dict[str, Served]) -> str:
-        if CHALLENGER not in served:
-            return "single"
-        return self.options.design if self.options.strategy == "ab" else self.options.strategy
+        return self._name if CHALLENGER in served else "single"
 
     def parts(self, records: list[Record], key: str) -> list[Part]:
         """Which version answers which records; equal keys, or values of `sticky_by`, have one."""

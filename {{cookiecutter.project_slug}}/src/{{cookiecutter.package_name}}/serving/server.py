@@ -18,7 +18,7 @@ from ..settings import load_settings
 from .app import create_app
 from .connection import Bounded
 from .guard import key_hashes
-from .log import Writer, database
+from .log import Writer, database, url
 from .observe import Lines
 from .params import Serving, load_serving
 from .predict import Origin, Predictor
@@ -38,7 +38,7 @@ def main(paths: Paths = PROJECT) -> None:
     router = Router(options, contract, versions, Random())
     paths.spool.parent.mkdir(parents=True, exist_ok=True)
     spool = Spool(paths.spool, options.spool_bytes)
-    engine = database(os.environ.get("DATABASE_URL") or f"sqlite:///{paths.log}")
+    engine = database(url(paths))
     writer = Writer(spool, engine, options.keep_days)
     code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
     origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
