@@ -17,6 +17,7 @@ KEEP = {
         "training": [],
         "deployment": [
             ".dockerignore",
+            ".github/workflows/cd.yml",
             "deploy",
             "make/serving.mk",
             "requirements/serving.txt",

@@ -14,15 +14,17 @@ from ruamel.yaml import YAML
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
 OURS = TEMPLATE / ".github/workflows/ci.yml"
 GITHUB = PROJECT / ".github/workflows/ci.yml"
+CD = PROJECT / ".github/workflows/cd.yml"
 GITLAB = PROJECT / ".gitlab-ci.yml"
 SCHEMAS = {
     OURS: "vendor.github-workflows",
     GITHUB: "vendor.github-workflows",
+    CD: "vendor.github-workflows",
     GITLAB: "vendor.gitlab-ci",
 }
 
 each_provider = pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=["github", "gitlab"])
-each_file = pytest.mark.parametrize("path", SCHEMAS, ids=["template", "github", "gitlab"])
+each_file = pytest.mark.parametrize("path", SCHEMAS, ids=["template", "github", "cd", "gitlab"])
 
 # What the steps use of GitHub's CLI, over comments kept in a file; jq reads the real expressions.
 GH = f"""#!{BIN}/python
@@ -125,7 +127,7 @@ def test_shell_is_sound(path: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("path", [OURS, GITHUB], ids=["template", "github"])
+@pytest.mark.parametrize("path", [OURS, GITHUB, CD], ids=["template", "github", "cd"])
 def test_actions_are_githubs_own_and_pinned_by_major_version(path: Path) -> None:
     used = re.findall(r"uses: (\S+)", path.read_text())
     assert used

@@ -1,0 +1,233 @@
+"""What ships the service: held against schemas and linters, and against the service itself.
+
+Nothing here runs a container; tests/test_serving.py runs the image's own steps in a folder.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import BIN, render
+from kubernetes_validate import validate
+from ruamel.yaml import YAML
+
+OVERLAYS = ("staging", "production", "canary")
+METRIC = re.compile(r"\b[a-z_]+_(?:total|bucket|bytes|version)\b")
+# The alerts' own test: what the service is said to have told, and what fires after ten minutes.
+ALERTS = """
+rule_files: [alerts.yml]
+evaluation_interval: 15s
+tests:
+  - interval: 15s
+    input_series:
+      - {series: 'up{job="service"}', values: '0x60'}
+      - {series: 'requests_total{status="200",path="/predict"}', values: '0+98x60'}
+      - {series: 'requests_total{status="500",path="/predict"}', values: '0+2x60'}
+      - {series: 'request_seconds_bucket{path="/predict",le="0.1"}', values: '0+98x60'}
+      - {series: 'request_seconds_bucket{path="/predict",le="+Inf"}', values: '0+100x60'}
+      - {series: 'request_seconds_bucket{path="/predict",le="0.25"}', values: '0+100x60'}
+      - {series: 'spool_bytes', values: '2000000x60'}
+      - {series: 'log_dropped_total', values: '0+1x60'}
+      - {series: 'unknown_categories_total{column="a"}', values: '0+10x60'}
+      - {series: 'predictions_total{version="1"}', values: '0+100x60'}
+    promql_expr_test:
+      - {expr: 'count(ALERTS{alertstate="firing"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 5}]}
+      - {expr: 'count(ALERTS{alertstate="pending"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 1}]}
+  - interval: 15s
+    input_series:
+      - {series: 'up{job="service"}', values: '1x60'}
+      - {series: 'requests_total{status="200",path="/predict"}', values: '0+100x60'}
+      - {series: 'request_seconds_bucket{path="/predict",le="0.01"}', values: '0+100x60'}
+      - {series: 'request_seconds_bucket{path="/predict",le="+Inf"}', values: '0+100x60'}
+      - {series: 'spool_bytes', values: '1000x60'}
+      - {series: 'log_dropped_total', values: '0x60'}
+      - {series: 'predictions_total{version="1"}', values: '0+100x60'}
+    promql_expr_test:
+      - {expr: 'count(ALERTS)', eval_time: 12m, exp_samples: []}
+"""
+
+needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+needs_promtool = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(tmp_path_factory.mktemp("deploy"), level="deployment")
+
+
+def checked(folder: Path, *command: str | Path, **variables: str) -> str:
+    """What a command prints that must succeed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def load(path: Path) -> Any:
+    return YAML(typ="safe").load(path)
+
+
+def test_dockerfile_has_no_finding(project: Path) -> None:
+    checked(project, BIN / "hadolint", "deploy/Dockerfile")
+
+
+def test_image_is_built_by_the_projects_uv(project: Path) -> None:
+    [uv] = re.findall(r"astral-sh/uv:([\d.]+)", (project / "deploy/Dockerfile").read_text())
+    assert f"\nuv=={uv} " in (project / "requirements/dev.txt").read_text()
+
+
+def test_compose_matches_its_schema_and_names_what_is_there(project: Path) -> None:
+    path = project / "deploy/compose.yaml"
+    checked(project, BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", path)
+    stages = re.findall(r" AS (\w+)$", (path.parent / "Dockerfile").read_text(), re.MULTILINE)
+    services = load(path)["services"]
+    assert {s["build"]["target"] for s in services.values() if "build" in s} <= set(stages)
+    mounted = re.findall(r"- \./([^:]+):", path.read_text())
+    assert len(mounted) == 4
+    assert all((path.parent / name).exists() for name in mounted)
+    secrets = set(re.findall(r"\$\{(\w+)|environment: ([A-Z_]+)$", path.read_text(), re.MULTILINE))
+    page = (path.parent / "README.md").read_text()
+    assert all(f"{one or other}=" in page for one, other in secrets)
+
+
+def metrics(project: Path) -> set[str]:
+    """The names that Prometheus sees of the service's metrics, and of a process's."""
+    [observe] = project.glob("src/*/serving/observe.py")
+    suffixes = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket"]}
+    declared = re.findall(r'= (Counter|Gauge|Histogram)\("(\w+)"', observe.read_text())
+    own = {name + suffix for kind, name in declared for suffix in suffixes[kind]}
+    return own | {"process_cpu_seconds_total", "process_resident_memory_bytes"}
+
+
+def expressions(project: Path) -> list[str]:
+    """What the dashboard asks."""
+    board = json.loads((project / "deploy/grafana/service.json").read_text())
+    return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_the_service_has(project: Path) -> None:
+    rules = load(project / "deploy/prometheus/alerts.yml")["groups"][0]["rules"]
+    asked = [rule["expr"] for rule in rules] + expressions(project)
+    named = {name for expression in asked for name in METRIC.findall(expression)}
+    assert named <= metrics(project)
+    assert metrics(project) <= named, "each metric is seen somewhere"
+
+
+def test_dashboard_has_the_provisioned_source(project: Path) -> None:
+    folder = project / "deploy/grafana"
+    [source] = load(folder / "datasource.yaml")["datasources"]
+    panels = json.loads((folder / "service.json").read_text())["panels"]
+    assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+    assert len(set(places)) == len(panels) == len({panel["id"] for panel in panels})
+
+
+@needs_promtool
+def test_prometheus_takes_its_files_and_the_alerts_fire(project: Path) -> None:
+    folder = project / "deploy/prometheus"
+    checked(folder, "promtool", "check", "config", "--syntax-only", "prometheus.yml")
+    (folder / "test.yml").write_text(ALERTS)
+    checked(folder, "promtool", "test", "rules", "test.yml")
+    asked = [expression.replace("$__rate_interval", "5m") for expression in expressions(project)]
+    rules = [{"record": f"panel:{n}", "expr": expr} for n, expr in enumerate(asked)]
+    (folder / "panels.json").write_text(json.dumps({"groups": [{"name": "p", "rules": rules}]}))
+    checked(folder, "promtool", "check", "rules", "panels.json")
+
+
+def rendered(project: Path, overlay: str) -> dict[str, Any]:
+    """The objects of an overlay by kind, each valid."""
+    text = checked(project, "kubectl", "kustomize", f"deploy/kubernetes/overlays/{overlay}")
+    objects = list(YAML(typ="safe").load_all(text))
+    for each in objects:
+        validate(each, "1.34", strict=True)
+    return {each["kind"]: each for each in objects}
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_are_hardened_probed_and_bounded(overlay: str, project: Path) -> None:
+    pod = rendered(project, overlay)["Deployment"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert not pod["automountServiceAccountToken"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    probes = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("readiness", "liveness")]
+    assert probes == ["/ready", "/health"]
+    assert set(container["resources"]) == {"requests", "limits"}
+    given = [each["valueFrom"] for each in container["env"]]
+    assert [list(source) for source in given] == [["fieldRef"], ["secretKeyRef"], ["secretKeyRef"]]
+
+
+@needs_kubectl
+def test_environments_differ_in_size_and_the_canary_stands_beside_production(
+    project: Path,
+) -> None:
+    staging, production, canary = (rendered(project, overlay) for overlay in OVERLAYS)
+    assert set(staging) == set(production)
+    assert {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"} < set(production)
+    sizes = [each["HorizontalPodAutoscaler"]["spec"] for each in (staging, production)]
+    assert [(s["minReplicas"], s["maxReplicas"]) for s in sizes] == [(1, 2), (3, 10)]
+    assert staging["Deployment"]["metadata"]["namespace"] == "staging"
+    assert set(canary) == {"Deployment"}
+    ours, theirs = (each["Deployment"] for each in (canary, production))
+    assert ours["metadata"]["name"] != theirs["metadata"]["name"]
+    assert ours["metadata"]["namespace"] == theirs["metadata"]["namespace"]
+    labels = [each["spec"]["template"]["metadata"]["labels"] for each in (ours, theirs)]
+    selectors = [each["spec"]["selector"]["matchLabels"] for each in (ours, theirs)]
+    assert [label["track"] for label in labels] == ["canary", "stable"]
+    assert selectors[0].items() <= labels[0].items() and selectors[0] != selectors[1]
+    service = production["Service"]["spec"]["selector"]
+    assert all(service.items() <= each.items() for each in labels)
+
+
+KUBECTL = """#!/bin/sh
+case $1 in
+kustomize) exec {kubectl} "$@" ;;
+apply) cat > applied.yaml ;;
+rollout) echo "$@" >> rollout.txt; [ "$2" != status ] || exit "$STATUS" ;;
+esac
+"""
+
+
+@needs_kubectl
+@pytest.mark.parametrize("status", ["0", "1"])
+def test_a_release_that_does_not_come_up_is_undone(
+    status: str, project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "kubectl").write_text(KUBECTL.format(kubectl=shutil.which("kubectl")))
+    (tmp_path / "kubectl").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [project / "deploy/release.sh", "staging", "registry/name:tag"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path, "STATUS": status},
+        check=False,
+    )
+    assert done.returncode == int(status)
+    [deployment] = [
+        each
+        for each in YAML(typ="safe").load_all(tmp_path / "applied.yaml")
+        if each["kind"] == "Deployment"
+    ]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry/name:tag"
+    undone = "rollout undo deployment/predictions --namespace staging"
+    assert (undone in (tmp_path / "rollout.txt").read_text()) is (status == "1")
+
+
+def test_scripts_are_sound(project: Path) -> None:
+    checked(project, BIN / "shellcheck", "deploy/release.sh")
