@@ -48,7 +48,7 @@ class Encoder:
     def encode(self, features: pl.DataFrame) -> Floats:
         """A matrix (rows x features) of float64; missing and unknown categories are NaN."""
         if features.height <= FEW:
-            rows = features.select(self.names).iter_rows()
+            rows = features[list(self.names)].rows()
             return np.array([self._encode_row(row) for row in rows]).reshape(-1, len(self.names))
         return features.select(self._column(name) for name in self.names).to_numpy(order="c")
 

@@ -44,7 +44,7 @@ def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]
             task.cancel()
         writer.stop()
 
-    def check_key(request: Request) -> None:
+    async def check_key(request: Request) -> None:
         if not guard.is_allowed(request, key_hashes):
             raise HTTPException(401, "send a valid key in the header X-API-Key")
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -144,11 +143,12 @@ class Predictor:
         for part in parts:
             observe.predictions.labels(part.served.version).inc(len(part.rows))
         for column, listed in self._listed.items():
-            values = Counter(record[column] for record in records)
-            if values[None]:
-                observe.missing.labels(column).inc(values[None])
-            new = sum(n for value, n in values.items() if value is not None and value not in listed)
-            if listed and new:
+            values = [record[column] for record in records]
+            nulls = values.count(None)
+            if nulls:
+                observe.missing.labels(column).inc(nulls)
+            new = len(values) - nulls - sum(value in listed for value in values) if listed else 0
+            if new:
                 observe.unknown.labels(column).inc(new)
 
 
