@@ -20,6 +20,7 @@ KEEP = {
             ".github/workflows/cd.yml",
             "deploy",
             "make/serving.mk",
+            "requirements/app.txt",
             "requirements/serving.txt",
             "src/{package_name}/serving",
             "tests/service",

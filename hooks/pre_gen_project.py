@@ -17,7 +17,7 @@ UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, surrogat
 
 # Names that the project's environment imports or installs; `make lock` rewrites the block.
 RESERVED = set("""
-aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal alembic amqp
+aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal alembic altair amqp
 annotated_doc annotated_types antlr4 antlr4_python3_runtime anyio appdirs appnope argon2_cffi
 argon2_cffi_bindings arrow ast_serialize asttokens async_lru asyncssh atpublic attr attrs babel
 bcrypt beautifulsoup4 billiard black blackd bleach blib2to3 blinker botocore cachetools celery
@@ -43,16 +43,16 @@ opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions optuna 
 packaging pandas pandera pandocfilters parso pathspec pexpect pil pillow pip platformdirs pluggy
 polars polars_runtime_32 pre_commit pre_commit_hooks prettytable prometheus_client prompt_toolkit
 propcache proto_plus protobuf psutil psycopg psycopg_binary ptyprocess public pure_eval py pyarrow
-pyasn1 pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pydevd_plugins pydot
-pygit2 pygments pygtrie pylab pyparsing pytest python_dateutil python_discovery python_dotenv
-python_json_logger pytokens pyyaml pyzmq referencing requests requests_oauthlib rfc3339_validator
-rfc3986_validator rfc3987_syntax rich rpds rpds_py ruamel ruamel_yaml ruamel_yaml_clib ruff s3fs
-scikit_learn scipy scmrepo semver send2trash setuptools shortuuid shtab six sklearn skops smmap
-soupsieve sqlalchemy sqlparse sqltrie sshfs stack_data starlette tabulate terminado test tests
-threadpoolctl tinycss2 tomlkit tornado tqdm traitlets typeguard typing_extensions typing_inspect
-typing_inspection tzdata tzlocal uri_template urllib3 uv uvicorn uvloop validate vine virtualenv
-voluptuous wcwidth webcolors webencodings websocket_client werkzeug wrapt yaml yarl zc zc_lockfile
-zipp zmq
+pyasn1 pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pydeck pydevd_plugins
+pydot pygit2 pygments pygtrie pylab pyparsing pytest python_dateutil python_discovery
+python_dotenv python_json_logger python_multipart pytokens pyyaml pyzmq referencing requests
+requests_oauthlib rfc3339_validator rfc3986_validator rfc3987_syntax rich rpds rpds_py ruamel
+ruamel_yaml ruamel_yaml_clib ruff s3fs scikit_learn scipy scmrepo semver send2trash setuptools
+shortuuid shtab six sklearn skops smmap soupsieve sqlalchemy sqlparse sqltrie sshfs stack_data
+starlette streamlit tabulate terminado test tests threadpoolctl tinycss2 tomlkit tornado tqdm
+traitlets typeguard typing_extensions typing_inspect typing_inspection tzdata tzlocal uri_template
+urllib3 uv uvicorn uvloop validate vine virtualenv voluptuous watchdog wcwidth webcolors
+webencodings websocket_client websockets werkzeug wrapt yaml yarl zc zc_lockfile zipp zmq
 """.split())
 
 

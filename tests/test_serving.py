@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path
     """A project of this level on the shared environment, with two versions of its model."""
     created = render(tmp_path_factory.mktemp("served"), level="deployment")
     (created / ".venv").symlink_to(environment)
-    own = ("--require-hashes", "--requirement", "requirements/serving.txt")
-    run(created, environment / "bin/uv", "pip", "install", "--python", PYTHON, *own)
+    locks = ("-r", "requirements/serving.txt", "-r", "requirements/app.txt")
+    install = ("pip", "install", "--require-hashes", "--python", PYTHON, *locks)
+    run(created, environment / "bin/uv", *install)
     run(created, PYTHON, "-c", STAMP)
     run(created, "make", "setup")
     params = created / "params.yaml"
@@ -105,13 +106,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(project: Path) -> Iterator[Service]:
-    """The service on a free port, ended by an interrupt."""
+def serving(project: Path, page: int | None = None) -> Iterator[Service]:
+    """The service on a free port, below a `page` if it is to have one, ended by an interrupt."""
     port = free_port()
+    url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        ["make", "serve", f"PORT={port}"],
+        ["make", "app", f"PORT={page}"] if page else ["make", "serve", f"PORT={port}"],
         cwd=project,
-        env={**shell(), "PYTHONPATH": str(project / "src")},
+        env={**shell(), "PYTHONPATH": str(project / "src"), "SERVICE_URL": url},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -234,6 +236,22 @@ def test_a_damaged_copy_is_fetched_again_or_refused(project: Path) -> None:
     assert "Traceback" not in said
     with serving(project) as service:
         assert service.ask("/predict", RECORD)["model_version"] == 1
+
+
+def test_the_page_brings_a_service_and_takes_it_along(project: Path) -> None:
+    port = free_port()
+    with serving(project, page=port) as service:
+        until = time.monotonic() + 60
+        while True:
+            with suppress(urllib.error.URLError):
+                health = f"http://127.0.0.1:{port}/_stcore/health"
+                assert urllib.request.urlopen(health).read() == b"ok"
+                break
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert service.ask("/ready")["version"] == 1
+    with pytest.raises(urllib.error.URLError):
+        service.ask("/ready")
 
 
 def test_others_may_ask_only_with_a_key(project: Path) -> None:

@@ -20,3 +20,12 @@ image: $(READY) ## the service with its champion as a container image: [IMAGE=na
 	@$(BIN)/python -m $(PACKAGE).serving.bake "$(or $(VERSION),champion)"
 	@$(ENGINE) build --file deploy/Dockerfile --tag "$(or $(IMAGE),$(notdir $(CURDIR)))" \
 		--build-arg CODE_VERSION="$$(git rev-parse HEAD)" .
+
+APP := .venv/.ready-app-$(call checksum,$(LOCKS) requirements/app.txt)
+.PHONY: app
+$(APP): $(READY)
+	@echo "app: installing Streamlit into .venv"
+	$(call install,app)
+
+app: $(APP) ## a page for people, beside the service: form, explanation, latest predictions (PORT=8501)
+	@PORT="$(or $(PORT),8501)" exec $(BIN)/python -m $(PACKAGE).serving.launch

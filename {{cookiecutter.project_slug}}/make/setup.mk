@@ -32,14 +32,19 @@ $(REMOTE): $(LOCKED)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-strip-extras $(if $(UPGRADE),--upgrade)
-# A group of pyproject.toml that is installed on top of the base and the tools for development.
+# A group of pyproject.toml that is installed on top of the base and the tools for development; and
+# those on top of the service.
 LAYERED := notebook remote tune $(basename $(notdir $(wildcard requirements/serving.txt)))
+SERVED := $(basename $(notdir $(wildcard requirements/app.txt)))
 CONSTRAINED := --constraints requirements/base.txt --constraints requirements/dev.txt
+define layers
+for group in $(1); do $(COMPILE) --group pyproject.toml:$$group $(CONSTRAINED) $(2) \
+	--output-file requirements/$$group.txt || exit; done
+endef
 
 lock: $(READY) ## compile pyproject.toml into requirements/ (UPGRADE=1 for newer versions)
 	$(COMPILE) pyproject.toml --output-file requirements/base.txt
 	$(COMPILE) --group pyproject.toml:dev --constraints requirements/base.txt \
 		--output-file requirements/dev.txt
-	for group in $(LAYERED); do \
-		$(COMPILE) --group pyproject.toml:$$group $(CONSTRAINED) \
-			--output-file requirements/$$group.txt || exit; done
+	$(call layers,$(LAYERED))
+	$(call layers,$(SERVED),--constraints requirements/serving.txt)

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..lineage import runtime
+from ..models.attribution import unit
 from . import guard, observe, schema
 from .log import Writer
 from .predict import Prediction, Predictor, Unusable
@@ -116,6 +117,7 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
             "lineage": served.tags,
             "runtime": runtime(),
             "metrics": served.metrics,
+            "contributions_in": unit(served.model),
             "contract": predictor.contract.model_dump(mode="json"),
         }
 

@@ -99,6 +99,14 @@ def forget(engine: sql.Engine, days: int) -> int:
     return sum(result.rowcount for result in deleted)
 
 
+def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
+    """The predictions that were shown last, the newest first."""
+    times = predictions.c.time.desc()
+    query = predictions.select().where(predictions.c.shown).order_by(times).limit(number)
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
 class Writer:
     """The thread that drains the spool; a database that is down only lets the spool grow."""
 

@@ -79,10 +79,15 @@ def _example(column: Column) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def example_record(contract: Contract) -> dict[str, Any]:
+    """The example as the service reads it."""
+    record = record_type(contract).model_validate_json(json.dumps(example(contract)))
+    return record.model_dump(by_alias=True)
+
+
 def example_frame(contract: Contract) -> pl.DataFrame:
     """The example as a frame: a row that every model must be able to score."""
-    record = record_type(contract).model_validate_json(json.dumps(example(contract)))
-    return frame([record.model_dump(by_alias=True)], contract)
+    return frame([example_record(contract)], contract)
 
 
 def frame(records: list[dict[str, Any]], contract: Contract) -> pl.DataFrame:
