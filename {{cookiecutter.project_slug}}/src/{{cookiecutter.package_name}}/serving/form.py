@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from ..data.contract import Column, Contract
-from . import schema
+from ..data.contract import Column, Contract, request_columns
+from .schema import example_record
 
 COLUMNS = 2
 LARGEST = 2**53 - 1  # of the whole numbers that a browser can hold
@@ -18,9 +18,9 @@ def record(contract: Contract) -> dict[str, Any]:
 
     What may be missing begins empty, and is None as long as it is.
     """
-    start, places = schema.example_record(contract), st.columns(COLUMNS)
+    start, places = example_record(contract), st.columns(COLUMNS)
     found = {}
-    for number, column in enumerate(schema.request_columns(contract)):
+    for number, column in enumerate(request_columns(contract)):
         with places[number % COLUMNS]:
             value = None if column.nullable else start[column.name]
             found[column.name] = _input(column, value)
