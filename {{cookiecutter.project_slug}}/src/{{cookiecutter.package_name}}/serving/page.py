@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
+import polars as pl
 import sqlalchemy as sql
 import streamlit as st
 from matplotlib.figure import Figure
@@ -26,6 +27,7 @@ from .launch import service_url
 LATEST, REFRESH_SECONDS = 50, 3
 TIMEOUT_SECONDS = 30
 MOST_STEPS = 15  # of the picture of an explanation
+database = cache(log.database)  # one pool of connections for all visitors
 
 
 def main(paths: Paths = PROJECT) -> None:
@@ -63,8 +65,8 @@ def show_form(about: dict[str, Any], service: httpx.Client) -> None:
     contract = Contract.model_validate_json(orjson.dumps(about["contract"]))
     left, right = st.columns((3, 2), gap="large")
     with left, st.form("record", enter_to_submit=False):
+        sent = st.form_submit_button("Predict", type="primary")  # on top, beside the answer
         record = form.record(contract)
-        sent = st.form_submit_button("Predict", type="primary")
     if sent:
         kind = {"content-type": "application/json"}
         answer = service.post("/predict?explain=true", content=orjson.dumps(record), headers=kind)
@@ -108,7 +110,7 @@ def waterfall(contributions: dict[str, float], unit: str) -> Figure:
     axes.bar_label(drawn, [f"{value:+.3g}" for value in values], padding=2)
     axes.axvline(contributions["base"], color="grey", linewidth=1)
     axes.use_sticky_edges = False
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)
     axes.set_yticks(range(len(names)), [name[:40] for name in names])
     return figure
 
@@ -124,7 +126,7 @@ def show_problems(answer: httpx.Response) -> None:
 def show_latest(paths: Paths) -> None:
     """What was answered last, the newest first."""
     try:
-        found = log.latest(log.database(log.url(paths)), LATEST)
+        found = log.latest(database(log.url(paths)), LATEST)
     except sql.exc.SQLAlchemyError as error:
         st.warning(f"The prediction log does not answer: {type(error).__name__}")
         return
@@ -137,7 +139,8 @@ def show_latest(paths: Paths) -> None:
         }
         for row in found
     ]
-    st.dataframe(rows, hide_index=True)
+    # Versions of other questions may have answered in other types.
+    st.dataframe(pl.DataFrame(rows, strict=False, infer_schema_length=None), hide_index=True)
 
 
 def show_card(paths: Paths, version: int) -> None:
