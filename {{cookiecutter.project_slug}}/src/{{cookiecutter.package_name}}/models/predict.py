@@ -12,7 +12,7 @@ import polars.selectors as cs
 from .. import delimited, tables
 from ..data.contract import FAILURES, Contract, judged, load_contract, request_columns
 from ..errors import UserError, run
-from ..files import discard, replaced
+from ..files import COMPRESSION, discard, replaced
 from ..paths import PROJECT, Paths
 from ..progress import working
 from ..settings import load_settings
@@ -110,7 +110,7 @@ def write(rows: pl.LazyFrame, path: Path) -> None:
         if path.suffix == ".csv":
             rows.sink_csv(temporary)
         else:
-            rows.sink_parquet(temporary)
+            rows.sink_parquet(temporary, compression=COMPRESSION)
 
 
 def tell(scored: pl.LazyFrame, target: Path, how: str) -> None:
