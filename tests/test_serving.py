@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import package, render, run, shell
+from helpers import BIN, package, render, run, shell
 from image import Build
 
 RECORD = {
@@ -300,3 +300,19 @@ def test_the_images_own_steps_serve_a_prediction(
         same = service.ask("/predict", RECORD)
     assert answer["prediction"] == same["prediction"]
     assert answer["prediction_id"] in logged(image.at("."))
+
+
+def test_what_openapi_allows_is_answered_as_it_says(project: Path, tmp_path: Path) -> None:
+    with serving(project) as service:
+        said = run(
+            tmp_path,
+            BIN / "schemathesis",
+            "run",
+            f"{service.address}/openapi.json",
+            "--phases=coverage,fuzzing",
+            "--max-examples=20",
+            "--exclude-checks=positive_data_acceptance",  # JSON Schema has no range of times
+            "--generation-database=none",
+            "--seed=1",
+        ).stdout
+    assert "Tested: 6" in said and "No issues found" in said

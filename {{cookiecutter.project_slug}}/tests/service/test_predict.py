@@ -1,14 +1,19 @@
 """POST /predict: the champion's answers, and what is refused."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
 
 from {{ cookiecutter.package_name }}.files import read_json
 from {{ cookiecutter.package_name }}.models.model import load
 from {{ cookiecutter.package_name }}.serving import log
+from {{ cookiecutter.package_name }}.serving.together import Together
 
 from .conftest import Change, Service
 
@@ -182,3 +187,22 @@ def test_reports_tell_version_lineage_and_contract(service: Service, client: Tes
     assert [column["name"] for column in model["contract"]["columns"]][:2] == ["sold_at", "shop"]
     assert client.get("/ready").json()["version"] == 1
     assert counter(client, "model_version") == 1
+
+
+def test_records_that_arrive_together_are_scored_in_one_go_and_fail_alone() -> None:
+    calls: list[list[int]] = []
+
+    def score(_: object, records: list[dict[str, int]]) -> NDArray[np.float64]:
+        calls.append([record["n"] for record in records])
+        return np.array([10 / record["n"] for record in records])
+
+    async def ask(*numbers: int) -> list[Any]:
+        together = Together(score)
+        served: Any = SimpleNamespace(version=1)
+        asked = (together.score(served, {"n": number}) for number in numbers)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert np.concatenate(asyncio.run(ask(1, 2, 5))).tolist() == [10, 5, 2]
+    assert calls == [[1, 2, 5]]
+    first, failed, last = asyncio.run(ask(1, 0, 2))
+    assert (first[0], type(failed), last[0]) == (10, ZeroDivisionError, 5)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +31,30 @@ class Feedback(BaseModel):
 
     prediction_id: str = Field(pattern=r"^[0-9a-f-]{36}$")
     actual: bool | schema.Int64 | float | schema.Text = Field(union_mode="left_to_right")
+
+
+class Refusal(BaseModel):
+    """Why a request is not answered."""
+
+    detail: str
+
+
+class Problem(BaseModel):
+    """A field of a request, and the rule that it breaks."""
+
+    field: str
+    rule: str
+
+
+class Problems(BaseModel):
+    """Everything that is wrong with a request."""
+
+    detail: list[Problem]
+
+
+KEYED: dict[int | str, dict[str, Any]] = {401: {"model": Refusal}}
+POSTED = KEYED | {code: {"model": Refusal} for code in (400, 408, 413, 415, 500, 503)}
+POSTED |= {422: {"model": Problems}}
 
 
 def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]) -> FastAPI:
@@ -67,6 +92,7 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
         "/predict",
         dependencies=keyed,
         response_model=Prediction | list[Prediction],
+        responses=POSTED,
         openapi_extra=_documented(_one_or_several(predictor)),
     )
     async def predict(request: Request, explain: bool = False) -> Response:
@@ -80,6 +106,7 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
         "/feedback",
         dependencies=keyed,
         status_code=202,
+        responses=POSTED,
         openapi_extra=_documented(Feedback.model_json_schema()),
     )
     async def feedback(request: Request) -> dict[str, str]:
@@ -107,7 +134,7 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
     """Routes that tell how the service is."""
     versions, spool = predictor.router.versions, predictor.spool
 
-    @app.get("/model", dependencies=keyed)
+    @app.get("/model", dependencies=keyed, responses=KEYED)
     async def model() -> dict[str, Any]:
         """The served version: lineage, test metrics, and the contract of a request."""
         served = versions.champion
@@ -139,7 +166,7 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
             "spool_bytes": spool.waiting,
         }
 
-    @app.get("/metrics", dependencies=keyed)
+    @app.get("/metrics", dependencies=keyed, responses=KEYED, response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counters in Prometheus' text."""
         observe.version.clear()
@@ -155,9 +182,18 @@ async def _unprocessable(_: Request, error: Any) -> JSONResponse:
     if count > MOST_PROBLEMS:  # a megabyte of wrong fields would be five of answer
         rule = f"{count:,} problems; send less, and each is listed"
         return JSONResponse({"detail": [{"field": "body", "rule": rule}]}, 422)
+    return _problems(error.errors(include_url=False, include_input=False, include_context=False))
+
+
+async def _no_such_question(_: Request, error: Any) -> JSONResponse:
+    """The same for what follows the path."""
+    return _problems(error.errors())
+
+
+def _problems(errors: list[Any]) -> JSONResponse:
     problems = [
         {"field": ".".join(map(str, problem["loc"])) or "body", "rule": problem["msg"]}
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        for problem in errors
     ]
     return JSONResponse({"detail": problems}, 422)
 
@@ -172,6 +208,7 @@ async def _unusable(_: Request, error: Any) -> JSONResponse:
 
 ERRORS: dict[Any, Any] = {
     ValidationError: _unprocessable,
+    RequestValidationError: _no_such_question,
     Full: _full,
     Unusable: _unusable,
 }

@@ -21,6 +21,7 @@ from .params import Serving
 from .registry import Served
 from .router import Part, Record, Router, Shadow, whole
 from .spool import Full, Spool
+from .together import Together
 from .versions import CHALLENGER
 
 AT_ONCE = 64  # rows that are scored between two other requests; more go to a thread
@@ -60,6 +61,7 @@ class Predictor:
         record: Any = schema.record_type(contract)
         several = Annotated[list[record], Field(min_length=1, max_length=options.most_rows)]
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
+        self._together = Together(self.score)
         columns = request_columns(contract)
         self._listed = {c.name: frozenset(c.categories or ()) for c in columns}
 
@@ -75,25 +77,45 @@ class Predictor:
         several = content.lstrip()[:1] == b"["
         records = self.validate(content, several)
         parts = self.router.parts(records, key or request_id)
-        rows = schema.frame(records, self.contract)
         answers: list[Record] = [{} for _ in records]
         for part in parts:
-            some = rows if len(part.rows) == len(records) else rows[part.rows]
-            for row, answer in zip(
-                part.rows, await predict(part.served, some, explained), strict=True
-            ):
+            some = [records[row] for row in part.rows]
+            answered = await self._predict(part.served, some, explained)
+            for row, answer in zip(part.rows, answered, strict=True):
                 answers[row] = answer
         self._log(parts, records, answers, request_id, started)
         self._count(parts, records)
         if self.router.strategy == "shadow":
-            self.shadow.offer(len(records), partial(self._shadow, records, rows, request_id))
+            self.shadow.offer(len(records), partial(self._shadow, records, request_id))
         return orjson.dumps(answers if several else answers[0])
 
-    def _shadow(self, records: list[Record], rows: pl.DataFrame, request_id: str) -> None:
+    async def _predict(
+        self, served: Served, records: list[Record], explained: bool
+    ) -> list[Record]:
+        """The answers of one version."""
+        answers = present(served, check(await self._apply(served, records)))
+        if explained:
+            await explain(served, schema.frame(records, self.contract), answers)
+        return answers
+
+    async def _apply(self, served: Served, records: list[Record]) -> Floats:
+        """Transform and score, in a thread where it takes long enough for others to notice."""
+        if len(records) == 1:
+            return await self._together.score(served, records[0])
+        if len(records) <= AT_ONCE:
+            return self.score(served, records)
+        return await asyncio.to_thread(self.score, served, records)
+
+    def score(self, served: Served, records: list[Record]) -> Floats:
+        """The scores of one version, timed."""
+        with observe.scoring.labels(served.version).time():
+            return served.model.score_typed(schema.frame(records, self.contract))
+
+    def _shadow(self, records: list[Record], request_id: str) -> None:
         """Answer with the challenger, for the log alone."""
         started = time.perf_counter()
         if served := self.router.versions.served.get(CHALLENGER):
-            answers = present(served, check(score(served, rows)))
+            answers = present(served, check(self.score(served, records)))
             part = whole("shadow", CHALLENGER, served, len(records))
             self._log([part], records, answers, request_id, started, shown=False)
 
@@ -150,27 +172,6 @@ class Predictor:
             new = len(values) - nulls - sum(value in listed for value in values) if listed else 0
             if new:
                 observe.unknown.labels(column).inc(new)
-
-
-async def predict(served: Served, rows: pl.DataFrame, explained: bool) -> list[Record]:
-    """The answers of one version."""
-    answers = present(served, check(await apply(served, rows)))
-    if explained:
-        await explain(served, rows, answers)
-    return answers
-
-
-async def apply(served: Served, rows: pl.DataFrame) -> Floats:
-    """Transform and score, in a thread where it takes long enough for others to notice."""
-    if rows.height <= AT_ONCE:
-        return score(served, rows)
-    return await asyncio.to_thread(score, served, rows)
-
-
-def score(served: Served, rows: pl.DataFrame) -> Floats:
-    """The scores of one version, timed."""
-    with observe.scoring.labels(served.version).time():
-        return served.model.score_typed(rows)
 
 
 def check(scores: Floats) -> Floats:

@@ -5,12 +5,18 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, create_model
+from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, WithJsonSchema, create_model
 
 from ..data.contract import DTYPES, Column, Contract, request_columns
 
 LONGEST_TEXT = 10_000
 INT64 = 2**63
+# The format date-time of JSON Schema would have a time zone.
+DATETIME = {
+    "type": "string",
+    "pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    r"T([01]\d|2[0-3])(:[0-5]\d){2}(\.\d{1,6})?$",
+}
 Int64 = Annotated[int, Field(ge=-INT64, lt=INT64)]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 EXAMPLES: dict[str, Any] = {
@@ -57,7 +63,7 @@ def _type(column: Column) -> Any:
         "String": Text,
         "Boolean": bool,
         "Date": date,
-        "Datetime": NaiveDatetime,
+        "Datetime": Annotated[NaiveDatetime, WithJsonSchema(DATETIME)],
     }[column.dtype]
     kind = Annotated[kind, Field(**limits)]
     return kind | None if column.nullable else kind
