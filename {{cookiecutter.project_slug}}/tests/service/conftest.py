@@ -24,6 +24,8 @@ from {{ cookiecutter.package_name }}.settings import load_settings
 RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
 RECORD |= {"express": False}
 
+AB = {"kpi": "absolute_error", "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
+
 
 class Service:
     """A project whose champion is served."""
@@ -65,6 +67,7 @@ def _served_once(_trained_once: Project, tmp_path_factory: pytest.TempPathFactor
         project = clone(_trained_once, tmp_path_factory.mktemp("served") / "project")
         register.main(project)
         contract = load_contract(project.contract)
+        project.edit(serving__strategy="single", serving__sticky_by=None, serving__ab=AB)
         project.put_model("worse")
         register.main(project)
         Versions(project, load_settings(project), contract, ("champion", "challenger"))

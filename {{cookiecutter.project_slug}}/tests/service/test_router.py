@@ -13,7 +13,7 @@ from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json, write_json
 from {{ cookiecutter.package_name }}.models.model import Model
-from {{ cookiecutter.package_name }}.serving import observe, router, versions
+from {{ cookiecutter.package_name }}.serving import observe, router, verdict, versions
 from {{ cookiecutter.package_name }}.serving.params import Canary, load_serving
 from {{ cookiecutter.package_name }}.settings import load_settings
 
@@ -141,6 +141,25 @@ def test_without_a_challenger_that_will_do_the_champion_answers(
         assert "instead of -1" in ready["registry"]
         assert ask(client, record())["model_version"] == 1
     assert service.logged()[0]["strategy"] == "single"
+
+
+def test_a_challenger_that_is_withdrawn_no_longer_answers(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = served_by(service, "canary", canary=Canary(percent=100))
+    assert some.parts([{}], "key")[0].served.version == 2
+    find = versions.registry.find
+    kept = {"champion": find(service.project, load_settings(service.project), "champion")}
+    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: kept.get(alias))
+    some.versions.look()
+    assert some.parts([{}], "key")[0].served.version == 1
+    assert some.versions.problem == versions.MISSING["challenger"]
+    kept.clear()
+    some.versions.look()
+    assert some.versions.champion.version == 1, "without an alias the champion stays"
+    service.project.edit(serving__strategy="ab")
+    with pytest.raises(UserError, match="needs a champion and a challenger"):
+        verdict.main(service.project)
 
 
 def test_a_champion_that_answers_otherwise_is_not_taken(
