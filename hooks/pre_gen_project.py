@@ -25,16 +25,16 @@ certifi cffi cfgv charset_normalizer click click_didyoumean click_plugins click_
 colorama colorlog comm configobj conftest contourpy cryptography cycler databricks databricks_sdk
 dateutil debugpy decorator defusedxml detect_secrets dictdiffer diskcache distlib distro docker
 dotenv dpath dulwich dvc dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3 dvc_ssh
-dvc_studio_client dvc_task entrypoints executing fastapi fastjsonschema filelock flask flask_cors
-flatten_dict flufl flufl_lock fonttools fqdn frozenlist fsspec funcy gcsfs git gitdb gitpython
-google google_api_core google_auth google_auth_oauthlib google_cloud_core google_cloud_storage
-google_cloud_storage_control google_crc32c google_resumable_media googleapis_common_protos
-grandalf graphene graphql graphql_core graphql_relay grpc_google_iam_v1 grpcio grpcio_status gto
-gunicorn h11 httpcore httptools httpx huey hydra hydra_core identify idna importlib_metadata
-iniconfig ipykernel ipykernel_launcher ipython ipython_pygments_lexers isoduration isort
-iterative_telemetry itsdangerous jedi jinja2 jmespath joblib json5 jsonpointer jsonschema
-jsonschema_specifications jupyter jupyter_builder jupyter_client jupyter_core jupyter_events
-jupyter_lsp jupyter_server jupyter_server_terminals jupyterlab jupyterlab_pygments
+dvc_studio_client dvc_task entrypoints executing fastapi fastapi_offline fastjsonschema filelock
+flask flask_cors flatten_dict flufl flufl_lock fonttools fqdn frozenlist fsspec funcy gcsfs git
+gitdb gitpython google google_api_core google_auth google_auth_oauthlib google_cloud_core
+google_cloud_storage google_cloud_storage_control google_crc32c google_resumable_media
+googleapis_common_protos grandalf graphene graphql graphql_core graphql_relay grpc_google_iam_v1
+grpcio grpcio_status gto gunicorn h11 httpcore httptools httpx huey hydra hydra_core identify idna
+importlib_metadata iniconfig ipykernel ipykernel_launcher ipython ipython_pygments_lexers
+isoduration isort iterative_telemetry itsdangerous jedi jinja2 jmespath joblib json5 jsonpointer
+jsonschema jsonschema_specifications jupyter jupyter_builder jupyter_client jupyter_core
+jupyter_events jupyter_lsp jupyter_server jupyter_server_terminals jupyterlab jupyterlab_pygments
 jupyterlab_server kiwisolver kombu lark librt lightgbm mako markdown_it markdown_it_py markupsafe
 matplotlib matplotlib_inline mdurl mistune mlflow mlflow_skinny mlflow_tracing mpl_toolkits
 multidict mypy mypy_extensions mypyc narwhals nbclient nbconvert nbformat nbstripout nest_asyncio2

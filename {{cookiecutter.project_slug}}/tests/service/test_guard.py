@@ -1,6 +1,7 @@
 """Who may ask: keys, and what a stranger learns."""
 
 import hashlib
+import re
 
 import pytest
 from fastapi.testclient import TestClient
@@ -59,3 +60,23 @@ def test_a_request_id_that_could_forge_a_line_is_replaced(client: TestClient) ->
     for given in ("a b", "x" * 65, '"}{', "ä"):
         answer = client.get("/health", headers={"x-request-id": given.encode()})
         assert len(answer.headers["x-request-id"]) == 36
+
+
+def test_the_documentation_needs_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "http" not in page
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert [asset.rpartition(".")[2] for asset in assets] == ["css", "png", "js"]
+    for asset in assets:
+        assert client.get(asset).content
+    assert client.get("/redoc").status_code == 404
+
+
+def test_the_documentation_has_a_field_for_the_key(service: Service, client: TestClient) -> None:
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+    service.keys = HASHES
+    with service.running() as locked:
+        described = locked.get("/openapi.json").json()
+    [scheme] = described["components"]["securitySchemes"].values()
+    assert scheme["name"] == "X-API-Key"
+    assert described["paths"]["/predict"]["post"]["security"]

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.security import APIKeyHeader
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +24,7 @@ from .spool import Full
 
 JSON = "application/json"
 MOST_PROBLEMS = 1_000
+KEY = APIKeyHeader(name="X-API-Key", auto_error=False)  # a field for it at /docs
 
 
 class Feedback(BaseModel):
@@ -74,12 +77,15 @@ def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]
         if not guard.is_allowed(request, key_hashes):
             raise HTTPException(401, "send a valid key in the header X-API-Key")
 
-    # A redirect would repeat the Host header of the request, whatever it says.
-    app = FastAPI(title="Predictions", lifespan=lifespan, redirect_slashes=False)
+    # A redirect would repeat the Host header of the request, whatever it says; ReDoc asks its
+    # maker's host for a picture.
+    app = FastAPIOffline(
+        title="Predictions", lifespan=lifespan, redirect_slashes=False, redoc_url=None
+    )
     app.add_middleware(observe.Observed)
     for kind, answer in ERRORS.items():
         app.add_exception_handler(kind, answer)
-    keyed = [Depends(check_key)]
+    keyed = [Depends(check_key), Security(KEY)] if key_hashes else []
     add_predictions(app, predictor, keyed)
     add_reports(app, predictor, writer, keyed)
     return app
