@@ -14,6 +14,7 @@ ALL = (
     "quality",
     "tables",
     "tuning",
+    "serving",
 )
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ def workspace() -> Iterator[Path]:
         yield Path(folder)
 
 
-def render(folder: Path, template: Path = TEMPLATE) -> Path:
-    """The default project, without environment."""
+def render(folder: Path, template: Path = TEMPLATE, level: str = "training") -> Path:
+    """The default project of a level, without environment."""
     os.environ.update(USER)
     with silence():
         project = cookiecutter(
@@ -99,7 +99,7 @@ def render(folder: Path, template: Path = TEMPLATE) -> Path:
             no_input=True,
             default_config=True,
             overwrite_if_exists=True,
-            extra_context={"setup": "no"},
+            extra_context={"setup": "no", "level": level},
             output_dir=str(folder),
         )
     return Path(project)
@@ -118,16 +118,16 @@ def silence() -> Iterator[None]:
         os.close(saved)
 
 
-def environment() -> Path:
+def environment(level: str = "training") -> Path:
     """The .venv of a project that stays in build/; it follows the locks as any project's does."""
-    project = render(BUILD / "environment")
+    project = render(BUILD / f"environment-{level}", level=level)
     run(project, "make", "setup")
     return project / ".venv"
 
 
-def fresh_project(folder: Path, venv: Path, **params: Any) -> Path:
+def fresh_project(folder: Path, venv: Path, level: str = "training", **params: Any) -> Path:
     """A project that is set up, on an environment that is ready."""
-    project = render(folder)
+    project = render(folder, level=level)
     (project / ".venv").symlink_to(venv)
     run(project, "make", "setup")
     if params:
