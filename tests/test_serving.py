@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 from helpers import BIN, package, render, run, shell
+
+from benchmarks import serving as benchmark
 from image import Build
 
 RECORD = {
@@ -316,3 +318,10 @@ def test_what_openapi_allows_is_answered_as_it_says(project: Path, tmp_path: Pat
             "--seed=1",
         ).stdout
     assert "Tested: 6" in said and "No issues found" in said
+
+
+def test_the_service_is_measured_beside_mlflows(project: Path) -> None:
+    rows = benchmark.measure(project, duration=0.5, rate=20)
+    assert all([*row] == ["what", benchmark.OURS, benchmark.THEIRS, "times better"] for row in rows)
+    assert rows[0][benchmark.OURS] > rows[0][benchmark.THEIRS] > 0
+    assert [row["what"] for row in rows if "20 a second" in row["what"]]
