@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 from helpers import BIN, package, render, run, shell
+from image import Build
 
 from benchmarks import serving as benchmark
-from image import Build
 
 RECORD = {
     "VendorID": 1,
