@@ -36,7 +36,7 @@ part = lambda name: importlib.import_module(f"{sys.argv[1]}.{name}")
 part("serving.server")  # it says how many threads score
 rows = part("serving.schema").example_frame(part("data.contract").load_contract(
     part("paths").PROJECT.contract))
-[copy] = [path for path in part("paths").PROJECT.served.iterdir() if path.is_dir()]
+copy, *_ = [path for path in part("paths").PROJECT.served.iterdir() if path.is_dir()]
 model, spent = part("serving.registry").open_copy(copy).model, []
 for _ in range(int(sys.argv[2])):
     start = time.perf_counter()
