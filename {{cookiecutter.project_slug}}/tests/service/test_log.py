@@ -65,9 +65,25 @@ def test_what_a_killed_process_left_is_drained_by_the_next(
     spool.append([{**common, "id": str(number), "actual": number} for number in range(3)])
     [segment] = service.project.spool.glob("*.jsonl")
     segment.write_bytes(segment.read_bytes() + b'{"table": "feedba')
+    os.close(spool._file)
     with service.running():
         pass
     assert [row["actual"] for row in service.logged(log.feedback)] == [0, 1, 2]
+
+
+def test_two_services_share_a_folder_and_lose_nothing(project: Project) -> None:
+    project.root.mkdir(exist_ok=True)
+    engine = log.database(f"sqlite:///{project.root}/log.db")
+    log.tables.create_all(engine)
+    spools = [Spool(project.spool, 10_000) for _ in range(2)]
+    record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00", "actual": 1}
+    for number in range(4):
+        spools[number % 2].append([{**record, "id": str(number)}])
+        log.drain(spools[0], engine)
+    assert log.drain(spools[1], engine) == 2
+    with engine.connect() as connection:
+        found = connection.execute(log.feedback.select().order_by(log.feedback.c.id)).all()
+    assert [row.id for row in found] == ["0", "1", "2", "3"]
 
 
 def test_draining_again_doubles_nothing(project: Project) -> None:

@@ -81,7 +81,7 @@ def drain(spool: Spool, engine: sql.Engine) -> int:
                 rows = [_row(r) for r in records if r["table"] == name]
                 for start in range(0, len(rows), BATCH):
                     insert(connection, table, rows[start : start + BATCH])
-        segment.unlink()
+        segment.unlink(missing_ok=True)  # another service may have drained it too
         moved += len(records)
     return moved
 

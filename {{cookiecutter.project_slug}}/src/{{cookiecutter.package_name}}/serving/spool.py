@@ -1,12 +1,15 @@
 """Records on disk before the answer goes out: what was acknowledged survives a killed process.
 
 Files of JSON lines, one record each. They lie in the kernel's memory until it writes them, so a
-loss of power may take the last seconds.
+loss of power may take the last seconds. Services may share a folder: each holds the file that it
+writes, and drains only what nobody holds.
 """
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -61,7 +64,7 @@ class Spool:
         with self._lock:
             if self._size:
                 self._rotate()
-            return [path for path in self._segments() if int(path.stem) != self._number]
+            return [path for path in self._segments() if not _is_held(path)]
 
     def _rotate(self) -> None:
         old = self._file
@@ -70,12 +73,38 @@ class Spool:
             os.close(old)
 
     def _open(self, number: int) -> None:
-        path = self.folder / f"{number:012}.jsonl"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._number, self._size, self._known = number, 0, self.waiting
+        unnamed = self.folder / f".{uuid.uuid4()}"
+        file = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            # Held before it has a name that others look for: they would drain and remove it.
+            flock(file, LOCK_EX)
+            number = self._name(unnamed, number)
+        except OSError:
+            os.close(file)
+            raise
+        finally:
+            unnamed.unlink()
+        self._file, self._number, self._size, self._known = file, number, 0, self.waiting
+
+    def _name(self, unnamed: Path, number: int) -> int:
+        """Give a file the first free number."""
+        try:
+            (self.folder / f"{number:012}.jsonl").hardlink_to(unnamed)
+        except FileExistsError:
+            return self._name(unnamed, number + 1)
+        return number
 
     def _segments(self) -> list[Path]:
         return sorted(self.folder.glob("*.jsonl"))
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            flock(file, LOCK_SH | LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):  # a service writes it, or has drained it meanwhile
+        return True
+    return False
 
 
 def _size(path: Path) -> int:
