@@ -11,6 +11,7 @@ ALL = (
     "noop",
     "gate",
     "throughput",
+    "batch",
     "quality",
     "tables",
     "tuning",

@@ -10,6 +10,7 @@ import pytest
 from conftest import Factory
 
 from benchmarks import (
+    batch,
     common,
     first_train,
     gate,
@@ -77,6 +78,12 @@ def test_both_pipelines_make_the_same_table(small: Path) -> None:
         made = (f"processed/{split}/*", f"at-once/{split}", f"by-month/{split}")
         counts = {common.run(small, "python", "-c", count, f"data/{path}.parquet") for path in made}
         assert len(counts) == 1, counts
+
+
+def test_batch_is_measured_beside_the_model_alone(small: Path) -> None:
+    alone, ours = batch.measure(small, 4_000, ["csv"])
+    assert alone["share of the model alone"] == 1
+    assert ours["what"] == "`make predict`, csv to csv" and ours["peak MiB, all rows"] > 100
 
 
 def test_quality_is_measured_on_the_real_months_where_they_are(small: Path) -> None:
