@@ -21,6 +21,7 @@ KEEP = {
             "deploy",
             "make/serving.mk",
             "requirements/app.txt",
+            "requirements/export.txt",
             "requirements/serving.txt",
             "src/{package_name}/serving",
             "tests/service",

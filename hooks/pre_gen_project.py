@@ -26,8 +26,8 @@ cloudpickle colorama colorlog comm configobj conftest contourpy cryptography cyc
 databricks_sdk dateutil debugpy decorator defusedxml detect_secrets dictdiffer diskcache distlib
 distro docker dotenv dpath dulwich dvc dvc_data dvc_gs dvc_http dvc_objects dvc_render dvc_s3
 dvc_ssh dvc_studio_client dvc_task entrypoints executing fastapi fastapi_offline fastjsonschema
-filelock flask flask_cors flatten_dict flufl flufl_lock fonttools fqdn frozenlist fsspec funcy
-gcsfs git gitdb gitpython google google_api_core google_auth google_auth_oauthlib
+filelock flask flask_cors flatbuffers flatten_dict flufl flufl_lock fonttools fqdn frozenlist
+fsspec funcy gcsfs git gitdb gitpython google google_api_core google_auth google_auth_oauthlib
 google_cloud_core google_cloud_storage google_cloud_storage_control google_crc32c
 google_resumable_media googleapis_common_protos grandalf graphene graphql graphql_core
 graphql_relay grpc_google_iam_v1 grpcio grpcio_status gto gunicorn h11 httpcore httptools httpx
@@ -36,10 +36,10 @@ ipython ipython_pygments_lexers isoduration isort iterative_telemetry itsdangero
 jmespath joblib json5 jsonpointer jsonschema jsonschema_specifications jupyter jupyter_builder
 jupyter_client jupyter_core jupyter_events jupyter_lsp jupyter_server jupyter_server_terminals
 jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver kombu lark librt lightgbm mako
-markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl mistune mlflow
+markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl mistune ml_dtypes mlflow
 mlflow_skinny mlflow_tracing mpl_toolkits multidict mypy mypy_extensions mypyc narwhals nbclient
 nbconvert nbformat nbstripout nest_asyncio2 networkx nodeenv notebook_shim numpy oauthlib
-omegaconf opentelemetry opentelemetry_api opentelemetry_proto opentelemetry_sdk
+omegaconf onnx onnxruntime opentelemetry opentelemetry_api opentelemetry_proto opentelemetry_sdk
 opentelemetry_semantic_conventions optuna orjson overrides packaging pandas pandera pandocfilters
 parso pathspec pexpect pil pillow pip platformdirs pluggy polars polars_runtime_32 pre_commit
 pre_commit_hooks prettytable prometheus_client prompt_toolkit propcache proto_plus protobuf psutil

@@ -325,3 +325,36 @@ def test_the_service_is_measured_beside_mlflows(project: Path) -> None:
     assert all([*row] == ["what", benchmark.OURS, benchmark.THEIRS, "times better"] for row in rows)
     assert rows[0][benchmark.OURS] > rows[0][benchmark.THEIRS] > 0
     assert [row["what"] for row in rows if "20 a second" in row["what"]]
+
+
+EXPORTED = """
+import json, sys
+import numpy as np, onnxruntime
+from my_project.models.predict import load_champion
+folder, rng = sys.argv[1], np.random.default_rng(0)
+features = json.load(open(f"{folder}/encoding.json"))["features"]
+rows = rng.uniform(0, 300, (500, len(features)))
+for column, feature in enumerate(features):
+    if feature["categories"]:
+        rows[:, column] = rng.integers(0, len(feature["categories"]), 500)
+rows[rng.random(rows.shape) < 0.1] = np.nan
+session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
+[scores] = session.run(None, {"features": rows})
+expected = load_champion().score_matrix(rows)
+print(np.ptp(expected) > 1, np.allclose(scores[:, 0], expected, rtol=1e-6))
+"""
+TOO_STRICT = """
+from my_project import errors
+from my_project.serving import export
+export.TOLERANCE = 0.0
+errors.run(export.main)
+"""
+
+
+def test_an_exported_version_answers_as_the_model(project: Path) -> None:
+    said = run(project, "make", "export").stdout
+    assert "export/version-1: model.onnx" in said and "largest relative difference" in said
+    assert run(project, PYTHON, "-c", EXPORTED, "export/version-1").stdout.strip() == "True True"
+    said = run(project, PYTHON, "-c", TOO_STRICT, "--version=2", succeeds=False).stdout
+    assert "error: version 2: largest relative difference" in said
+    assert [path.name for path in (project / "export").iterdir()] == ["version-1"]

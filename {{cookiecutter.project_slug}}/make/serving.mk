@@ -29,3 +29,12 @@ $(APP): $(READY)
 
 app: $(APP) ## a page for people, beside the service: form, explanation, latest predictions (PORT=8501)
 	@PORT="$(or $(PORT),8501)" exec $(BIN)/python -m $(PACKAGE).serving.launch
+
+EXPORT := .venv/.ready-export-$(call checksum,$(LOCKS) requirements/export.txt)
+.PHONY: export
+$(EXPORT): $(READY)
+	@echo "export: installing ONNX into .venv"
+	$(call install,export)
+
+export: $(EXPORT) ## a version as ONNX into export/, once it answers as the model does: [VERSION=champion]
+	@$(BIN)/python -m $(PACKAGE).serving.export $(call argument,VERSION,version)

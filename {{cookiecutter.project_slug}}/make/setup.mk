@@ -34,7 +34,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header --no-strip-extras $(if $(UPGRADE),--upgrade)
 # A group of pyproject.toml that is installed on top of the base and the tools for development; and
 # those on top of the service.
-LAYERED := notebook remote tune $(basename $(notdir $(wildcard requirements/serving.txt)))
+LAYERED := notebook remote tune $(basename $(notdir $(wildcard requirements/serving.txt requirements/export.txt)))
 SERVED := $(basename $(notdir $(wildcard requirements/app.txt)))
 CONSTRAINED := --constraints requirements/base.txt --constraints requirements/dev.txt
 define layers
