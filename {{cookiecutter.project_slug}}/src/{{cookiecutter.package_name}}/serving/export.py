@@ -9,11 +9,11 @@ import argparse
 import sys
 from typing import Any
 
-import lightgbm
 import numpy as np
 
 from ..errors import UserError, run
 from ..files import replaced, write_json
+from ..models.boosting import lightgbm
 from ..models.explain import read_test
 from ..models.model import Floats, Model
 from ..paths import PROJECT, Paths
