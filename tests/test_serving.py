@@ -12,11 +12,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from helpers import BIN, package, render, run, shell
@@ -37,11 +37,10 @@ POINT = """
 import sys, time
 from my_project import paths, settings, tracking
 registry = tracking.connect(paths.PROJECT, settings.load_settings(paths.PROJECT))
-for turn in range(int(sys.argv[1])):
-    registry.point("champion", 1 + turn % 2)
+for version in sys.argv[2:]:
+    registry.point(sys.argv[1], version)
     time.sleep(0.15)
 """
-
 
 STAMP = "import sys; sys.path.insert(0, 'make'); import setup; setup.stamp().touch()"
 
@@ -63,8 +62,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path
     run(created, "make", "train")
     params.write_text(params.read_text().replace("num_leaves: 127", "num_leaves: 15"))
     assert ": version 2 is the" in run(created, "make", "train").stdout
-    run(created, PYTHON, "-c", POINT, "1")
+    point(created, "champion", "1")
     return created
+
+
+def point(project: Path, alias: str, *versions: str) -> None:
+    """Let an alias name these versions, one after the other."""
+    run(project, PYTHON, "-c", POINT, alias, *versions)
 
 
 class Service:
@@ -135,16 +139,32 @@ def serving(project: Path, page: int | None = None) -> Iterator[Service]:
             process.stderr.close()
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds; ten seconds at most."""
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 class Load:
-    """Requests one after the other from some threads, until it is stopped."""
+    """Requests one after the other from some threads, as long as the block lasts."""
 
     def __init__(self, service: Service, threads: int = 4) -> None:
         self.service, self.over = service, threading.Event()
         self.answers: list[dict[str, Any]] = []
         self.failures: list[Exception] = []
         self.threads = [threading.Thread(target=self._ask) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
         for thread in self.threads:
             thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
 
     def _ask(self) -> None:
         while not self.over.is_set():
@@ -152,12 +172,6 @@ class Load:
                 self.answers.append(self.service.ask("/predict", RECORD))
             except (OSError, HTTPException) as error:
                 self.failures.append(error)
-
-    def stop(self) -> None:
-        """End the threads."""
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def logged(project: Path) -> set[str]:
@@ -189,11 +203,9 @@ def test_a_prediction_is_the_champions(project: Path) -> None:
 
 
 def test_a_killed_service_loses_nothing_that_it_acknowledged(project: Path) -> None:
-    with serving(project) as service:
-        load = Load(service)
+    with serving(project) as service, Load(service) as load:
         time.sleep(2)
         service.kill()
-        load.stop()
     acknowledged = {answer["prediction_id"] for answer in load.answers}
     assert len(acknowledged) > 100
     with serving(project):
@@ -203,15 +215,49 @@ def test_a_killed_service_loses_nothing_that_it_acknowledged(project: Path) -> N
 
 def test_a_moved_alias_is_followed_without_a_failed_request(project: Path) -> None:
     with serving(project) as service:
-        load = Load(service, threads=2)
-        run(project, PYTHON, "-c", POINT, "50")
-        until = time.monotonic() + 10
-        while service.ask("/ready")["version"] != 2:
-            assert time.monotonic() < until
-        load.stop()
+        with Load(service, threads=2) as load:
+            point(project, "champion", *"12" * 25)
+            wait_for(lambda: service.ask("/ready")["version"] == 2)
         assert load.failures == []
         assert {answer["model_version"] for answer in load.answers} == {1, 2}
-        run(project, PYTHON, "-c", POINT, "1")
+        point(project, "champion", "1")
+
+
+def test_a_challenger_answers_some_until_it_is_promoted_and_rolled_back(project: Path) -> None:
+    params = project / "params.yaml"
+    before = params.read_text()
+    point(project, "challenger", "2")
+    params.write_text(before.replace("strategy: single ", "strategy: ab "))
+    with serving(project) as service:
+        assert service.ask("/ready")["versions"] == {"champion": 1, "challenger": 2}
+        with Load(service, threads=2) as load:
+            time.sleep(1)
+            said = run(project, "make", "verdict", succeeds=False).stdout
+            promote_and_roll_back(project, service)
+    params.write_text(before)
+    assert "the champion has 0 and the challenger 0 of 500 units" in said
+    assert load.failures == []
+    with sqlite3.connect(project / ".serving/predictions.db") as database:
+        rows = database.execute("select strategy, version from predictions").fetchall()
+    versions = [version for strategy, version in rows if strategy.startswith("ab:")]
+    assert 0.2 < versions.count(2) / len(versions) < 0.8
+
+
+def promote_and_roll_back(project: Path, service: Service) -> None:
+    """Make version 2 the champion, then 1 again, which first fails its golden requests."""
+    run(project, "make", "promote", "VERSION=2", "REASON=a test")
+    wait_for(lambda: service.ask("/ready")["versions"] == {"champion": 2})
+    notes = (project / ".serving/models").glob("*/version.json")
+    [first] = [note for note in notes if json.loads(note.read_text())["version"] == 1]
+    known = first.read_text()
+    changed = json.loads(known)
+    changed["golden"]["scores"][0] = -1.0
+    first.write_text(json.dumps(changed))
+    run(project, "make", "rollback", "REASON=a test")
+    wait_for(lambda: "golden request 1 scores" in str(service.ask("/ready")["registry"]))
+    assert service.ask("/predict", RECORD)["model_version"] == 2, "the old one stays"
+    first.write_text(known)
+    wait_for(lambda: service.ask("/ready")["versions"] == {"champion": 1})
 
 
 def test_without_its_registry_it_serves_the_last_good_copy(project: Path) -> None:
