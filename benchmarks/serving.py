@@ -34,10 +34,11 @@ ROW = """
 import importlib, json, statistics, sys, time
 part = lambda name: importlib.import_module(f"{sys.argv[1]}.{name}")
 part("serving.server")  # it says how many threads score
-rows = part("serving.schema").example_frame(part("data.contract").load_contract(
-    part("paths").PROJECT.contract))
-copy, *_ = [path for path in part("paths").PROJECT.served.iterdir() if path.is_dir()]
-model, spent = part("serving.registry").open_copy(copy).model, []
+project, registry = part("paths").PROJECT, part("serving.registry")
+contract = part("data.contract").load_contract(project.contract)
+rows = part("serving.schema").example_frame(contract)
+copy = project.served / registry.last(project, "champion").model_hash
+model, spent = registry.open_copy(copy).model, []
 for _ in range(int(sys.argv[2])):
     start = time.perf_counter()
     model.score_typed(rows)

@@ -118,7 +118,7 @@ def test_the_run_holds_what_a_reader_asks_for(day: Day) -> None:
     reports = ("explanations", "metrics", "slices")
     drawn = {f"plots/{name}.png" for name in plots} | {f"reports/{name}.json" for name in reports}
     cards = {"card/model_card.html", "card/model_card.md"}
-    assert kept == drawn | cards | {"dvc.lock", "environment/base.txt"}
+    assert kept == drawn | cards | {"dvc.lock", "environment/base.txt", "golden.json"}
 
 
 def test_a_version_is_explained_with_its_worst_slices(day: Day) -> None:

@@ -13,8 +13,9 @@ from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json, write_json
 from {{ cookiecutter.package_name }}.models.model import Model
-from {{ cookiecutter.package_name }}.serving import observe, router, verdict, versions
+from {{ cookiecutter.package_name }}.serving import observe, router, versions
 from {{ cookiecutter.package_name }}.serving.params import Canary, load_serving
+from {{ cookiecutter.package_name }}.serving.verdict import main as verdict
 from {{ cookiecutter.package_name }}.settings import load_settings
 
 from .conftest import Change, Service
@@ -159,7 +160,7 @@ def test_a_challenger_that_is_withdrawn_no_longer_answers(
     assert some.versions.champion.version == 1, "without an alias the champion stays"
     service.project.edit(serving__strategy="ab")
     with pytest.raises(UserError, match="needs a champion and a challenger"):
-        verdict.main(service.project)
+        verdict(service.project)
 
 
 def test_a_champion_that_answers_otherwise_is_not_taken(
