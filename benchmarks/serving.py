@@ -173,7 +173,7 @@ def main() -> None:
         "unless a rate is named: then requests arrive at fixed times, and a latency counts from "
         "there. The load comes from another process on the same cores; `make serve` writes its "
         "prediction log, MLflow writes none. Targets: 15 times as many requests a second, p99 "
-        "under 10 ms at 300 a second, 0.5 ms for one row, ready in 5 s. Other work ran on the machine.",
+        "under 10 ms at 300 a second, 0.5 ms for one row, ready in 5 s.",
     )
 
 
