@@ -1,8 +1,8 @@
 """Load on an HTTP service, from a process of its own.
 
 Without a rate connections ask again as soon as they are answered, which finds the throughput; with
-one arrive at fixed times, whether or not earlier ones are answered: a latency counts
-from the time at which its request was due, so that a service that stands still cannot hide it.
+one they arrive at fixed times, whether or not earlier ones are answered: a latency counts from the
+time at which its request was due, so that a service that stands still cannot hide it.
 """
 
 import asyncio

@@ -268,7 +268,7 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     return Registry(client, settings.project)
 
 
-def prepare(paths: Paths, settings: Settings) -> None:
+def warm_up(paths: Paths, settings: Settings) -> None:
     """Open the store, and do what MLflow does once before its first model: half of logging it."""
     connect(paths, settings)
     warn_dependency_requirement_mismatches(_requirements())

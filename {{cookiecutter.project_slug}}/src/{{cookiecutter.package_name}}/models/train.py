@@ -138,7 +138,7 @@ def used_inputs(features: Sequence[pl.Expr], known: pl.Schema) -> pl.Schema:
 def _open_store(paths: Paths, settings: Settings) -> None:
     from .. import tracking
 
-    tracking.prepare(paths, settings)
+    tracking.warm_up(paths, settings)
 
 
 def main(paths: Paths = PROJECT) -> None:

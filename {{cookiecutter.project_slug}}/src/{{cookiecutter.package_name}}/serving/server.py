@@ -26,7 +26,7 @@ from .router import Router
 from .spool import Spool
 from .versions import Versions
 
-# Threads of LightGBM that wait for each other cost one row four times what it takes.
+# One row is too little to share: threads of LightGBM would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SWITCH_SECONDS = 0.000_5  # the longest that a request waits for the thread that writes the log
 

@@ -1,6 +1,6 @@
 """Requests of one record that arrive at the same moment are scored in one go.
 
-Starting Polars and LightGBM is most of what a row costs: sixteen take little longer than one.
+Starting Polars and LightGBM is most of what a row costs: sixteen take twice as long as one.
 """
 
 import asyncio
