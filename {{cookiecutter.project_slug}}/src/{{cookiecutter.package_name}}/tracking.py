@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
 from time import time
@@ -26,6 +27,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunData, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
+from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
@@ -269,8 +271,10 @@ def connect(paths: Paths, settings: Settings) -> Registry:
 
 
 def warm_up(paths: Paths, settings: Settings) -> None:
-    """Open the store, and do what MLflow does once before its first model: half of logging it."""
+    """Open the store, and do what MLflow does once before its first run and model: half of both."""
     connect(paths, settings)
+    resolve_tags()
+    import_module("mlflow.pyfunc.scoring_server")
     warn_dependency_requirement_mismatches(_requirements())
 
 

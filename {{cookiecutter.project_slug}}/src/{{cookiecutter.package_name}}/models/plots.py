@@ -59,7 +59,8 @@ def residuals(rows: Outcome, model: Model) -> Figure:
     """Distribution of actual minus predicted values."""
     name = f"actual - predicted {model.target}"
     figure, axes = canvas("Residuals, test split", name, "rows", (6, 4))
-    axes.hist(rows.actual - rows.scores, bins=80, color="tab:blue")
+    # One outline: eighty bars of their own take longer to draw than all the rest.
+    axes.hist(rows.actual - rows.scores, bins=80, histtype="stepfilled", color="tab:blue")
     axes.axvline(0, color="black", linewidth=1)
     return figure
 
@@ -148,6 +149,8 @@ def dependences(found: dict[str, Any], model: Model) -> Figure:
         )
         if text:  # matplotlib would take some words for numbers or dates
             axes.set_xticks(range(len(labels)), labels, rotation=90)
+        else:
+            axes.locator_params(axis="x", nbins=4)
         axes.set_xlabel(name[:40])
     if model.task == "multiclass" and curves and len(classes) <= MOST_NUMBERS:
         figure.legend(drawn, classes, loc="outside right upper")

@@ -18,7 +18,7 @@ from .model import Array, Floats
 
 MOST_VALUES, QUARTERS = 20, (0.25, 0.5, 0.75)
 OTHER, MISSING = "(other)", "(missing)"
-SEARCHED_ROWS, SEARCHED, PAIRED, SHOWN = 200_000, 30, 6, 5
+SEARCHED_ROWS, SEARCHED, PAIRED, SHOWN = 100_000, 30, 6, 5
 
 
 def report(
@@ -81,35 +81,38 @@ def groups(values: pl.Series) -> pl.Series:
     if values.dtype.is_float():
         values = values.fill_nan(None)
     if values.dtype.is_temporal():
-        label = order = values.dt.strftime("%Y-%m")
+        keys, names = _months(values)
     elif values.dtype.is_numeric() and values.n_unique() > MOST_VALUES:
-        label, order = _quarters(values)
+        keys, names = _quarters(values)
     else:
-        label, order = _frequent(values)
-    listed = pl.DataFrame({"label": label, "order": order}).drop_nulls().unique().sort("order")
-    names = [*listed["label"], *([MISSING] if label.null_count() else [])]
-    return label.fill_null(MISSING).cast(pl.Enum(list(dict.fromkeys(names)))).alias(values.name)
+        keys, names = values, _frequent(values)
+    group = pl.Enum(list(dict.fromkeys([*names.values(), OTHER, MISSING])))
+    return keys.replace_strict({**names, None: MISSING}, default=OTHER, return_dtype=group)
 
 
-def _quarters(values: pl.Series) -> tuple[pl.Series, pl.Series]:
-    value, order = pl.col("value"), pl.col("order")
-    frame = values.alias("value").to_frame()
-    edges = frame.select(value.quantile(share).alias(str(share)) for share in QUARTERS).row(0)
-    frame = frame.with_columns(order=pl.sum_horizontal((value > e).cast(pl.Int8) for e in edges))
-    said = value.round_sig_figs(4) if values.dtype.is_float() else value
-    low, high = (limit.over(order).cast(pl.String) for limit in (said.min(), said.max()))
-    label = pl.when(low == high).then(low).otherwise(pl.format("{} to {}", low, high))
-    frame = frame.with_columns(label=pl.when(value.is_not_null()).then(label))
-    return frame["label"], frame["order"]
+def _months(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
+    months = values.dt.month_start()
+    known = months.drop_nulls().unique().sort()
+    return months, dict(zip(known, known.dt.strftime("%Y-%m"), strict=True))
 
 
-def _frequent(values: pl.Series) -> tuple[pl.Series, pl.Series]:
-    text = values.cast(pl.String)
-    counts = text.drop_nulls().alias("value").value_counts(name="rows")
-    top = counts.sort("rows", "value", descending=[True, False])["value"].head(MOST_VALUES)
-    order = text.replace_strict(top, range(len(top)), default=MOST_VALUES, return_dtype=pl.Int64)
-    rare = text.is_not_null() & (order == MOST_VALUES)
-    return text.set(rare, OTHER), order
+def _quarters(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
+    edges = [values.quantile(share) for share in QUARTERS]
+    above = pl.sum_horizontal((values > edge).cast(pl.Int8) for edge in edges)
+    quarters = pl.select(quarter=above).to_series().set(values.is_null(), None)
+    said = values.round_sig_figs(4) if values.dtype.is_float() else values
+    frame = pl.DataFrame([quarters, said.alias("value")]).drop_nulls()
+    limits = frame.group_by("quarter").agg(low=pl.col("value").min(), high=pl.col("value").max())
+    text = limits.sort("quarter").cast({"low": pl.String, "high": pl.String})
+    names = {q: low if low == high else f"{low} to {high}" for q, low, high in text.iter_rows()}
+    return quarters.alias(values.name), names
+
+
+def _frequent(values: pl.Series) -> dict[Any, str]:
+    counts = values.drop_nulls().alias("value").value_counts(name="rows")
+    counts = counts.with_columns(text=pl.col("value").cast(pl.String))
+    top = counts.sort("rows", "text", descending=[True, False]).head(MOST_VALUES)
+    return dict(zip(top["value"], top["text"], strict=True))
 
 
 def members(part: pl.Series) -> dict[str, Array]:
