@@ -406,3 +406,5 @@ def test_an_exported_version_answers_as_the_model(project: Path) -> None:
     said = run(project, PYTHON, "-c", TOO_STRICT, "--version=2", succeeds=False).stdout
     assert "error: version 2: largest relative difference" in said
     assert [path.name for path in (project / "export").iterdir()] == ["version-1"]
+    every = shutil.copy(INSIDE / "export.py", project / "tests" / "service" / "test_export.py")
+    assert "16 passed" in run(project, PYTHON, "-m", "pytest", "-q", every).stdout
