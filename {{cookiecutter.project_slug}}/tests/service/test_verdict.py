@@ -105,7 +105,8 @@ def test_the_verdict_is_welchs_of_the_first_units(
     assert found == pytest.approx(difference, rel=1e-3)
     assert low < found < high
     assert (low < 0 < high) == ("No significant" in text)
-    add(engine, design, errors(1, 90, range(300, 400)), start=1_000)
+    later = errors(1, 90, range(300, 400)) + errors(2, 90, range(400, 500))
+    add(engine, design, later, start=1_000)
     assert said(service, capsys) == text, "what comes later changes nothing"
 
 
@@ -131,6 +132,27 @@ def test_a_design_that_changes_while_it_runs_is_noticed(
     with pytest.raises(SystemExit):
         said(service, capsys)
     assert "champion has 0 and" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("share", "lost"), [(0.5, 90), (0.2, 50)])
+def test_units_that_are_missing_on_one_side_leave_no_verdict(
+    share: float,
+    lost: int,
+    service: Service,
+    engine: sql.Engine,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service.project.edit(serving__ab__share=share, serving__ab__size=50)
+    design, theirs = load_serving(service.project).design, int(400 * share)
+    add(engine, design, errors(1, 5, range(theirs, 400)) + errors(2, 3, range(theirs - lost)))
+    counts = f"champion answered {400 - theirs} units, the challenger {theirs - lost}, and its"
+    with pytest.raises(UserError, match=rf"split is broken.* {counts} share is {share} \(p = \d"):
+        verdict.main(service.project)
+    add(engine, design, errors(2, 3, range(theirs - lost, theirs)))
+    assert "The challenger is better" in said(service, capsys)
+    # Who comes back is no other unit.
+    add(engine, design, errors(2, 3, range(theirs)) * 4)
+    assert "The challenger is better" in said(service, capsys)
 
 
 def test_a_test_that_does_not_run_has_no_verdict(

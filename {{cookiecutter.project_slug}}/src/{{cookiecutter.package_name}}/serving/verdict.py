@@ -19,6 +19,7 @@ from . import kpi, log, registry
 from .params import ABTest, Serving, load_serving
 
 p = log.predictions.c
+BROKEN = 0.001  # the p-value of the numbers of units below which their split is no chance
 TESTS = {"absolute_error": "Welch's t-test", "correct": "Fisher's exact test"}
 
 
@@ -48,6 +49,7 @@ def observed(
     try:
         with engine.connect() as connection:
             check_design(connection, options, versions)
+            check_split(connection, options, versions)
             return values(connection, options, versions)
     except sql.exc.SQLAlchemyError as error:
         raise UserError(
@@ -62,11 +64,38 @@ def check_design(connection: sql.Connection, options: Serving, versions: tuple[i
         *_since(options.ab, versions), p.strategy.like("ab:%"), p.strategy != options.design
     )
     if number := connection.execute(others).scalar():
-        now = datetime.now(UTC).isoformat(timespec="seconds").partition("+")[0]
         raise UserError(
             f"params.yaml: serving.ab or sticky_by is not what it was for {number:,} predictions "
-            f"of this test: put it back, or begin anew with serving.ab.started: {now}."
+            f"of this test: put it back, or {_begin_anew()}"
         )
+
+
+def check_split(connection: sql.Connection, options: Serving, versions: tuple[int, int]) -> None:
+    """Raise UserError where chance does not explain how many units each version has.
+
+    Whoever is lost is not lost at random, so that the KPI of who is left tells nothing: Fabijan et
+    al. (2019) call it a sample ratio mismatch.
+    """
+    from scipy import stats
+
+    query = sql.select(p.version, sql.func.count(p.unit.distinct())).group_by(p.version)
+    running = query.where(*_since(options.ab, versions), p.strategy == options.design)
+    counts = dict.fromkeys(versions, 0) | dict(connection.execute(running).all())
+    ours, theirs = (counts[version] for version in versions)
+    if not ours + theirs:
+        return
+    chance = stats.binomtest(theirs, ours + theirs, options.ab.share).pvalue
+    if chance < BROKEN:
+        raise UserError(
+            f"the split is broken, so there is no verdict: the champion answered {ours:,} units, "
+            f"the challenger {theirs:,}, and its share is {options.ab.share:g} (p = {chance:.1g}). "
+            f"Find out where units are lost, then {_begin_anew()}"
+        )
+
+
+def _begin_anew() -> str:
+    now = datetime.now(UTC).isoformat(timespec="seconds").partition("+")[0]
+    return f"begin anew with serving.ab.started: {now}."
 
 
 def values(
