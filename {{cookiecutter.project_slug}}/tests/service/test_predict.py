@@ -66,10 +66,11 @@ def test_an_answer_has_an_interval_and_on_request_an_explanation(
     answer = ask(client, record())
     low, high = read_json(service.project.metrics)["prediction_interval"]
     assert answer["interval"] == [answer["prediction"] + low, answer["prediction"] + high]
-    assert "contributions" not in answer
+    assert "explanation" not in answer
     [explained] = client.post("/predict?explain=true", json=[record()]).json()
-    assert [*explained["contributions"]] == ["shop", "size", "items", "express", "weekday", "base"]
-    assert sum(explained["contributions"].values()) == pytest.approx(answer["prediction"])
+    base, added = explained["explanation"]["base"], explained["explanation"]["contributions"]
+    assert [*added] == ["shop", "size", "items", "express", "weekday"]
+    assert base + sum(added.values()) == pytest.approx(answer["prediction"])
 
 
 @pytest.mark.parametrize("case", WRONG)

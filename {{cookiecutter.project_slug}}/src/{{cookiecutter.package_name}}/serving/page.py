@@ -86,8 +86,8 @@ def show_answer(answer: dict[str, Any], unit: str) -> None:
     if "probabilities" in answer:
         likely = dict(sorted(answer["probabilities"].items(), key=lambda each: -each[1]))
         st.pyplot(plots.bars(likely, "Probabilities", ""))
-    if "contributions" in answer:
-        st.pyplot(waterfall(answer["contributions"], unit))
+    if "explanation" in answer:
+        st.pyplot(waterfall(**answer["explanation"], unit=unit))
     st.caption(f"Version {answer['model_version']}, prediction {answer['prediction_id']}")
 
 
@@ -95,20 +95,19 @@ def _words(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else form.plain(str(value))
 
 
-def waterfall(contributions: dict[str, float], unit: str) -> Figure:
+def waterfall(base: float, contributions: dict[str, float], unit: str) -> Figure:
     """From the base to the raw score of one row, feature by feature, the largest step on top."""
-    steps = {name: value for name, value in contributions.items() if name != "base"}
-    ordered = sorted(steps.items(), key=lambda step: -abs(step[1]))
+    ordered = sorted(contributions.items(), key=lambda step: -abs(step[1]))
     rest = ordered[MOST_STEPS:]
     others = [(f"{len(rest)} others", sum(value for _, value in rest))] if rest else []
     names, values = zip(*[*ordered[:MOST_STEPS], *others][::-1], strict=True)
-    ends = contributions["base"] + np.cumsum(values)
-    title = f"From {contributions['base']:.4g} to {ends[-1]:.4g}"
+    ends = base + np.cumsum(values)
+    title = f"From {base:.4g} to {ends[-1]:.4g}"
     figure, axes = plots.canvas(title, unit, "", (6, 0.4 * len(names) + 1.2))
     colours = np.where(np.array(values) < 0, "tab:blue", "tab:red")
     drawn = axes.barh(range(len(names)), values, left=ends - values, color=colours)
     axes.bar_label(drawn, [f"{value:+.3g}" for value in values], padding=2)
-    axes.axvline(contributions["base"], color="grey", linewidth=1)
+    axes.axvline(base, color="grey", linewidth=1)
     axes.use_sticky_edges = False
     axes.margins(x=0.2)
     axes.set_yticks(range(len(names)), [name[:40] for name in names])

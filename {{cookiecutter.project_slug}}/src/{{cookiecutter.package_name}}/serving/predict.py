@@ -27,6 +27,13 @@ from .versions import CHALLENGER
 AT_ONCE = 64  # rows that are scored between two other requests; more go to a thread
 
 
+class Explanation(BaseModel):
+    """What the raw score of a record begins with, and what each feature adds to it."""
+
+    base: float
+    contributions: dict[str, float]
+
+
 class Prediction(BaseModel):
     """The answer to one record."""
 
@@ -35,7 +42,7 @@ class Prediction(BaseModel):
     model_version: int
     probabilities: dict[str, float] | None = None
     interval: tuple[float, float] | None = None
-    contributions: dict[str, float] | None = None
+    explanation: Explanation | None = None
 
 
 class Unusable(Exception):
@@ -204,11 +211,11 @@ def present(served: Served, scores: Floats) -> list[Record]:
 
 
 async def explain(served: Served, rows: pl.DataFrame, answers: list[Record]) -> None:
-    """Add what each feature and the base contribute to the raw score, where the model can tell."""
+    """Add an explanation to each answer, where the model can tell."""
     model = served.model
     if has_trees(model):
         matrix = model.encoder.encode(model.compute(rows))
         values = await asyncio.to_thread(contributions, model, matrix)
-        names = [*model.encoder.names, "base"]
-        for answer, row in zip(answers, values.tolist(), strict=True):
-            answer["contributions"] = dict(zip(names, row, strict=True))
+        for answer, (*row, base) in zip(answers, values.tolist(), strict=True):
+            found = dict(zip(model.encoder.names, row, strict=True))
+            answer["explanation"] = {"base": base, "contributions": found}
