@@ -73,6 +73,21 @@ def test_an_answer_has_an_interval_and_on_request_an_explanation(
     assert base + sum(added.values()) == pytest.approx(answer["prediction"])
 
 
+def test_an_interval_stays_within_the_contracts_range_of_the_target(
+    service: Service, client: TestClient, record: Change
+) -> None:
+    answer = ask(client, record(size=100.0))
+    low, high = answer["interval"]
+    euros = f"euros, dtype: Float64, role: outcome, min: {low - 1}, max: {high - 1}"
+    known = service.project.contract.read_text()
+    service.project.contract.write_text(known.replace("note, dtype: String, role: ignored", euros))
+    with service.running() as client:
+        assert ask(client, record(size=100.0))["interval"] == [low, high - 1]
+        cheap = ask(client, record(size=0.0))
+        assert cheap["interval"] == [low - 1, low - 1], "the whole interval lies below"
+        assert cheap["prediction"] < low - 1
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_input_is_refused_by_field_and_rule(
     case: str, service: Service, client: TestClient, record: Change

@@ -24,6 +24,8 @@ from .spool import Full, Spool
 from .together import Together
 from .versions import CHALLENGER
 
+Span = tuple[Any, Any]  # the least and the largest value, None where there is none
+UNLIMITED: Span = (None, None)
 AT_ONCE = 64  # rows that are scored between two other requests; more go to a thread
 
 
@@ -69,6 +71,11 @@ class Predictor:
         several = Annotated[list[record], Field(min_length=1, max_length=options.most_rows)]
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
         self._together = Together(self.score)
+        self._ranges = {
+            column.name: (column.min, column.max)
+            for column in contract.columns
+            if column.dtype in ("Int64", "Float64")
+        }
         columns = request_columns(contract)
         self._listed = {c.name: frozenset(c.categories or ()) for c in columns}
 
@@ -100,7 +107,7 @@ class Predictor:
         self, served: Served, records: list[Record], explained: bool
     ) -> list[Record]:
         """The answers of one version."""
-        answers = present(served, check(await self._apply(served, records)))
+        answers = self._present(served, await self._apply(served, records))
         if explained:
             await explain(served, schema.frame(records, self.contract), answers)
         return answers
@@ -118,11 +125,14 @@ class Predictor:
         with observe.scoring.labels(served.version).time():
             return served.model.score_typed(schema.frame(records, self.contract))
 
+    def _present(self, served: Served, scores: Floats) -> list[Record]:
+        return present(served, check(scores), self._ranges.get(served.model.target, UNLIMITED))
+
     def _shadow(self, records: list[Record], request_id: str) -> None:
         """Answer with the challenger, for the log alone."""
         started = time.perf_counter()
         if served := self.router.versions.served.get(CHALLENGER):
-            answers = present(served, check(self.score(served, records)))
+            answers = self._present(served, self.score(served, records))
             part = whole("shadow", CHALLENGER, served, len(records))
             self._log([part], records, answers, request_id, started, shown=False)
 
@@ -188,8 +198,11 @@ def check(scores: Floats) -> Floats:
     return scores
 
 
-def present(served: Served, scores: Floats) -> list[Record]:
-    """An answer for each row: a value, or a class with the probability of each."""
+def present(served: Served, scores: Floats, span: Span = UNLIMITED) -> list[Record]:
+    """An answer for each row: a value with its interval, or a class with the probability of each.
+
+    The interval stays within `span`, the contract's range of the target; the value may not.
+    """
     model = served.model
     answers: list[Record] = [
         {
@@ -204,9 +217,9 @@ def present(served: Served, scores: Floats) -> list[Record]:
         for answer, shares in zip(answers, by_class(scores).tolist(), strict=True):
             answer["probabilities"] = dict(zip(names, shares, strict=True))
     elif "prediction_interval" in served.metrics:
-        low, high = served.metrics["prediction_interval"]
-        for answer in answers:
-            answer["interval"] = (answer["prediction"] + low, answer["prediction"] + high)
+        ends = np.clip(scores[:, None] + served.metrics["prediction_interval"], *span)
+        for answer, interval in zip(answers, ends.tolist(), strict=True):
+            answer["interval"] = interval
     return answers
 
 
