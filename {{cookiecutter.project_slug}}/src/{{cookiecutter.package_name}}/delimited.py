@@ -7,17 +7,18 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import polars as pl
 
 from .files import BrokenFile
 
-BLOCK_BYTES, HEAD_BYTES = 1 << 24, 1 << 16
+BLOCK_BYTES, HEAD_BYTES = 1 << 23, 1 << 16
 SEPARATORS = ",;\t|"
 BLANK = -1
 
@@ -44,7 +45,7 @@ def read_blocks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
         for number, block in enumerate(chain([first], blocks)):
             if number >= skip:
                 yield _parsed(path, dialect, _utf8(block), line)
-            line += block.count(b"\n")
+            line += _count("\n", block)
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def _end_of_rows(text: bytes) -> int:
     Where no row ends there is a stray quote, which any end of a line brings to light.
     """
     last = end = text.rfind(b"\n") + 1
-    quotes = text.count(b'"', 0, end)
+    quotes = _count('"', text[:end])
     while end and quotes % 2:
         start = text.rfind(b"\n", 0, end - 1) + 1
         quotes -= text.count(b'"', start, end)
@@ -137,18 +138,36 @@ def unique_names(header: list[str]) -> list[str]:
 
 def _parsed(path: Path, dialect: Dialect, text: bytes, first: int) -> pl.DataFrame:
     """The rows of a block that begins at line `first`; raises BrokenFile."""
+    if b'"' not in text and text.endswith(b"\n"):
+        with suppress(pl.exceptions.PolarsError):
+            rows = _read(dialect, text)
+            # Polars refuses a row that is too long; if the sum is right, none is too short either.
+            if _count(dialect.separator, text) == (rows.width - 1) * rows.height:
+                return rows
+    return _parsed_line_by_line(path, dialect, text, first)
+
+
+def _read(dialect: Dialect, text: bytes) -> pl.DataFrame:
+    options: dict[str, Any] = {"has_header": False, "raise_if_empty": False}
+    schema = pl.Schema(dict.fromkeys(dialect.names, pl.String()))
+    return pl.read_csv(text, separator=dialect.separator, schema=schema, **options)
+
+
+def _count(character: str, text: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(character)))
+
+
+def _parsed_line_by_line(path: Path, dialect: Dialect, text: bytes, first: int) -> pl.DataFrame:
     mark, width = dialect.separator.encode(), len(dialect.names)
-    fields = {line.count(mark) + 1 if line.strip() else BLANK for line in io.BytesIO(text)}
+    fields = {BLANK if _is_blank(line, mark) else line.count(mark) + 1 for line in io.BytesIO(text)}
     # Without a quoted separator, counting is enough, and ten times as fast as parsing.
     broken = None if fields <= {width, BLANK} else _broken_line(text, dialect, first)
     if broken:
         raise BrokenFile(path, broken)
     if BLANK in fields and width > 1:
-        text = _without_blank_lines(text)
-    options: dict[str, Any] = {"has_header": False, "raise_if_empty": False}
-    schema = pl.Schema(dict.fromkeys(dialect.names, pl.String()))
+        text = _without_blank_lines(text, mark)
     try:
-        return pl.read_csv(text, separator=dialect.separator, schema=schema, **options)
+        return _read(dialect, text)
     except pl.exceptions.PolarsError as error:
         raise BrokenFile(path, f"not a readable CSV file ({error}).") from error
 
@@ -167,11 +186,15 @@ def _broken_line(text: bytes, dialect: Dialect, first: int) -> str | None:
     return None
 
 
-def _without_blank_lines(text: bytes) -> bytes:
+def _is_blank(line: bytes, mark: bytes) -> bool:
+    return mark not in line and not line.strip()
+
+
+def _without_blank_lines(text: bytes, mark: bytes) -> bytes:
     """The text without blank lines, except those within a quoted field."""
     kept, quoted = [], False
     for line in io.BytesIO(text):
-        if quoted or line.strip():
+        if quoted or not _is_blank(line, mark):
             kept.append(line)
         quoted ^= line.count(b'"') % 2 == 1
     return b"".join(kept)

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -14,6 +16,8 @@ PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 CHUNK_CELLS = 1 << 22
+
+Item = TypeVar("Item")
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -37,6 +41,15 @@ def read_chunks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
     for chunk in read(path, skip):
         _check_names(path, chunk.columns)
         yield chunk
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, each made in a thread of its own while the one before it is used."""
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = beside.submit(next, items, None)
+            yield item
 
 
 def count_chunks(path: Path) -> int:

@@ -148,9 +148,22 @@ def test_a_table_without_a_needed_column_is_refused(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register.main(trained)
-    with pytest.raises(UserError, match="lacks the columns shop, size; the model needs them"):
-        score(trained, monkeypatch, ROWS.drop("shop", "size"))
+    with pytest.raises(UserError, match="lacks the columns sold_at, size; add them"):
+        score(trained, monkeypatch, ROWS.drop("shop", "size", "sold_at"))
     assert not (trained.root / "scored.parquet").exists()
+
+
+def test_a_column_that_may_be_missing_is_taken_as_missing(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register.main(trained)
+    scored = pl.read_parquet(score(trained, monkeypatch, ROWS.drop("shop", "items")))
+    assert scored.columns == ["sold_at", "size", "express", "prediction", "error"]
+    said = capsys.readouterr().out
+    assert said.count("new.parquet has no shop, items: taken as missing in each row.") == 1
+    nothing = predicted(trained, ROWS.with_columns(shop=None, items=None))
+    assert scored["prediction"].equals(nothing["prediction"])
+    assert nothing["error"].count() == 0
 
 
 def test_without_a_champion_it_says_what_to_do(

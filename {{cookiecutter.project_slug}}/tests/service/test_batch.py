@@ -9,6 +9,7 @@ import polars as pl
 from fastapi.testclient import TestClient
 
 from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.models import predict
 from {{ cookiecutter.package_name }}.models.model import load
 from {{ cookiecutter.package_name }}.tables import read_table
@@ -59,6 +60,21 @@ def test_rows_of_a_csv(
     answers = served(client, records)
     assert scored(service, elsewhere / "rows.csv") == answers
     assert answers.count(None) == 10
+
+
+def test_a_column_may_be_missing_from_both_or_from_neither(
+    service: Service, client: TestClient, record: Change, elsewhere: Path
+) -> None:
+    answers: list[float | None] = []
+    records = [record(**{name: ...}) for name in record()]
+    for left in records:
+        pl.DataFrame([left]).write_csv(elsewhere / "rows.csv")
+        try:
+            answers += scored(service, elsewhere / "rows.csv")
+        except UserError:
+            answers.append(None)
+    assert answers == served(client, records)
+    assert answers.count(None) == 3
 
 
 def test_rows_of_a_parquet_file(

@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from ..config import Section, load
-from .text import Text, present, read
+from .text import Text, plain_number, present, read
 
 if TYPE_CHECKING:
     import pandera.polars as pandera
@@ -108,6 +108,7 @@ class Contract(Section):
         return pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
 
 
+NUMBERS = ("Int64", "Float64")
 PLAIN = Text(missing=())
 USED = ("input", "outcome", "time", "id")
 KNOWN = ("input", "time")
@@ -117,6 +118,15 @@ KEPT = (*KNOWN, "id")  # what data/interim holds, beside the target
 def request_columns(contract: Contract) -> tuple[Column, ...]:
     """What a request or a table to score may hold: what is known then, without personal data."""
     return tuple(c for c in contract.columns if c.role in KNOWN and not c.pii)
+
+
+def completed(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """The frame with nulls for the columns that a request may lack."""
+    return frame.with_columns(
+        pl.lit(None, DTYPES[column.dtype]).alias(column.name)
+        for column in request_columns(contract)
+        if column.nullable and column.name not in frame.columns
+    )
 
 
 def load_contract(path: Path) -> Contract:
@@ -165,6 +175,7 @@ def judged(
     frame: pl.DataFrame, columns: list[Column], text: Text
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What `typed` and what `failures` return."""
+    frame = _with_plain_numbers(frame, columns, text)
     conformed = typed(frame, columns, text)
     uncast = _cast_failures(frame, conformed, text)
     broken_columns = conformed.select(_breaks_a_rule(column) for column in columns)
@@ -172,6 +183,22 @@ def judged(
         return conformed, uncast
     broken = _rule_failures(conformed, columns)
     return conformed, pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
+
+
+def _with_plain_numbers(frame: pl.DataFrame, columns: list[Column], text: Text) -> pl.DataFrame:
+    """The frame with numbers for those columns of text that hold nothing else."""
+    if not text.plain:
+        return frame
+    read = frame.select(
+        plain_number(pl.col(column.name), DTYPES[column.dtype])
+        for column in columns
+        if column.dtype in NUMBERS and frame.schema[column.name] == pl.String
+    )
+    return frame.with_columns(
+        numbers
+        for numbers in read
+        if numbers.null_count() == frame[numbers.name].null_count() and numbers.is_finite().all()
+    )
 
 
 def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame, text: Text) -> pl.DataFrame:

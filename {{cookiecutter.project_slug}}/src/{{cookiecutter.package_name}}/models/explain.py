@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..data.card import aligned
-from ..data.contract import Contract, load_contract
+from ..data.contract import Contract, completed, load_contract
 from ..errors import UserError, run
 from ..files import partitions, replaced, rounded, write_json
 from ..params import Params, load_params
@@ -43,7 +43,8 @@ def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Da
     check_free(frame.columns, _columns(model))
     scored = predict(frame, model, contract)
     good = scored["error"].is_null()
-    features = model.compute(contract.typed(frame.filter(good), model.inputs))
+    table = completed(frame.filter(good), contract)
+    features = model.compute(contract.typed(table, model.inputs))
     values = np.full((frame.height, len(_columns(model))), np.nan)
     values[good.to_numpy()] = contributions(model, model.encoder.encode(features))
     return scored.hstack(tabled(model, values).fill_nan(None))

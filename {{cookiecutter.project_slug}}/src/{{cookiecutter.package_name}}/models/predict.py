@@ -10,7 +10,14 @@ import polars as pl
 import polars.selectors as cs
 
 from .. import delimited, tables
-from ..data.contract import FAILURES, Contract, judged, load_contract, request_columns
+from ..data.contract import (
+    FAILURES,
+    Contract,
+    completed,
+    judged,
+    load_contract,
+    request_columns,
+)
 from ..errors import UserError, run
 from ..files import COMPRESSION, discard, replaced
 from ..paths import PROJECT, Paths
@@ -34,7 +41,8 @@ def load_champion(paths: Paths = PROJECT) -> Model:
 def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
     """Add `prediction` (with the probability of each class) and `error`; one of them is null.
 
-    Raises UserError when the table lacks an input column of the model, or has one of ours.
+    A column that may be missing by contract.yaml may be missing from the table too. Raises
+    UserError when the table lacks another one, or has one of ours.
     """
     return score(frame, model, contract)[0]
 
@@ -46,13 +54,10 @@ def score(
 
     A category that training has not seen breaks none: the model treats it as missing.
     """
-    check_columns(frame.columns, model)
-    columns = [
-        column.model_copy(update={"categories": None})
-        for column in request_columns(contract)
-        if column.name in frame.columns
-    ]
-    typed, broken = judged(frame, columns, contract.text)
+    table = completed(frame, contract)
+    check_columns(table.columns, model, contract)
+    columns = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
+    typed, broken = judged(table, columns, contract.text)
     rows = pl.DataFrame({"row": pl.int_range(frame.height, eager=True)})
     good = rows.select(~pl.col("row").is_in(broken["row"].implode())).to_series()
     answers = model.answer(typed.filter(good)).with_columns(rows.filter(good)["row"])
@@ -74,12 +79,16 @@ def _unusable(answers: pl.DataFrame) -> pl.DataFrame:
     return answers.select("row", pl.lit("prediction").alias("column"), rule, value).cast(FAILURES)
 
 
-def check_columns(names: Collection[str], model: Model) -> None:
-    """Raise UserError where the model needs other columns, or one of ours is taken."""
+def check_columns(names: Collection[str], model: Model, contract: Contract) -> None:
+    """Raise UserError where a column that must be there is not, or one of ours is taken."""
     check_free(names, [*answer_columns(model.classes), "error"])
-    missing = [name for name in model.inputs if name not in names]
+    needed = dict.fromkeys([*(c.name for c in request_columns(contract)), *model.inputs])
+    missing = [name for name in needed if name not in names]
     if missing:
-        raise UserError(f"the table lacks the columns {', '.join(missing)}; the model needs them.")
+        raise UserError(
+            f"the table lacks the columns {', '.join(missing)}; add them, as contract.yaml does "
+            "not call them nullable."
+        )
 
 
 def check_free(names: Collection[str], added: Collection[str]) -> None:
@@ -137,29 +146,37 @@ def job(source: Path, model_hash: str, contract: Contract) -> dict[str, Any]:
 def score_file(source: Path, parts: Parts, model: Model, contract: Contract) -> None:
     """Score the chunks that are not done yet; raises UserError where the table is broken."""
     row = parts.rows() + 1
+    chunks = tables.ahead(tables.read_chunks(source, parts.done))
     with working("predict", tables.count_chunks(source)) as advance:
         for _ in range(parts.done):
             advance()
-        for chunk in tables.read_chunks(source, parts.done):
-            scored, broken = score(chunk, model, contract)
+        for scored, broken in tables.ahead(score(chunk, model, contract) for chunk in chunks):
             parts.add(scored, broken.with_columns(pl.col("row") + row))
-            row += chunk.height
+            row += scored.height
             advance()
 
 
-def finish(parts: Parts, target: Path) -> None:
+def tell_missing(source: Path, contract: Contract) -> None:
+    """Say which columns the table lacks and need not have."""
+    head = next(tables.read_chunks(source)).clear()
+    missing = [name for name in completed(head, contract).columns if name not in head.columns]
+    if missing:
+        print(f"{source} has no {', '.join(missing)}: taken as missing in each row.")
+
+
+def finish(parts: Parts) -> None:
     """Join the parts into the output and the list of what was rejected, and say what they hold.
 
     Raises UserError, and writes no output, where there are rows and none could be scored.
     """
-    broken, rows = parts.broken(), parts.rows()
+    target, broken, rows = parts.target, parts.broken(), parts.rows()
     bad = broken.select(pl.col("row").n_unique()).collect().item()
     if bad:
         write(broken, rejected(target))
     if bad and bad == rows:
         raise UserError(f"none of the {rows} rows could be scored; {rejected(target)} says why.")
-    write(parts.scored(), target)
-    tell(parts.scored(), target, "scored by the champion")
+    parts.join()
+    tell(parts.errors(), target, "scored by the champion")
     if bad:
         print(f"  The others have no prediction; {rejected(target)} lists each rule they break.")
     else:
@@ -181,13 +198,14 @@ def main(paths: Paths = PROJECT) -> None:
     parts = Parts(target, job(source, version.tags["model_hash"], contract))
     try:
         score_file(source, parts, model, contract)
-        finish(parts, target)
+        finish(parts)
+        tell_missing(source, contract)
     except KeyboardInterrupt:
         sys.exit(f"Interrupted: {parts.rows()} rows are scored; the same command goes on.")
     except UserError:
-        discard(parts.folder)
+        parts.discard()
         raise
-    discard(parts.folder)
+    parts.discard()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,135 @@
+"""`make predict` killed where it touches the disk; fast ways to read that say what slow ones do."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import Project, sales
+from my_project import delimited, tables
+from my_project.data import contract
+from my_project.data.contract import Column
+from my_project.data.text import Text
+from my_project.files import BrokenFile
+from my_project.models import predict, register
+
+ROWS, CHUNKS = 60, 8
+OWNERS, NAMES, SIZES = (delimited, tables), ("BLOCK_BYTES", "CHUNK_CELLS"), (350, 40)
+# The process ends itself when it is about to do `deed` to a file with this name.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from my_project import delimited, tables
+from my_project.models import predict
+from my_project.paths import Paths
+
+root, deed, name, delimited.BLOCK_BYTES, tables.CHUNK_CELLS = *sys.argv[1:4], *map(int, sys.argv[4:6])
+del sys.argv[1:6]
+
+def watch(event, arguments):
+    if event == deed and Path(str(arguments[0])).name == name:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+predict.main(Paths(Path(root)))
+"""
+
+
+def killed(project: Project, deed: str, name: str) -> None:
+    """Run the command in a process of its own, killed when it is about to do this."""
+    arguments = [str(project.root), deed, name, *map(str, SIZES), *sys.argv[1:]]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, (deed, name, done.stderr)
+
+
+def results(project: Project, target: Path) -> tuple[bytes, bytes]:
+    """The output and the list of what was rejected, after the command has run."""
+    predict.main(project)
+    assert not list(project.root.glob(".scored*"))
+    return target.read_bytes(), predict.rejected(target).read_bytes()
+
+
+def somewhere(ending: str) -> tuple[str, str]:
+    """A random file of the parts, about to get its name."""
+    kind = random.choice(["broken", "error", "scored"])
+    suffix = ending if kind == "scored" else "parquet"
+    return "os.rename", f".{kind}-{random.randrange(CHUNKS):06}.{suffix}.new"
+
+
+# While it scores, while it joins the parts, while it throws them away.
+ANYWHERE = {
+    "csv": [somewhere("csv"), ("open", "scored-000004.csv"), ("os.remove", "scored-000003.csv")],
+    "parquet": [("os.rename", ".scored.parquet.new")],
+}
+
+
+@pytest.mark.parametrize("ending", ANYWHERE)
+def test_killed_it_goes_on_to_the_same_bytes(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    register.main(trained)
+    source, target = trained.root / f"new.{ending}", trained.root / f"scored.{ending}"
+    for owner, name, size in zip(OWNERS, NAMES, SIZES, strict=True):
+        monkeypatch.setattr(owner, name, size)
+    monkeypatch.setattr(sys, "argv", ["predict", str(source), str(target)])
+    dirty = pl.when(pl.int_range(ROWS) % 9 == 3).then(-1.0).otherwise("size").alias("size")
+    getattr(sales(ROWS).drop("price").with_columns(dirty), f"write_{ending}")(source)
+    expected = results(trained, target)
+    target.unlink()
+    for place in ANYWHERE[ending]:
+        killed(trained, *place)
+    assert results(trained, target) == expected, ANYWHERE[ending]
+
+
+COLUMNS = [
+    Column(name=dtype, dtype=dtype, role="input", nullable=True, description="", **limits)
+    for dtype, limits in (("Int64", {"max": 6}), ("Float64", {"min": 0}))
+]
+NUMBERS = ["5", "5.0", "-3", "+7", "0.5", "1e3", ".5", "5.", " 5", "007", "1.00", "-0.0", "1.0e0"]
+WORDS = [*NUMBERS, "nan", "inf", "NA", "x", "1,5", "1.234", "9223372036854775808", "1e400", None]
+TEXTS = [
+    Text(),
+    Text(missing=()),
+    Text(missing=("5", "x")),
+    Text(decimal=","),
+    Text(decimal=",", thousands="."),
+    Text(thousands=","),
+]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_plain_numbers_are_read_as_any_text_is(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    some = random.Random(seed)
+    words = some.sample(NUMBERS if seed % 2 else WORDS, some.randint(1, 3))
+    values = {column.name: some.choices(words, k=9) for column in COLUMNS}
+    frame = pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
+    fast = [contract.judged(frame, COLUMNS, text) for text in TEXTS]
+    monkeypatch.setattr(Text, "plain", False)
+    slow = [contract.judged(frame, COLUMNS, text) for text in TEXTS]
+    for (ours, ours_broken), (theirs, theirs_broken) in zip(fast, slow, strict=True):
+        assert ours.equals(theirs) and ours_broken.equals(theirs_broken)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_a_block_is_counted_as_line_by_line(separator: str) -> None:
+    some, pieces = random.Random(0), ["1", separator, "\n", "\r\n", " ", '"', "x", "\n\n"]
+
+    def read(how: Any, *given: Any) -> Any:
+        try:
+            return how(Path("x.csv"), *given, 7).rows()
+        except BrokenFile as error:
+            return str(error)
+
+    for _ in range(2_000):
+        width = some.randint(1, 3)
+        row = separator.join(["1"] * width) + "\n"
+        text = row * some.randint(0, 2) + "".join(some.choices(pieces, k=some.randint(0, 8)))
+        given = delimited.Dialect(separator, ["a", "b", "c"][:width]), text.encode()
+        careful = read(delimited._parsed_line_by_line, *given)
+        assert read(delimited._parsed, *given) == careful, text
