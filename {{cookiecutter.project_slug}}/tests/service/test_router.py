@@ -140,6 +140,7 @@ def test_without_a_challenger_that_will_do_the_champion_answers(
         assert (ready["strategy"], ready["versions"]) == ("single", {"champion": 1})
         assert "golden request 1 scores" in ready["registry"]
         assert "instead of -1" in ready["registry"]
+        assert 'model_refused{alias="challenger"} 1.0' in client.get("/metrics").text
         assert ask(client, record())["model_version"] == 1
     assert service.logged()[0]["strategy"] == "single"
 
@@ -178,11 +179,31 @@ def test_a_champion_that_answers_otherwise_is_not_taken(
     monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: find(p, s, names[alias]))
     found.look()
     assert found.champion.version == 1
-    assert found.problem is not None
-    assert found.problem.startswith("champion: version 1 stays: golden request 1 scores")
+    problem = found.problem
+    assert problem is not None
+    assert problem.startswith("champion: version 1 stays: golden request 1 scores")
     broken(service.project, 2, golden={})
     found.look()
+    assert (found.champion.version, found.problem) == (1, problem), "not again at every look"
+    later = time.monotonic() + versions.RETRY_SECONDS
+    monkeypatch.setattr(versions.time, "monotonic", lambda: later)
+    found.look()
     assert (found.champion.version, found.problem) == (2, None)
+
+
+def test_a_refused_version_is_tried_again_when_its_alias_moves(
+    service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
+    some, find = served_by(service, "canary").versions, versions.registry.find
+    names = {"champion": "champion", "challenger": "champion"}
+    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: find(p, s, names[alias]))
+    broken(service.project, 2, golden={})
+    some.look()
+    assert some.served["challenger"].version == 1
+    names["challenger"] = "challenger"
+    some.look()
+    assert (some.served["challenger"].version, some.problem) == (2, None)
 
 
 @pytest.mark.parametrize(

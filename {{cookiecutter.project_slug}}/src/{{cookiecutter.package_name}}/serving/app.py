@@ -178,6 +178,8 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
         observe.version.clear()
         for alias, served in versions.served.items():
             observe.version.labels(alias).set(served.version)
+        for alias, problem in versions.problems.items():
+            observe.refused.labels(alias).set(problem is not None)
         observe.spooled.set(spool.waiting)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

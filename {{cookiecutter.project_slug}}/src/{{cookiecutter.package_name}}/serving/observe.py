@@ -28,6 +28,7 @@ dropped = Counter("log_dropped", "Predictions that were served but not logged")
 scoring = Histogram("scoring_seconds", "Time to score", ("version",), buckets=SECONDS)
 unshown = Counter("shadow_dropped", "Rows that the challenger was too slow, or failed, to score")
 version = Gauge("model_version", "The version that is served", ("alias",))
+refused = Gauge("model_refused", "1 if the version that is named is not served", ("alias",))
 spooled = Gauge("spool_bytes", "Predictions that wait to be written to the database")
 
 

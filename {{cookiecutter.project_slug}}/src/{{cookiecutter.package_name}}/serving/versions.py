@@ -1,5 +1,6 @@
 """The versions that are served: found at the start, exchanged when their alias moves."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +13,7 @@ from . import observe, registry, schema
 from .registry import Pointer, Served
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+RETRY_SECONDS = 60  # after which a refused version is loaded again, its alias unmoved
 MISSING = {
     CHAMPION: "the registry has no champion; run `make train` first.",
     CHALLENGER: "there is no challenger: the champion answers everything",
@@ -31,6 +33,7 @@ class Versions:
         self.served: dict[str, Served] = {}
         self.problems: dict[str, str | None] = dict.fromkeys(aliases)
         self._pointers: dict[str, Pointer] = {}
+        self._refused: dict[str, tuple[Pointer, float, str]] = {}  # until when, and why
         # What was served last comes first: the registry may be away, or name what will not do.
         for alias in aliases:
             self._follow(alias, partial(registry.last, paths, alias))
@@ -68,12 +71,24 @@ class Versions:
                 return MISSING[alias]
             if pointer != self._pointers.get(alias):
                 self._take(alias, pointer)
+            self._refused.pop(alias, None)
         except Exception as error:
             old = self.served.get(alias)
             return f"{alias}: version {old.version} stays: {error}" if old else str(error)
         return None
 
     def _take(self, alias: str, pointer: Pointer) -> None:
+        """Serve a version unless it was refused just now: loading it again costs others time."""
+        refused, until, why = self._refused.get(alias, (None, 0.0, ""))
+        if refused == pointer and time.monotonic() < until:
+            raise UserError(why)
+        try:
+            self._load(alias, pointer)
+        except Exception as error:
+            self._refused[alias] = pointer, time.monotonic() + RETRY_SECONDS, str(error)
+            raise
+
+    def _load(self, alias: str, pointer: Pointer) -> None:
         served = registry.serve(self._paths, self._settings, pointer)
         served.model.score(schema.example_frame(self._contract))
         golden.check(served.model, served.golden)
