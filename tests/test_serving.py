@@ -279,7 +279,7 @@ def test_a_damaged_copy_is_fetched_again_or_refused(project: Path) -> None:
         booster.write_bytes(b"damaged")
     store, away = project / "mlflow.db", project / "mlflow.db.away"
     store.rename(away)
-    said = run(project, "make", "serve", "PORT=1", succeeds=False).stdout
+    said = run(project, "make", "serve", f"PORT={free_port()}", succeeds=False).stdout
     away.rename(store)
     assert "error: there is no model to serve" in said
     assert "Traceback" not in said
@@ -301,6 +301,16 @@ def test_the_page_brings_a_service_and_takes_it_along(project: Path) -> None:
         assert service.ask("/ready")["version"] == 1
     with pytest.raises(urllib.error.URLError):
         service.ask("/ready")
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(project: Path) -> None:
+    with serving(project) as service:
+        port = service.address.rpartition(":")[2]
+        begun = [*(project / ".serving/spool").iterdir()]
+        said = run(project, "make", "serve", f"PORT={port}", succeeds=False).stdout
+        assert f"error: PORT={port} is in use by another program" in said
+        assert "Traceback" not in said and "{" not in said
+        assert [*(project / ".serving/spool").iterdir()] == begun
 
 
 def test_others_may_ask_only_with_a_key(project: Path) -> None:

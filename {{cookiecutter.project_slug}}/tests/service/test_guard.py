@@ -2,12 +2,13 @@
 
 import hashlib
 import re
+import socket
 
 import pytest
 from fastapi.testclient import TestClient
 
 from {{ cookiecutter.package_name }}.errors import UserError
-from {{ cookiecutter.package_name }}.serving import guard, predict
+from {{ cookiecutter.package_name }}.serving import guard, predict, server
 
 from .conftest import Change, Service
 
@@ -25,6 +26,26 @@ def test_without_a_key_only_this_machine_may_ask(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("API_KEY_HASHES", "a key in the clear")
     with pytest.raises(UserError, match="not a SHA-256"):
         guard.key_hashes("127.0.0.1")
+
+
+def test_an_address_that_is_taken_is_said_before_anything_is_begun(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for value, words in [
+            (str(port), f"PORT={port} is in use by another program"),
+            ("80x", "PORT=80x: is no number"),
+            ("65536", "PORT=65536: is no number"),
+        ]:
+            monkeypatch.setenv("PORT", value)
+            with pytest.raises(UserError, match=words):
+                server.main(service.project)
+    monkeypatch.setenv("HOST", "nowhere.invalid")
+    monkeypatch.setenv("PORT", str(port))
+    with pytest.raises(UserError, match=f"HOST=nowhere.invalid, PORT={port}: "):
+        server.main(service.project)
+    assert not service.project.spool.exists()
 
 
 def test_each_of_several_keys_opens_and_no_other(service: Service, record: Change) -> None:

@@ -1,8 +1,10 @@
 """`make serve`: the service on uvicorn, with what this machine's environment says."""
 
+import errno
 import logging
 import math
 import os
+import socket
 import sys
 from contextlib import suppress
 from random import Random
@@ -28,6 +30,7 @@ from .versions import Versions
 
 # One row is too little to share: threads of LightGBM would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+MOST_PORT = 2**16 - 1
 SWITCH_SECONDS = 0.000_5  # the longest that a request waits for the thread that writes the log
 
 
@@ -35,8 +38,7 @@ def main(paths: Paths = PROJECT) -> None:
     """Serve the champion on HOST and PORT until a signal ends it."""
     settings, options = load_settings(paths), load_serving(paths)
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
-    if not port.isdecimal():
-        raise UserError(f"PORT={port}: is no number.")
+    check_free(host, port)
     keys, contract = key_hashes(host), load_contract(paths.contract)
     versions = Versions(paths, settings, contract, options.aliases)
     router = Router(options, contract, versions, Random())
@@ -54,6 +56,21 @@ def main(paths: Paths = PROJECT) -> None:
     print(f"version {version} at http://{host}:{port}, its pages at /docs", file=sys.stderr)
     with suppress(KeyboardInterrupt):
         server(app, options, host, int(port)).run()
+
+
+def check_free(host: str, port: str) -> None:
+    """Raise UserError where the service cannot listen: before a model is loaded for nothing."""
+    if not port.isdecimal() or int(port) > MOST_PORT:
+        raise UserError(f"PORT={port}: is no number of a port.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, int(port)), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(
+                f"PORT={port} is in use by another program; end that, or choose another PORT."
+            ) from None
+        raise UserError(f"HOST={host}, PORT={port}: {error.strerror}.") from error
 
 
 def server(app: FastAPI, options: Serving, host: str, port: int) -> uvicorn.Server:
