@@ -215,10 +215,23 @@ def test_no_path_leads_elsewhere(live: Live, path: bytes) -> None:
 
 def test_wrong_content_is_answered_in_few_words(live: Live, record: Change) -> None:
     wide = {str(number): 1 for number in range(50_000)}
-    for content in (wide, [{}] * 1_000, [record()] * 30_000, [{}] * 1_000_000):
+    several = [record(**{str(number): 1 for number in range(100)})] * 500
+    for content in (wide, several, [record()] * 30_000, [{}] * 1_000_000):
         status, said = live.ask("POST", "/predict", content)
         assert status in (413, 422)
         assert len(str(said)) < 300
+    said = live.ask("POST", "/feedback", wide)[1]
+    rule = "a record has 50,000 fields, and only 2 are known"
+    assert said["detail"] == [{"field": "body", "rule": rule}]
+
+
+def test_what_is_wrong_is_listed_as_far_as_it_helps(live: Live, record: Change) -> None:
+    extra = {f"extra{number}": 1 for number in range(120)}
+    told = live.ask("POST", "/predict", record(**extra))[1]["detail"]
+    assert [problem["field"] for problem in told[:20]] == [*extra][:20]
+    assert told[20:] == [{"field": "body", "rule": "100 more problems"}]
+    [problem] = live.ask("POST", "/predict", [record(), record(size=-1.0), {}])[1]["detail"]
+    assert problem["field"] == "1.size"
 
 
 def test_feedback_of_any_size_is_kept_or_refused(live: Live) -> None:

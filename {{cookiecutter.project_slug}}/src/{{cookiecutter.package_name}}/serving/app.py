@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..data.contract import request_columns
 from ..lineage import runtime
 from ..models.attribution import unit
 from . import guard, observe, schema
@@ -23,7 +24,7 @@ from .predict import Prediction, Predictor, Unusable
 from .spool import Full
 
 JSON = "application/json"
-MOST_PROBLEMS = 1_000
+MOST_PROBLEMS = 20
 KEY = APIKeyHeader(name="X-API-Key", auto_error=False)  # a field for it at /docs
 
 
@@ -50,7 +51,7 @@ class Problem(BaseModel):
 
 
 class Problems(BaseModel):
-    """Everything that is wrong with a request."""
+    """What is wrong with a request; of a list, with the first record that is wrong."""
 
     detail: list[Problem]
 
@@ -93,6 +94,7 @@ def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]
 
 def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> None:
     """Routes that take records: predictions, and what became of them."""
+    options, width = predictor.options, len(request_columns(predictor.contract))
 
     @app.post(
         "/predict",
@@ -103,7 +105,7 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
     )
     async def predict(request: Request, explain: bool = False) -> Response:
         """Predict one record, or each of a list; with what each feature contributed, if asked."""
-        content = await guard.body(request, predictor.options)
+        content = await guard.body(request, options, width)
         key = request.headers.get("x-sticky-key", "")
         answer = await predictor.answer(content, request.state.request_id, key, explain)
         return Response(answer, media_type=JSON)
@@ -117,7 +119,7 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
     )
     async def feedback(request: Request) -> dict[str, str]:
         """Tell what turned out to be true for a prediction."""
-        content = await guard.body(request, predictor.options)
+        content = await guard.body(request, options, len(Feedback.model_fields))
         given = Feedback.model_validate_json(content)
         now = datetime.now(UTC).replace(tzinfo=None)
         record = {"table": "feedback", "id": str(uuid.uuid4()), "time": now, **vars(given)}
@@ -186,10 +188,6 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
 
 async def _unprocessable(_: Request, error: Any) -> JSONResponse:
     """Field and rule of each problem; never the value, which may be personal."""
-    count = error.error_count()
-    if count > MOST_PROBLEMS:  # a megabyte of wrong fields would be five of answer
-        rule = f"{count:,} problems; send less, and each is listed"
-        return JSONResponse({"detail": [{"field": "body", "rule": rule}]}, 422)
     return _problems(error.errors(include_url=False, include_input=False, include_context=False))
 
 
@@ -201,8 +199,10 @@ async def _no_such_question(_: Request, error: Any) -> JSONResponse:
 def _problems(errors: list[Any]) -> JSONResponse:
     problems = [
         {"field": ".".join(map(str, problem["loc"])) or "body", "rule": problem["msg"]}
-        for problem in errors
+        for problem in errors[:MOST_PROBLEMS]
     ]
+    if more := len(errors) - len(problems):
+        problems.append({"field": "body", "rule": f"{more:,} more problems"})
     return JSONResponse({"detail": problems}, 422)
 
 

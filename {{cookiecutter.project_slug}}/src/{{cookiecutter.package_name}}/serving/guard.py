@@ -6,12 +6,14 @@ import hmac
 import os
 import secrets
 
+import orjson
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from ..errors import UserError
 from .params import Serving
 
+LARGE = 20_000  # bytes; what is wrong with fewer is found in a few milliseconds
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -41,8 +43,8 @@ def is_allowed(request: Request, hashes: tuple[str, ...]) -> bool:
     return any(matches) or not hashes
 
 
-async def body(request: Request, limits: Serving) -> bytes:
-    """The body, as JSON and of bearable size; raises HTTPException 408, 413 or 415."""
+async def body(request: Request, limits: Serving, most_fields: int) -> bytes:
+    """The body, as JSON and of bearable size; raises HTTPException 408, 413, 415 or 422."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "send application/json")
@@ -61,7 +63,28 @@ async def body(request: Request, limits: Serving) -> bytes:
         raise HTTPException(408, "the body did not arrive in time") from None
     except ClientDisconnect:
         raise HTTPException(400, "the body ended too early") from None
+    if len(content) > LARGE:
+        check_width(content, most_fields)
     return bytes(content)
+
+
+def check_width(content: bytes | bytearray, most_fields: int) -> None:
+    """Raise HTTPException 422 where a record has fields that cannot all be known.
+
+    Finding a rule that each of 100,000 fields breaks would keep others waiting.
+    """
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise _wrong(f"no JSON: {error}") from None
+    records = found if isinstance(found, list) else [found]
+    most = max((len(each) for each in records if isinstance(each, dict)), default=0)
+    if most > most_fields:
+        raise _wrong(f"a record has {most:,} fields, and only {most_fields} are known")
+
+
+def _wrong(rule: str) -> HTTPException:
+    return HTTPException(422, [{"field": "body", "rule": rule}])
 
 
 def main() -> None:

@@ -68,7 +68,8 @@ class Predictor:
         self.contract, self.options, self.origin = contract, options, origin
         self.router, self.spool, self.shadow = router, spool, Shadow()
         record: Any = schema.record_type(contract)
-        several = Annotated[list[record], Field(min_length=1, max_length=options.most_rows)]
+        limits: Any = {"min_length": 1, "max_length": options.most_rows, "fail_fast": True}
+        several = Annotated[list[record], Field(**limits)]
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
         self._together = Together(self.score)
         self._ranges = {
