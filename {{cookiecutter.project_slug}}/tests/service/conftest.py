@@ -19,6 +19,7 @@ from {{ cookiecutter.package_name }}.serving.params import load_serving
 from {{ cookiecutter.package_name }}.serving.router import Router
 from {{ cookiecutter.package_name }}.serving.spool import Spool
 from {{ cookiecutter.package_name }}.serving.versions import Versions
+from {{ cookiecutter.package_name }}.serving.writer import Writer
 from {{ cookiecutter.package_name }}.settings import load_settings
 
 RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
@@ -46,8 +47,9 @@ class Service:
         predictor = predict.Predictor(
             contract, serving, router, queue, predict.Origin("test", "abc")
         )
-        writer = log.Writer(queue, log.database(self.url), serving.keep_days)
-        made = app.create_app(predictor, writer, self.keys)
+        engine = log.database(self.url)
+        keeper = Writer(queue, log.Keeper(engine, serving.keep_days).take)
+        made = app.create_app(predictor, keeper, engine, self.keys)
         with TestClient(made, raise_server_exceptions=False) as client:
             yield client
 
@@ -61,7 +63,7 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def _served_once(_trained_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def served_once(_trained_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     with pytest.MonkeyPatch.context() as patch:
         apart(patch)
         project = clone(_trained_once, tmp_path_factory.mktemp("served") / "project")
@@ -76,10 +78,10 @@ def _served_once(_trained_once: Project, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def service(_served_once: Project, tmp_path: Path) -> Service:
+def service(served_once: Project, tmp_path: Path) -> Service:
     """The small project's champion, 1, and its worse challenger, 2, copied from the registry."""
     project = Project(tmp_path / "project")
-    shutil.copytree(_served_once.root, project.root)
+    shutil.copytree(served_once.root, project.root)
     return Service(project)
 
 

@@ -25,9 +25,9 @@ LIMITS = Deliver(rate=40, seconds=0.5, p99_ms=2_000)
 
 
 @pytest.fixture
-def registry(_served_once: Project, monkeypatch: pytest.MonkeyPatch) -> tracking.Registry:
+def registry(served_once: Project, monkeypatch: pytest.MonkeyPatch) -> tracking.Registry:
     """The registry of the project that the service's was copied from: stores know their place."""
-    found = tracking.connect(_served_once, load_settings(_served_once))
+    found = tracking.connect(served_once, load_settings(served_once))
     monkeypatch.setattr(tracking, "connect", lambda *_: found)
     return found
 

@@ -79,8 +79,8 @@ def test_two_services_share_a_folder_and_lose_nothing(project: Project) -> None:
     record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00", "actual": 1}
     for number in range(4):
         spools[number % 2].append([{**record, "id": str(number)}])
-        log.drain(spools[0], engine)
-    assert log.drain(spools[1], engine) == 2
+        log.drain(spools[0].closed(), engine)
+    assert log.drain(spools[1].closed(), engine) == 2
     with engine.connect() as connection:
         found = connection.execute(log.feedback.select().order_by(log.feedback.c.id)).all()
     assert [row.id for row in found] == ["0", "1", "2", "3"]
@@ -94,7 +94,7 @@ def test_draining_again_doubles_nothing(project: Project) -> None:
     for _ in range(2):
         spool = Spool(project.spool, 10_000)
         spool.append([{**record, "id": "one", "actual": 1}])
-        assert log.drain(spool, engine) == 1
+        assert log.drain(spool.closed(), engine) == 1
     assert log.forget(engine, 10**5) == 0
     assert log.forget(engine, 1) == 1
 

@@ -83,10 +83,10 @@ def test_the_services_own_words_say_why_nothing_is_predicted(
 
 
 @pytest.fixture
-def at_home(_served_once: Project, service: Service, monkeypatch: pytest.MonkeyPatch) -> Project:
+def at_home(served_once: Project, service: Service, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The served project where its store was made; the prediction log is the service's."""
     monkeypatch.setenv("DATABASE_URL", service.url)
-    return _served_once
+    return served_once
 
 
 def test_the_card_is_the_versions(at_home: Project, client: TestClient) -> None:

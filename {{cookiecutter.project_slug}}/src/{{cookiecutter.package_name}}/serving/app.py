@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import sqlalchemy as sql
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -19,9 +20,9 @@ from ..data.contract import request_columns
 from ..lineage import runtime
 from ..models.attribution import unit
 from . import guard, observe, schema
-from .log import Writer
 from .predict import Prediction, Predictor, Unusable
 from .spool import Full
+from .writer import Writer
 
 JSON = "application/json"
 MOST_PROBLEMS = 20
@@ -61,13 +62,15 @@ POSTED = KEYED | {code: {"model": Refusal} for code in (400, 408, 413, 415, 500,
 POSTED |= {422: {"model": Problems}}
 
 
-def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]) -> FastAPI:
+def create_app(
+    predictor: Predictor, writer: Writer, engine: sql.Engine, key_hashes: tuple[str, ...]
+) -> FastAPI:
     """The application; its background work begins and ends with it."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         writer.start()
-        beside = predictor.router.watch(writer.engine), predictor.shadow.run()
+        beside = predictor.router.watch(engine), predictor.shadow.run()
         tasks = [asyncio.create_task(each) for each in beside]
         yield
         for task in tasks:
@@ -81,7 +84,11 @@ def create_app(predictor: Predictor, writer: Writer, key_hashes: tuple[str, ...]
     # A redirect would repeat the Host header of the request, whatever it says; ReDoc asks its
     # maker's host for a picture.
     app = FastAPIOffline(
-        title="Predictions", lifespan=lifespan, redirect_slashes=False, redoc_url=None
+        title="Predictions",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # see `observe`
     )
     app.add_middleware(observe.Observed)
     for kind, answer in ERRORS.items():

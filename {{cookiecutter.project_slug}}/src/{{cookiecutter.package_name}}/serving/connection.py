@@ -1,11 +1,39 @@
 """What a connection may cost: uvicorn alone waits for ever, and keeps whatever a client sends."""
 
-from asyncio import TimerHandle, Transport
+from asyncio import AbstractEventLoop, TimerHandle, Transport
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD_BYTES = 1 << 16
 MOST_PIPELINED = 8  # requests that are sent before the answer to the first
+
+
+class Joined:
+    """A transport that sends what is written in a row at once: head and body are one packet."""
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the transport's."""
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send it when whoever writes is done."""
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what is left and end."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        self._transport.write(b"".join(self._parts))
+        self._parts.clear()
 
 
 class Bounded(HttpToolsProtocol):
@@ -19,7 +47,7 @@ class Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """A client is there; its first request is awaited."""
-        super().connection_made(transport)
+        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]
         self._await()
 
     def data_received(self, data: bytes) -> None:

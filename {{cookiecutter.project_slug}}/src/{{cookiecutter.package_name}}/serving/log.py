@@ -2,17 +2,17 @@
 
 import os
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..paths import Paths
-from .spool import Spool, read
+from .spool import read
 
-DRAIN_SECONDS = 0.5
 FORGET_SECONDS = 3_600
 BATCH = 500
 tables = sql.MetaData()
@@ -71,10 +71,10 @@ def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, An
     connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
-def drain(spool: Spool, engine: sql.Engine) -> int:
-    """Move what waits into the database, file by file; returns the number of records."""
+def drain(segments: Iterable[Path], engine: sql.Engine) -> int:
+    """Move the records of spool files into the database; returns their number."""
     moved = 0
-    for segment in spool.closed():
+    for segment in segments:
         records = list(read(segment))
         with engine.begin() as connection:
             for name, table in TABLES.items():
@@ -107,36 +107,20 @@ def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-class Writer:
-    """The thread that drains the spool; a database that is down only lets the spool grow."""
+class Keeper:
+    """Keeps the log: takes in what was spooled, and forgets what is old."""
 
-    def __init__(self, spool: Spool, engine: sql.Engine, keep_days: int) -> None:
-        self.spool, self.engine, self.keep_days = spool, engine, keep_days
-        self.problem: str | None = None
-        self._over, self._thread = Event(), Thread(target=self._run, daemon=True)
+    def __init__(self, engine: sql.Engine, keep_days: int) -> None:
+        self.engine, self.keep_days = engine, keep_days
         self._forget_at = time.monotonic()
 
-    def start(self) -> None:
-        """Begin; the tables are made when the database first answers."""
-        self._thread.start()
+    def take(self, segments: list[Path]) -> None:
+        """Drain spool files; the tables are made when the database first answers.
 
-    def stop(self) -> None:
-        """Drain once more and end."""
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(DRAIN_SECONDS):
-            self._once()
-        self._once()
-
-    def _once(self) -> None:
-        try:
-            tables.create_all(self.engine)
-            drain(self.spool, self.engine)
-            if time.monotonic() >= self._forget_at:
-                forget(self.engine, self.keep_days)
-                self._forget_at = time.monotonic() + FORGET_SECONDS
-            self.problem = None
-        except Exception as error:  # whatever it is, the next turn tries again
-            self.problem = type(error).__name__
+        Whatever it raises, the files that are left can be taken again.
+        """
+        tables.create_all(self.engine)
+        drain(segments, self.engine)
+        if time.monotonic() >= self._forget_at:
+            forget(self.engine, self.keep_days)
+            self._forget_at = time.monotonic() + FORGET_SECONDS

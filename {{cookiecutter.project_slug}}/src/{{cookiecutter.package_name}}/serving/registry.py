@@ -7,7 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
-import urllib.parse
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -16,17 +16,13 @@ from urllib.error import HTTPError
 
 from .. import tracking_server
 from ..errors import UserError
-from ..files import read_json, write_json
+from ..files import read_json, replaced, write_json
 from ..models.model import Model, load, model_hash
 from ..paths import Paths
 from ..settings import Settings
+from . import local_store
 
 BAKED = "baked"  # MLFLOW_TRACKING_URI of an image that holds its model: its own copies are all
-ALIAS = """
-select a.version, t.value from registered_model_aliases a
-join model_version_tags t on t.name = a.name and t.version = a.version and t.key = 'model_hash'
-where a.name = ? and a.alias = ?
-"""
 SECRET = re.compile(r"//[^/@\s]*@")  # user and password of an address
 
 
@@ -57,18 +53,17 @@ def find(paths: Paths, settings: Settings, alias: str) -> Pointer | None:
     """The version behind an alias, None if there is none; raises Unreachable."""
     if settings.tracking_uri == BAKED:
         return last(paths, alias)
-    if settings.tracking_uri.startswith("sqlite:///"):
-        return _in_sqlite(settings.tracking_uri.removeprefix("sqlite:///"), settings.project, alias)
+    if settings.tracking_uri.startswith(local_store.SCHEME):
+        return _in_file(settings.tracking_uri, settings.project, alias)
     return _on_server(settings.tracking_uri, settings.project, alias)
 
 
-def _in_sqlite(path: str, name: str, alias: str) -> Pointer | None:
+def _in_file(uri: str, name: str, alias: str) -> Pointer | None:
     try:
-        with sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True) as store:
-            found = store.execute(ALIAS, (name, alias)).fetchone()
+        found = local_store.find(uri, name, alias)
     except sqlite3.OperationalError as error:
-        raise Unreachable(f"{path}: {error}") from error
-    return Pointer(int(found[0]), found[1]) if found else None
+        raise Unreachable(f"{uri.removeprefix(local_store.SCHEME)}: {error}") from error
+    return Pointer(*found) if found else None
 
 
 def _on_server(uri: str, name: str, alias: str) -> Pointer | None:
@@ -97,6 +92,17 @@ def serve(paths: Paths, settings: Settings, pointer: Pointer) -> Served:
 
 
 def _fetch(paths: Paths, settings: Settings, pointer: Pointer) -> None:
+    if settings.tracking_uri.startswith(local_store.SCHEME):
+        with (
+            suppress(OSError, sqlite3.Error),
+            replaced(paths.served / pointer.model_hash) as folder,
+        ):
+            local_store.copy(settings.tracking_uri, settings.project, pointer.version, folder)
+    if not is_intact(paths.served / pointer.model_hash):
+        _download(paths, settings, pointer)
+
+
+def _download(paths: Paths, settings: Settings, pointer: Pointer) -> None:
     # In a process of its own: MLflow would cost the service three seconds and 200 MB.
     command = [sys.executable, "-m", f"{__package__}.fetch", str(paths.root), str(pointer.version)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

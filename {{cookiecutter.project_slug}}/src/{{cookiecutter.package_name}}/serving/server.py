@@ -20,18 +20,19 @@ from ..settings import load_settings
 from .app import create_app
 from .connection import Bounded
 from .guard import key_hashes
-from .log import Writer, database, url
+from .log import database, url
 from .observe import Lines
 from .params import Serving, load_serving
 from .predict import Origin, Predictor
 from .router import Router
 from .spool import Spool
 from .versions import Versions
+from .writer import Beside, Writer
 
 # One row is too little to share: threads of LightGBM would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 MOST_PORT = 2**16 - 1
-SWITCH_SECONDS = 0.000_5  # the longest that a request waits for the thread that writes the log
+SWITCH_SECONDS = 0.000_5  # the longest that a request waits for another thread
 
 
 def main(paths: Paths = PROJECT) -> None:
@@ -44,11 +45,11 @@ def main(paths: Paths = PROJECT) -> None:
     router = Router(options, contract, versions, Random())
     paths.spool.parent.mkdir(parents=True, exist_ok=True)
     spool = Spool(paths.spool, options.spool_bytes)
-    engine = database(url(paths))
-    writer = Writer(spool, engine, options.keep_days)
+    writer = Writer(spool, Beside(url(paths), options.keep_days).take)
     code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
     origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
-    app = create_app(Predictor(contract, options, router, spool, origin), writer, keys)
+    predictor = Predictor(contract, options, router, spool, origin)
+    app = create_app(predictor, writer, database(url(paths)), keys)
     logging.basicConfig(handlers=[Lines()])
     sys.setswitchinterval(SWITCH_SECONDS)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -1,0 +1,44 @@
+"""The process that writes the log: what it cannot do is said, and done when it can be."""
+
+from pathlib import Path
+
+import sqlalchemy as sql
+from conftest import Project
+
+from {{ cookiecutter.package_name }}.serving import log
+from {{ cookiecutter.package_name }}.serving.spool import Spool
+from {{ cookiecutter.package_name }}.serving.writer import Beside
+
+
+def logged(url: str) -> list[str]:
+    """The ids in the log."""
+    with log.database(url).connect() as connection:
+        return list(connection.execute(sql.select(log.feedback.c.id)).scalars())
+
+
+def test_it_writes_what_is_spooled_and_comes_back_when_it_is_killed(
+    project: Project, elsewhere: Path
+) -> None:
+    url, spool = f"sqlite:///{elsewhere}/new/log.db", Spool(project.spool, 10_000)
+    record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00", "actual": 1}
+    beside = Beside(url, keep_days=100_000)
+    spool.append([{**record, "id": "one"}])
+    assert beside.take(spool.closed()) == "OperationalError"
+    (elsewhere / "new").mkdir()
+    assert beside.take(spool.closed()) is None
+    assert beside._process is not None
+    beside._process.kill()
+    beside._process.wait()
+    spool.append([{**record, "id": "two"}])
+    assert beside.take(spool.closed()) is None
+    assert logged(url) == ["one", "two"]
+
+
+def test_it_ends_with_the_service(project: Project, elsewhere: Path) -> None:
+    beside = Beside(f"sqlite:///{elsewhere}/log.db", keep_days=1)
+    assert beside.take([]) is None
+    process = beside._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(10) == 0
