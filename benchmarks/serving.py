@@ -29,7 +29,7 @@ from .load import Plan
 
 LEVEL = "deployment"
 CONNECTIONS, RATE = 16, 300.0
-OURS, THEIRS = "`make serve`", "`mlflow models serve`"
+OURS, THEIRS, NOTHING = "`make serve`", "`mlflow models serve`", "a server that does nothing"
 ROW = """
 import importlib, json, statistics, sys, time
 part = lambda name: importlib.import_module(f"{sys.argv[1]}.{name}")
@@ -68,6 +68,11 @@ def theirs(project: Path, port: int) -> Server:
     options = ("--env-manager", "local", "--workers", "1", "--port", str(port))
     command = (".venv/bin/mlflow", "models", "serve", "--model-uri", model, *options)
     return Server(command, "/ping", "/invocations")
+
+
+def nothing() -> Server:
+    """What is left of a latency when nothing is done for it."""
+    return Server((sys.executable, str(Path(__file__).with_name("nothing.py"))), "/", "/")
 
 
 @contextmanager
@@ -139,24 +144,26 @@ def measure(project: Path, duration: float, rate: float) -> Rows:
         plan = Plan(port, other.path, body, duration, CONNECTIONS)
         load(replace(plan, seconds=duration / 4))
         found[THEIRS] = load(plan)
+    with serving(project, nothing(), port := free_port()):
+        idle = load(Plan(port, "/", json.dumps(record), duration, CONNECTIONS, rate))
     one_row = float(run(project, "python", "-c", ROW, package(project), "1000"))
     a, b = found[OURS], found[THEIRS]
     return [
         row("requests a second", a["per second"], b["per second"]),
         row("median ms of a request", a["p50"], b["p50"]),
         row("p99 ms of a request", a["p99"], b["p99"]),
-        row(f"median ms at {rate:.0f} a second", steady["p50"]),
-        row(f"p99 ms at {rate:.0f} a second", steady["p99"]),
+        row(f"median ms at {rate:.0f} a second", steady["p50"], idle=idle["p50"]),
+        row(f"p99 ms at {rate:.0f} a second", steady["p99"], idle=idle["p99"]),
         row("median ms of the model for one row", one_row),
         row("seconds from start to ready, first time", first_start, their_start),
         row("seconds from start to ready, from the local copy", start),
     ]
 
 
-def row(what: str, mine: float, their: float | str = "") -> dict[str, Any]:
+def row(what: str, mine: float, their: float | str = "", idle: float | str = "") -> dict[str, Any]:
     """A row of the table."""
     better = "" if isinstance(their, str) else max(mine, their) / min(mine, their)
-    return {"what": what, OURS: mine, THEIRS: their, "times better": better}
+    return {"what": what, OURS: mine, THEIRS: their, "times better": better, NOTHING: idle}
 
 
 def main() -> None:
