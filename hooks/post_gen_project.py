@@ -18,6 +18,7 @@ KEEP = {
         "deployment": [
             ".dockerignore",
             ".github/workflows/cd.yml",
+            ".gitlab-cd.yml",
             "deploy",
             "make/serving.mk",
             "requirements/app.txt",
@@ -35,7 +36,7 @@ KEEP = {
     },
     "ci": {
         "github": [".github"],
-        "gitlab": [".gitlab-ci.yml"],
+        "gitlab": [".gitlab-cd.yml", ".gitlab-ci.yml"],
     },
 }
 
@@ -50,12 +51,14 @@ def remove(path: Path) -> None:
 
 def keep_chosen() -> None:
     """Remove every path of KEEP that the answers did not choose."""
+    gone: dict[str, None] = {}  # in their order: a file that two answers own goes once
     for question, owned in KEEP.items():
         answers = list(owned)
         chosen = answers.index(COOKIECUTTER[question])
         kept = answers[: chosen + 1] if question == "level" else [answers[chosen]]
-        for path in (path for answer in answers if answer not in kept for path in owned[answer]):
-            remove(ROOT / path.format(**COOKIECUTTER))
+        gone |= dict.fromkeys(p for answer in answers if answer not in kept for p in owned[answer])
+    for path in gone:
+        remove(ROOT / path.format(**COOKIECUTTER))
     (ROOT / f"LICENSE-{COOKIECUTTER['license']}").rename(ROOT / "LICENSE")
 
 

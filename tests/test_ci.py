@@ -16,15 +16,18 @@ OURS = TEMPLATE / ".github/workflows/ci.yml"
 GITHUB = PROJECT / ".github/workflows/ci.yml"
 CD = PROJECT / ".github/workflows/cd.yml"
 GITLAB = PROJECT / ".gitlab-ci.yml"
+GITLAB_CD = PROJECT / ".gitlab-cd.yml"
 SCHEMAS = {
     OURS: "vendor.github-workflows",
     GITHUB: "vendor.github-workflows",
     CD: "vendor.github-workflows",
     GITLAB: "vendor.gitlab-ci",
+    GITLAB_CD: "vendor.gitlab-ci",
 }
 
 each_provider = pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=["github", "gitlab"])
-each_file = pytest.mark.parametrize("path", SCHEMAS, ids=["template", "github", "cd", "gitlab"])
+IDS = ["template", "github", "cd", "gitlab", "gitlab-cd"]
+each_file = pytest.mark.parametrize("path", SCHEMAS, ids=IDS)
 
 # What the steps use of GitHub's CLI, over comments kept in a file; jq reads the real expressions.
 GH = f"""#!{BIN}/python
@@ -62,7 +65,7 @@ else:
 def scripts(path: Path) -> list[str]:
     """Every piece of shell in a CI file."""
     jobs = YAML(typ="safe").load(path)
-    if path.name == ".gitlab-ci.yml":
+    if path.name.startswith(".gitlab"):
         return ["\n".join(job["script"]) for job in jobs.values() if "script" in job]
     steps = [step for job in jobs["jobs"].values() for step in job["steps"]]
     return [step["run"] for step in steps if "run" in step]
@@ -116,6 +119,21 @@ def test_checks_tests_trains_and_compares(path: Path) -> None:
     text = "\n".join(scripts(path))
     for verb in ("make check", "make test", "make pull", "make train", "make --silent metrics"):
         assert verb in text
+
+
+def test_both_deliver_alike_and_production_only_what_passed_staging() -> None:
+    found = [
+        set(re.findall(r"make deliver .*?ENVIRONMENT=(\w+).*?( ASK=1)?$", text, re.MULTILINE))
+        for text in ("\n".join(scripts(path)) for path in (CD, GITLAB_CD))
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) == 5
+    jobs = YAML(typ="safe").load(GITLAB_CD)
+    assert jobs["staging"]["needs"] == ["deliver"]
+    assert jobs["production"]["needs"] == ["deliver", "staging"]
+    assert jobs[jobs["staging"]["extends"]]["rules"][0]["when"] == "manual"
+    [included] = YAML(typ="safe").load(GITLAB)["include"]
+    assert PROJECT / included["local"] == GITLAB_CD
 
 
 @each_file
