@@ -23,6 +23,8 @@ from .settings import load_settings
 from .summary import figure
 
 USAGE = 'say what to change: make experiment SET="train.learning_rate=0.05 train.max_trees=100"'
+# What DVC says to do next; here `make branch` does it.
+HINTS = ("To apply the results", "dvc exp apply", "To switch to the new branch", "git checkout")
 NO_NAME = re.compile(r"[^A-Za-z0-9_.]+")
 
 
@@ -78,12 +80,16 @@ def start(paths: Paths, values: dict[str, str], name: str) -> None:
 def dvc(*arguments: str, here: str = "") -> None:
     """Run `dvc exp`, its stages with their checkout's own code and with this project's store."""
     mine = {"PYTHONPATH": "src", "MLFLOW_TRACKING_URI": here, "TRIGGER": "experiment"}
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "dvc", "exp", *arguments],
-        env={**os.environ, **mine},
-        check=False,
-    )
-    if done.returncode:
+        env={**os.environ, **mine, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        for line in running.stdout or ():
+            if not any(hint in line for hint in HINTS):
+                print(line, end="", flush=True)
+    if running.returncode:
         raise UserError("DVC could not do it, as it says above; nothing here has changed.")
 
 
@@ -131,8 +137,11 @@ def main(paths: Paths = PROJECT) -> None:
         return
     if asked.verb == "start":
         values = parse(asked.set)
-        start(paths, values, asked.name or default_name(values))
+        name = asked.name or default_name(values)
+        start(paths, values, name)
     print(*aligned(table(paths)), sep="\n")
+    if asked.verb == "start":
+        print(f"`make branch NAME={name}` makes a git branch of it.")
 
 
 if __name__ == "__main__":
