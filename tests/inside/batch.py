@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,20 +117,44 @@ def test_plain_numbers_are_read_as_any_text_is(monkeypatch: pytest.MonkeyPatch, 
         assert ours.equals(theirs) and ours_broken.equals(theirs_broken)
 
 
-@pytest.mark.parametrize("separator", [",", "\t"])
-def test_a_block_is_counted_as_line_by_line(separator: str) -> None:
+def texts(separator: str) -> Iterator[str]:
+    """Tables, most of them broken somewhere."""
     some, pieces = random.Random(0), ["1", separator, "\n", "\r\n", " ", '"', "x", "\n\n"]
-
-    def read(how: Any, *given: Any) -> Any:
-        try:
-            return how(Path("x.csv"), *given, 7).rows()
-        except BrokenFile as error:
-            return str(error)
-
-    for _ in range(2_000):
+    for _ in range(500):
         width = some.randint(1, 3)
-        row = separator.join(["1"] * width) + "\n"
-        text = row * some.randint(0, 2) + "".join(some.choices(pieces, k=some.randint(0, 8)))
-        given = delimited.Dialect(separator, ["a", "b", "c"][:width]), text.encode()
-        careful = read(delimited._parsed_line_by_line, *given)
-        assert read(delimited._parsed, *given) == careful, text
+        rows = [separator.join(names[:width]) for names in ("abc", *["1xy"] * some.randint(0, 2))]
+        yield "\n".join([*rows, "".join(some.choices(pieces, k=some.randint(0, 8)))])
+
+
+def outcome(read: Callable[[], list[pl.DataFrame]]) -> list[Any] | str:
+    """The rows, or what is wrong."""
+    try:
+        return [block.rows() for block in read()]
+    except BrokenFile as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_plain_lines_are_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separator: str
+) -> None:
+    def written() -> list[pl.DataFrame]:
+        blocks = []
+        for table, rows in delimited.read_lines(path, "abc"):
+            added = pl.DataFrame({"z": ['a, "b"'] * table.height}, schema={"z": pl.String})
+            if isinstance(rows, pl.Series):
+                text = delimited.extended(rows, added).write_csv(quote_style="never")
+                rows = pl.read_csv(text.encode(), infer_schema=False)
+                assert rows["z"].equals(added["z"])
+            blocks.append(rows.drop("z", strict=False))
+            assert table.equals(blocks[-1])
+        return blocks
+
+    path = tmp_path / "x.csv"
+    for text in texts(separator):
+        path.write_text(text, newline="")
+        fast = outcome(lambda: list(delimited.read_blocks(path))), outcome(written)
+        with monkeypatch.context() as patch:
+            patch.setattr(delimited, "_is_plain", lambda *_: False)
+            slow = outcome(lambda: list(delimited.read_blocks(path)))
+        assert fast == (slow, slow), text

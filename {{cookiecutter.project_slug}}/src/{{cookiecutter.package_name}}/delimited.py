@@ -6,8 +6,8 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,6 +21,9 @@ from .files import BrokenFile
 BLOCK_BYTES, HEAD_BYTES = 1 << 23, 1 << 16
 SEPARATORS = ",;\t|"
 BLANK = -1
+NO_MARK = "\x1e"
+# What a line must not hold, or hold as often as the others, for it to be a row as it stands.
+MARKS = f'"\r\n{NO_MARK}'
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Dialect:
     separator: str
     names: list[str]
 
+    @property
+    def header(self) -> str:
+        """Their line."""
+        return self.separator.join(self.names)
+
 
 def read_blocks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
     """The table in blocks of whole rows, every column as text, after the first `skip` blocks.
@@ -37,6 +45,35 @@ def read_blocks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
     A blank line is no row, unless there is only one column. Raises BrokenFile, which names a
     broken row by its line.
     """
+    for dialect, text, line in _texts(path, skip):
+        yield _parsed(path, dialect, text, line)
+
+
+def read_lines(
+    path: Path, names: Collection[str], skip: int = 0
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | pl.Series]]:
+    """As `read_blocks`, twice: the columns of `names`, and the rows to be written with more.
+
+    These are lines as they are, named by the header, where each of them is a row without quotes.
+    """
+    for dialect, text, line in _texts(path, skip):
+        header = f"{dialect.header}\n".encode()
+        if dialect.separator == "," and _is_plain(dialect, header) and _is_plain(dialect, text):
+            wanted = [name for name in dialect.names if name in names]
+            yield _read(dialect, text).select(wanted).collect(), _lines(text, dialect.header)
+        else:
+            rows = _parsed(path, dialect, text, line)
+            yield rows, rows
+
+
+def extended(lines: pl.Series, added: pl.DataFrame) -> pl.DataFrame:
+    """The lines with more fields at their ends; to be written as they are, without quotes."""
+    header, text = added.clear().write_csv(), added.write_csv(include_header=False)
+    return pl.DataFrame([lines, _lines(text.encode(), header.rstrip())])
+
+
+def _texts(path: Path, skip: int) -> Iterator[tuple[Dialect, bytes, int]]:
+    """Dialect, text and first line of each block after the first `skip`."""
     with _opened(path) as file:
         blocks = _blocks(file)
         dialect, line, first = _without_header(next(blocks, b""))
@@ -44,7 +81,7 @@ def read_blocks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
             raise BrokenFile(path, "the file is empty.")
         for number, block in enumerate(chain([first], blocks)):
             if number >= skip:
-                yield _parsed(path, dialect, _utf8(block), line)
+                yield dialect, _utf8(block), line
             line += _count("\n", block)
 
 
@@ -84,7 +121,7 @@ def _end_of_rows(text: bytes) -> int:
     Where no row ends there is a stray quote, which any end of a line brings to light.
     """
     last = end = text.rfind(b"\n") + 1
-    quotes = _count('"', text[:end])
+    quotes = _count('"', memoryview(text)[:end])
     while end and quotes % 2:
         start = text.rfind(b"\n", 0, end - 1) + 1
         quotes -= text.count(b'"', start, end)
@@ -138,38 +175,52 @@ def unique_names(header: list[str]) -> list[str]:
 
 def _parsed(path: Path, dialect: Dialect, text: bytes, first: int) -> pl.DataFrame:
     """The rows of a block that begins at line `first`; raises BrokenFile."""
-    if b'"' not in text and text.endswith(b"\n"):
-        with suppress(pl.exceptions.PolarsError):
-            rows = _read(dialect, text)
-            # Polars refuses a row that is too long; if the sum is right, none is too short either.
-            if _count(dialect.separator, text) == (rows.width - 1) * rows.height:
-                return rows
-    return _parsed_line_by_line(path, dialect, text, first)
+    if not _is_plain(dialect, text):
+        text = _checked(path, dialect, text, first)
+    try:
+        return _read(dialect, text).collect()
+    except pl.exceptions.PolarsError as error:
+        raise BrokenFile(path, f"not a readable CSV file ({error}).") from error
 
 
-def _read(dialect: Dialect, text: bytes) -> pl.DataFrame:
-    options: dict[str, Any] = {"has_header": False, "raise_if_empty": False}
-    schema = pl.Schema(dict.fromkeys(dialect.names, pl.String()))
-    return pl.read_csv(text, separator=dialect.separator, schema=schema, **options)
+def _is_plain(dialect: Dialect, text: bytes) -> bool:
+    """Whether each line is a row with all its fields, and none of them is quoted."""
+    marks = dialect.separator + MARKS
+    row = (dialect.separator * (len(dialect.names) - 1) + "\n").encode()
+    others = bytes(set(range(256)) - set(marks.encode()))
+    if len(row) == 1 or not text.endswith(b"\n"):
+        return False
+    return text.translate(None, others) == row * _count("\n", text)
 
 
-def _count(character: str, text: bytes) -> int:
+def _count(character: str, text: bytes | memoryview) -> int:
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(character)))
 
 
-def _parsed_line_by_line(path: Path, dialect: Dialect, text: bytes, first: int) -> pl.DataFrame:
+def _read(dialect: Dialect, text: bytes, quote: str | None = '"') -> pl.LazyFrame:
+    return pl.scan_csv(
+        text,
+        has_header=False,
+        separator=dialect.separator,
+        quote_char=quote,
+        schema=pl.Schema(dict.fromkeys(dialect.names, pl.String())),
+        raise_if_empty=False,
+    )
+
+
+def _lines(text: bytes, name: str) -> pl.Series:
+    return _read(Dialect(NO_MARK, [name]), text, quote=None).collect().to_series()
+
+
+def _checked(path: Path, dialect: Dialect, text: bytes, first: int) -> bytes:
+    """The text without blank lines; raises BrokenFile."""
     mark, width = dialect.separator.encode(), len(dialect.names)
     fields = {BLANK if _is_blank(line, mark) else line.count(mark) + 1 for line in io.BytesIO(text)}
     # Without a quoted separator, counting is enough, and ten times as fast as parsing.
     broken = None if fields <= {width, BLANK} else _broken_line(text, dialect, first)
     if broken:
         raise BrokenFile(path, broken)
-    if BLANK in fields and width > 1:
-        text = _without_blank_lines(text, mark)
-    try:
-        return _read(dialect, text)
-    except pl.exceptions.PolarsError as error:
-        raise BrokenFile(path, f"not a readable CSV file ({error}).") from error
+    return _without_blank_lines(text, mark) if BLANK in fields and width > 1 else text
 
 
 def _broken_line(text: bytes, dialect: Dialect, first: int) -> str | None:

@@ -1,7 +1,7 @@
 """Reading tables as people keep them, Parquet or CSV, also those larger than memory."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -41,6 +41,18 @@ def read_chunks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
     for chunk in read(path, skip):
         _check_names(path, chunk.columns)
         yield chunk
+
+
+def read_rows(
+    path: Path, names: Collection[str], target: Path, skip: int = 0
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | pl.Series]]:
+    """As `read_chunks`, twice: the columns of `names` at least, and what `target` is to hold.
+
+    From CSV to CSV these are lines, where they can stay as they are.
+    """
+    if PARQUET not in (kind(path), kind(target)):
+        return delimited.read_lines(path, names, skip)
+    return ((chunk, chunk) for chunk in read_chunks(path, skip))
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

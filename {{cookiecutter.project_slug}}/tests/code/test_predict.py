@@ -125,6 +125,23 @@ def test_an_interrupted_run_goes_on_with_the_same_result(
     assert not list(trained.root.glob(".scored*"))
 
 
+def test_the_lines_of_a_csv_stay_as_they_are(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.main(trained)
+    source, target = trained.root / "new.csv", trained.root / "scored.csv"
+    ROWS.with_columns(size=pl.when(pl.int_range(30) == 4).then(-1.0).otherwise("size")).write_csv(
+        source
+    )
+    monkeypatch.setattr(sys, "argv", ["predict", str(source), str(target)])
+    predict.main(trained)
+    lines = zip(*(path.read_text().splitlines() for path in (source, target)), strict=True)
+    assert all(scored.startswith(f"{given},") for given, scored in lines)
+    expected = predicted(trained, read_table(source))
+    assert read_table(target).cast({"prediction": pl.Float64}).equals(expected)
+    assert expected["error"][4] == "size: -1.0 breaks '>= 0'"
+
+
 def test_text_as_in_a_csv_is_scored_like_typed_columns(trained: Project) -> None:
     text = ROWS.with_columns(pl.all().cast(pl.String))
     assert predicted(trained, text)["prediction"].equals(predicted(trained, ROWS)["prediction"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from .. import delimited
 from ..files import COMPRESSION, discard, read_json, replaced, write_json
 
 
@@ -27,20 +28,28 @@ class Parts:
         """The number of their rows."""
         return int(self.errors().select(pl.len()).collect().item()) if self.done else 0
 
-    def add(self, scored: pl.DataFrame, broken: pl.DataFrame) -> None:
-        """Keep one more chunk, and the rules that its rows break."""
+    def add(
+        self, rows: pl.DataFrame | pl.Series, added: pl.DataFrame, broken: pl.DataFrame
+    ) -> None:
+        """Keep one more chunk with what is added to it, and the rules that its rows break."""
         if not self.done:
             write_json(self._note, self.job)
         # The scored rows come last: with them the chunk is done.
-        for name, frame in (("broken", broken), ("error", scored.select("error"))):
+        for name, frame in (("broken", broken), ("error", added.select("error"))):
             with replaced(self._file(name, self.done)) as temporary:
                 frame.write_parquet(temporary, compression=COMPRESSION)
         with replaced(self._file("scored", self.done, self.target.suffix)) as temporary:
-            if self.target.suffix == ".csv":
-                scored.write_csv(temporary, include_header=not self.done)
-            else:
-                scored.write_parquet(temporary, compression=COMPRESSION)
+            self._write(rows, added, temporary)
         self.done += 1
+
+    def _write(self, rows: pl.DataFrame | pl.Series, added: pl.DataFrame, path: Path) -> None:
+        if isinstance(rows, pl.Series):
+            lines = delimited.extended(rows, added)
+            lines.write_csv(path, quote_style="never", include_header=not self.done)
+        elif self.target.suffix == ".csv":
+            rows.hstack(added).write_csv(path, include_header=not self.done)
+        else:
+            rows.hstack(added).write_parquet(path, compression=COMPRESSION)
 
     def errors(self) -> pl.LazyFrame:
         """The column `error` of all rows, in their order."""

@@ -44,13 +44,13 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     A column that may be missing by contract.yaml may be missing from the table too. Raises
     UserError when the table lacks another one, or has one of ours.
     """
-    return score(frame, model, contract)[0]
+    return frame.hstack(score(frame, model, contract)[0])
 
 
 def score(
     frame: pl.DataFrame, model: Model, contract: Contract
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What `predict` returns, and each rule that a row breaks, as rows of FAILURES.
+    """What `predict` adds, and each rule that a row breaks, as rows of FAILURES.
 
     A category that training has not seen breaks none: the model treats it as missing.
     """
@@ -65,7 +65,7 @@ def score(
     broken = pl.concat([broken, _unusable(answers.filter(~finite))]).sort("row")
     for added in (answers.filter(finite), _errors(broken)):
         rows = rows.join(added, on="row", how="left", maintain_order="left")
-    return frame.hstack(rows.drop("row")), broken
+    return rows.drop("row"), broken
 
 
 def _errors(broken: pl.DataFrame) -> pl.DataFrame:
@@ -108,6 +108,14 @@ def check_output(path: Path, source: Path) -> None:
         raise UserError(f"OUTPUT={path} is INPUT; name another file, so nothing is lost.")
 
 
+def check_source(source: Path, model: Model, contract: Contract) -> list[str]:
+    """The columns that a table lacks and need not have; raises UserError as `predict` does."""
+    head = next(tables.read_chunks(source)).clear()
+    table = completed(head, contract)
+    check_columns(table.columns, model, contract)
+    return [name for name in table.columns if name not in head.columns]
+
+
 def rejected(path: Path) -> Path:
     """Where the rules are listed that rows of the input break."""
     return path.with_name(f"{path.stem}.rejected.csv")
@@ -145,23 +153,18 @@ def job(source: Path, model_hash: str, contract: Contract) -> dict[str, Any]:
 
 def score_file(source: Path, parts: Parts, model: Model, contract: Contract) -> None:
     """Score the chunks that are not done yet; raises UserError where the table is broken."""
-    row = parts.rows() + 1
-    chunks = tables.ahead(tables.read_chunks(source, parts.done))
+    names = {*(column.name for column in request_columns(contract)), *model.inputs}
+    first = parts.rows() + 1
+    # Three things at a time: the next chunk is read, this one scored, the one before it written.
+    chunks = tables.ahead(tables.read_rows(source, names, parts.target, parts.done))
+    scored = tables.ahead((rows, *score(table, model, contract)) for table, rows in chunks)
     with working("predict", tables.count_chunks(source)) as advance:
         for _ in range(parts.done):
             advance()
-        for scored, broken in tables.ahead(score(chunk, model, contract) for chunk in chunks):
-            parts.add(scored, broken.with_columns(pl.col("row") + row))
-            row += scored.height
+        for rows, added, broken in scored:
+            parts.add(rows, added, broken.with_columns(pl.col("row") + first))
+            first += added.height
             advance()
-
-
-def tell_missing(source: Path, contract: Contract) -> None:
-    """Say which columns the table lacks and need not have."""
-    head = next(tables.read_chunks(source)).clear()
-    missing = [name for name in completed(head, contract).columns if name not in head.columns]
-    if missing:
-        print(f"{source} has no {', '.join(missing)}: taken as missing in each row.")
 
 
 def finish(parts: Parts) -> None:
@@ -195,11 +198,12 @@ def main(paths: Paths = PROJECT) -> None:
     registry = tracking.connect(paths, load_settings(paths))
     version, contract = registry.find("champion"), load_contract(paths.contract)
     model = registry.load(version.run_id)
+    if missing := check_source(source, model, contract):
+        print(f"{source} has no {', '.join(missing)}: taken as missing in each row.")
     parts = Parts(target, job(source, version.tags["model_hash"], contract))
     try:
         score_file(source, parts, model, contract)
         finish(parts)
-        tell_missing(source, contract)
     except KeyboardInterrupt:
         sys.exit(f"Interrupted: {parts.rows()} rows are scored; the same command goes on.")
     except UserError:
