@@ -90,7 +90,14 @@ def test_killed_it_goes_on_to_the_same_bytes(
 
 COLUMNS = [
     Column(name=dtype, dtype=dtype, role="input", nullable=True, description="", **limits)
-    for dtype, limits in (("Int64", {"max": 6}), ("Float64", {"min": 0}))
+    for dtype, limits in (("Int64", {"max": 6}), ("Float64", {"min": 0}), ("Datetime", {}))
+]
+INSTANTS = ["2024-02-29T10:00:00.5", "2024-02-29T23:59:59.000001", "2024-02-30T10:00:00.000000"]
+INSTANTS += ["+024-02-29T10:00:00.000000", "2024-02-29T 1:00:00.000000", "2024-02-29"]
+INSTANTS += [
+    "2024-02-29T10:00:60.000000",
+    "2024-02-29T24:00:00.000000",
+    "1600-02-29T00:00:00.000000",
 ]
 NUMBERS = ["5", "5.0", "-3", "+7", "0.5", "1e3", ".5", "5.", " 5", "007", "1.00", "-0.0", "1.0e0"]
 WORDS = [*NUMBERS, "nan", "inf", "NA", "x", "1,5", "1.234", "9223372036854775808", "1e400", None]
@@ -104,10 +111,11 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_plain_numbers_are_read_as_any_text_is(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(60))
+def test_plain_values_are_read_as_any_text_is(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     some = random.Random(seed)
-    words = some.sample(NUMBERS if seed % 2 else WORDS, some.randint(1, 3))
+    kinds = (NUMBERS, INSTANTS, [*WORDS, *INSTANTS])
+    words = some.sample(kinds[seed % 3], some.randint(1, 3))
     values = {column.name: some.choices(words, k=9) for column in COLUMNS}
     frame = pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
     fast = [contract.judged(frame, COLUMNS, text) for text in TEXTS]

@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from ..config import Section, load
-from .text import Text, plain_number, present, read
+from .text import Text, present, read, read_plain
 
 if TYPE_CHECKING:
     import pandera.polars as pandera
@@ -108,7 +108,7 @@ class Contract(Section):
         return pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
 
 
-NUMBERS = ("Int64", "Float64")
+PLAIN_DTYPES = ("Int64", "Float64", "Datetime")
 PLAIN = Text(missing=())
 USED = ("input", "outcome", "time", "id")
 KNOWN = ("input", "time")
@@ -175,7 +175,7 @@ def judged(
     frame: pl.DataFrame, columns: list[Column], text: Text
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What `typed` and what `failures` return."""
-    frame = _with_plain_numbers(frame, columns, text)
+    frame = _read_plain(frame, columns, text)
     conformed = typed(frame, columns, text)
     uncast = _cast_failures(frame, conformed, text)
     broken_columns = conformed.select(_breaks_a_rule(column) for column in columns)
@@ -185,20 +185,18 @@ def judged(
     return conformed, pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
 
 
-def _with_plain_numbers(frame: pl.DataFrame, columns: list[Column], text: Text) -> pl.DataFrame:
-    """The frame with numbers for those columns of text that hold nothing else."""
+def _read_plain(frame: pl.DataFrame, columns: list[Column], text: Text) -> pl.DataFrame:
+    """The frame with the values of those columns of text that hold only the commonest kind."""
     if not text.plain:
         return frame
     read = frame.select(
-        plain_number(pl.col(column.name), DTYPES[column.dtype])
+        read_plain(pl.col(column.name), DTYPES[column.dtype])
         for column in columns
-        if column.dtype in NUMBERS and frame.schema[column.name] == pl.String
+        if column.dtype in PLAIN_DTYPES
+        and not column.formats
+        and frame.schema[column.name] == pl.String
     )
-    return frame.with_columns(
-        numbers
-        for numbers in read
-        if numbers.null_count() == frame[numbers.name].null_count() and numbers.is_finite().all()
-    )
+    return frame.with_columns(c for c in read if c.null_count() == frame[c.name].null_count())
 
 
 def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame, text: Text) -> pl.DataFrame:

@@ -13,6 +13,7 @@ TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
+INSTANT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$"  # as Polars writes it
 
 
 class Text(Section):
@@ -24,9 +25,9 @@ class Text(Section):
 
     @property
     def plain(self) -> bool:
-        """Whether numbers are written as in Python, and none of them means a missing value."""
-        words = pl.Series(self.missing, dtype=pl.String).cast(pl.Float64, strict=False)
-        return self.decimal == "." and not self.thousands and not words.is_finite().any()
+        """Whether numbers are written as in Python, and neither they nor dates mean missing."""
+        words = "".join(self.missing)
+        return self.decimal == "." and not self.thousands and not any(map(str.isdigit, words))
 
 
 def present(column: pl.Expr, text: Text) -> pl.Expr:
@@ -51,10 +52,15 @@ def read(
     return _number(said, dtype, text) if dtype.is_numeric() else said
 
 
-def plain_number(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """What `read` makes of plain numbers, in a fifth of its time; null for most other text."""
-    said = column.str.strip_suffix(".0") if dtype.is_integer() else column
-    return said.cast(dtype, strict=False)
+def read_plain(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """What `read` makes of the commonest text, in a fifth of its time; null for most other text."""
+    if dtype.is_integer():
+        return column.str.strip_suffix(".0").cast(dtype, strict=False)
+    if dtype.is_temporal():
+        instant = column.str.strptime(pl.Datetime("us"), "%FT%T.%6f", strict=False)
+        return pl.when(column.str.contains(INSTANT)).then(instant)
+    number = column.cast(dtype, strict=False)
+    return pl.when(number.is_finite()).then(number)
 
 
 def _instants(said: pl.Expr, formats: tuple[str, ...] | None) -> pl.Expr:
