@@ -188,9 +188,9 @@ def _is_plain(dialect: Dialect, text: bytes) -> bool:
     marks = dialect.separator + MARKS
     row = (dialect.separator * (len(dialect.names) - 1) + "\n").encode()
     others = bytes(set(range(256)) - set(marks.encode()))
-    if len(row) == 1 or not text.endswith(b"\n"):
-        return False
-    return text.translate(None, others) == row * _count("\n", text)
+    kept = text.translate(None, others)
+    whole = len(row) > 1 and text.endswith(b"\n")
+    return whole and kept == row * (len(kept) // len(row))
 
 
 def _count(character: str, text: bytes | memoryview) -> int:
