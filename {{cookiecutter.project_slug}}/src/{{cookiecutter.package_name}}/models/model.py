@@ -48,7 +48,7 @@ class Encoder:
     def encode(self, features: pl.DataFrame) -> Floats:
         """A matrix (rows x features) of float64; missing and unknown categories are NaN."""
         if features.height <= FEW:
-            rows = features[list(self.names)].rows()
+            rows = features.rows(named=True)
             return np.array([self._encode_row(row) for row in rows]).reshape(-1, len(self.names))
         return features.select(self._column(name) for name in self.names).to_numpy(order="c")
 
@@ -59,14 +59,14 @@ class Encoder:
             self._codes[name], default=np.nan, return_dtype=pl.Float64
         )
 
-    def _encode_row(self, row: tuple[Any, ...]) -> list[float]:
+    def _encode_row(self, row: dict[str, Any]) -> list[float]:
         return [
             (
-                self._codes[name].get(value, np.nan)
+                self._codes[name].get(row[name], np.nan)
                 if name in self._codes
-                else np.nan if value is None else float(value)
+                else np.nan if row[name] is None else float(row[name])
             )
-            for name, value in zip(self.names, row, strict=True)
+            for name in self.names
         ]
 
     @cached_property
