@@ -1,8 +1,9 @@
 """Reading tables as people keep them, Parquet or CSV, also those larger than memory."""
 
 import re
-from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 CHUNK_CELLS = 1 << 22
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -62,6 +64,18 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := coming.result()) is not None:
             coming = beside.submit(next, items, None)
             yield item
+
+
+def two_at_a_time(work: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
+    """What `work` makes of each item, in their order; no core waits for the end of one of them."""
+    with ThreadPoolExecutor(2) as beside:
+        coming: deque[Future[Result]] = deque()
+        for item in items:
+            coming.append(beside.submit(work, item))
+            if len(coming) > 2:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def count_chunks(path: Path) -> int:

@@ -155,9 +155,9 @@ def score_file(source: Path, parts: Parts, model: Model, contract: Contract) -> 
     """Score the chunks that are not done yet; raises UserError where the table is broken."""
     names = {*(column.name for column in request_columns(contract)), *model.inputs}
     first = parts.rows() + 1
-    # Three things at a time: the next chunk is read, this one scored, the one before it written.
+    # While chunks are scored, the next one is read and the one before them written.
     chunks = tables.ahead(tables.read_rows(source, names, parts.target, parts.done))
-    scored = tables.ahead((rows, *score(table, model, contract)) for table, rows in chunks)
+    scored = tables.two_at_a_time(lambda c: (c[1], *score(c[0], model, contract)), chunks)
     with working("predict", tables.count_chunks(source)) as advance:
         for _ in range(parts.done):
             advance()
