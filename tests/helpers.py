@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,20 @@ def files(project: Path) -> list[Path]:
 def package(project: Path) -> Path:
     """The folder of a project's package."""
     return next((project / "src").glob("*/__init__.py")).parent
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Language and text of every fenced block of Markdown."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def check_tree(readme: Path, project: Path) -> None:
+    """Whether everything is in a project that the tree in a README draws."""
+    tree = next(code for language, code in blocks(readme.read_text()) if not language)
+    parent = project
+    for line in tree.splitlines():
+        names = re.sub(r"^[│├└─\s]+", "", line).split("  ")[0].removeprefix("my-project/")
+        is_inner = line.startswith("│ ")
+        for name in names.split(", "):
+            assert ((parent if is_inner else project) / name).exists(), f"{readme}: {name}"
+        parent = parent if is_inner else project / names

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import Factory
-from helpers import BIN, TEMPLATE, git, render, run
+from helpers import BIN, TEMPLATE, blocks, check_tree, git, render, run
 
 ROWS = 2_000
 SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -67,11 +67,6 @@ RUN_BY = {
 }
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TEMPLATE)))
-
-
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Language and text of every fenced block."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def section(page: Path, title: str) -> list[tuple[str, str]]:
@@ -201,16 +196,9 @@ def test_walkthrough_leaves_what_it_says(trained: Path) -> None:
     assert git(trained, "diff", "--name-only", "HEAD", "--", "params.yaml", "reports") == ""
 
 
-def test_readme_draws_the_tree_that_is_there(trained: Path) -> None:
-    for readme in (README, PROJECT_README):
-        tree = next(code for language, code in blocks(readme.read_text()) if not language)
-        parent = trained
-        for line in tree.replace("{{ cookiecutter.package_name }}", "my_project").splitlines():
-            names = re.sub(r"^[│├└─\s]+", "", line).split("  ")[0].removeprefix("my-project/")
-            is_inner = line.startswith("│ ")
-            for name in names.split(", "):
-                assert ((parent if is_inner else trained) / name).exists(), f"{readme}: {name}"
-            parent = parent if is_inner else trained / names
+def test_readmes_draw_the_tree_that_is_there(trained: Path) -> None:
+    for readme in (README, trained / "README.md"):
+        check_tree(readme, trained)
 
 
 @pytest.mark.parametrize("folder", ["notebooks", "."])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from helpers import BIN, package, render, run, shell
+from helpers import BIN, check_tree, package, render, run, shell
 from image import Build
 
 from benchmarks import serving as benchmark
@@ -376,6 +376,10 @@ def test_what_openapi_allows_is_answered_as_it_says(project: Path, tmp_path: Pat
             "--seed=1",
         ).stdout
     assert "Tested: 6" in said and "No issues found" in said
+
+
+def test_the_readme_draws_the_levels_tree(project: Path) -> None:
+    check_tree(project / "README.md", project)
 
 
 def test_the_service_is_measured_beside_mlflows(project: Path) -> None:
