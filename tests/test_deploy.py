@@ -17,7 +17,7 @@ from kubernetes_validate import validate
 from ruamel.yaml import YAML
 
 OVERLAYS = ("staging", "production", "canary")
-METRIC = re.compile(r"\b[a-z_]+_(?:total|bucket|bytes|version)\b")
+METRIC = re.compile(r"\b[a-z_]+_(?:total|bucket|bytes|version|refused)\b")
 # The alerts' own test: what the service is said to have told, and what fires after ten minutes.
 ALERTS = """
 rule_files: [alerts.yml]
@@ -33,10 +33,11 @@ tests:
       - {series: 'request_seconds_bucket{path="/predict",le="0.25"}', values: '0+100x60'}
       - {series: 'spool_bytes', values: '2000000x60'}
       - {series: 'log_dropped_total', values: '0+1x60'}
+      - {series: 'model_refused{alias="champion"}', values: '1x60'}
       - {series: 'unknown_categories_total{column="a"}', values: '0+10x60'}
       - {series: 'predictions_total{version="1"}', values: '0+100x60'}
     promql_expr_test:
-      - {expr: 'count(ALERTS{alertstate="firing"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 5}]}
+      - {expr: 'count(ALERTS{alertstate="firing"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 6}]}
       - {expr: 'count(ALERTS{alertstate="pending"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 1}]}
   - interval: 15s
     input_series:
@@ -46,6 +47,7 @@ tests:
       - {series: 'request_seconds_bucket{path="/predict",le="+Inf"}', values: '0+100x60'}
       - {series: 'spool_bytes', values: '1000x60'}
       - {series: 'log_dropped_total', values: '0x60'}
+      - {series: 'model_refused{alias="champion"}', values: '0x60'}
       - {series: 'predictions_total{version="1"}', values: '0+100x60'}
     promql_expr_test:
       - {expr: 'count(ALERTS)', eval_time: 12m, exp_samples: []}
