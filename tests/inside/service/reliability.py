@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from my_project import preflight, tracking_server
+from my_project import preflight, tracking_store
 from my_project.serving import log, observe, predict, registry
 from my_project.serving.spool import Spool, read
 from my_project.settings import load_settings
@@ -207,6 +207,6 @@ def test_another_server_does_not_see_the_credentials(
     _, address = guarded
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
     with pytest.raises(OSError, match="401"):
-        tracking_server.ask(f"http://{address}/elsewhere", "model-versions/get", 5)
+        tracking_store.ask_server(f"http://{address}/elsewhere", "model-versions/get", 5)
     assert Registry.seen == ["Bearer t0ken", None]
     assert os.environ["MLFLOW_TRACKING_TOKEN"]

@@ -2,14 +2,13 @@
 
 import re
 import sqlite3
-import urllib.parse
 from http.client import HTTPException
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.events import ScalarEvent
 
-from . import tracking_server
+from . import tracking_store
 from .data.contract import load_contract
 from .data.sources import options
 from .errors import run
@@ -23,24 +22,22 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 def version_exists(settings: Settings, version: int) -> bool:
     """Whether the store holds this version, asked without the two seconds of importing MLflow."""
-    if settings.tracking_uri.startswith("sqlite:///"):
-        store = settings.tracking_uri.removeprefix("sqlite:///")
-        return _in_sqlite(store, settings.project, version)
+    if settings.tracking_uri.startswith(tracking_store.FILE):
+        return _in_file(settings.tracking_uri, settings.project, version)
     return _on_server(settings.tracking_uri, settings.project, version)
 
 
-def _in_sqlite(path: str, name: str, version: int) -> bool:
+def _in_file(uri: str, name: str, version: int) -> bool:
     query = "select 1 from model_versions where name = ? and version = ? and current_stage != ?"
     try:
-        with sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True) as store:
-            return store.execute(query, (name, version, "Deleted_Internal")).fetchone() is not None
+        return bool(tracking_store.ask_file(uri, query, name, version, "Deleted_Internal"))
     except sqlite3.OperationalError:
         return False
 
 
 def _on_server(uri: str, name: str, version: int) -> bool:
     try:
-        found = tracking_server.ask(uri, "model-versions/get", 10, name=name, version=version)
+        found = tracking_store.ask_server(uri, "model-versions/get", 10, name=name, version=version)
     except (OSError, HTTPException, ValueError):
         return False
     return "model_version" in found

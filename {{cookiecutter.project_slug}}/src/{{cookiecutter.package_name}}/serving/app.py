@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..data.contract import request_columns
@@ -184,13 +184,9 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
     @app.get("/metrics", dependencies=keyed, responses=KEYED, response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counters in Prometheus' text."""
-        observe.version.clear()
-        for alias, served in versions.served.items():
-            observe.version.labels(alias).set(served.version)
-        for alias, problem in versions.problems.items():
-            observe.refused.labels(alias).set(problem is not None)
-        observe.spooled.set(spool.waiting)
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        served = {alias: served.version for alias, served in versions.served.items()}
+        text = observe.exposed(served, versions.problems, spool.waiting)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 async def _unprocessable(_: Request, error: Any) -> JSONResponse:

@@ -1,15 +1,13 @@
-"""MLflow's store in a local file, read without the three seconds that importing MLflow takes."""
+"""Versions of a store that is a file: what an alias names, and copies of what lies on this disk."""
 
 import shutil
-import sqlite3
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ..files import read_json, write_json
+from ..tracking_store import ask_file
 
-SCHEME = "sqlite:///"
 ALIAS = """
 select a.version, t.value from registered_model_aliases a
 join model_version_tags t on t.name = a.name and t.version = a.version and t.key = 'model_hash'
@@ -26,29 +24,23 @@ where v.name = ? and v.version = ?
 
 def find(uri: str, name: str, alias: str) -> tuple[int, str] | None:
     """The version behind an alias and the hash of its model; raises sqlite3.OperationalError."""
-    for version, model_hash in _ask(uri, ALIAS, name, alias):
+    for version, model_hash in ask_file(uri, ALIAS, name, alias):
         return int(version), model_hash
     return None
 
 
 def copy(uri: str, name: str, version: int, folder: Path) -> None:
     """Write what `Registry.download` does; raises OSError where not all of it is in local files."""
-    for model, run in _ask(uri, PLACES, name, version):
+    for model, run in ask_file(uri, PLACES, name, version):
         shutil.copytree(_local(model) / "data" / "candidate", folder / "model")
         golden = _local(run) / "golden.json"
         known = {
             "version": version,
-            "tags": dict(_ask(uri, TAGS, name, version)),
+            "tags": dict(ask_file(uri, TAGS, name, version)),
             "metrics": read_json(_local(run) / "reports" / "metrics.json"),
             "golden": read_json(golden) if golden.exists() else {},
         }
         write_json(folder / "version.json", known)
-
-
-def _ask(uri: str, query: str, *values: str | int) -> list[Any]:
-    path = quote(uri.removeprefix(SCHEME))
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
-        return store.execute(query, values).fetchall()
 
 
 def _local(place: str) -> Path:

@@ -6,13 +6,13 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
 from fastapi.responses import JSONResponse
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 Message = MutableMapping[str, Any]
 Asgi = Callable[[Message, Any, Any], Awaitable[None]]
@@ -28,7 +28,7 @@ dropped = Counter("log_dropped", "Predictions that were served but not logged")
 scoring = Histogram("scoring_seconds", "Time to score", ("version",), buckets=SECONDS)
 unshown = Counter("shadow_dropped", "Rows that the challenger was too slow, or failed, to score")
 version = Gauge("model_version", "The version that is served", ("alias",))
-refused = Gauge("model_refused", "1 if the version that is named is not served", ("alias",))
+refused = Gauge("model_refused", "1 if what the registry names is not served", ("alias",))
 spooled = Gauge("spool_bytes", "Predictions that wait to be written to the database")
 
 
@@ -83,6 +83,17 @@ def _request_id(scope: Message) -> str:
 def _place(error: Exception) -> str:
     innermost = traceback.extract_tb(error.__traceback__)[-1]
     return f"{innermost.filename}:{innermost.lineno}"
+
+
+def exposed(versions: Mapping[str, int], problems: Mapping[str, str | None], waiting: int) -> bytes:
+    """All metrics in Prometheus' text, with what each alias serves now and the bytes that wait."""
+    version.clear()
+    for alias, number in versions.items():
+        version.labels(alias).set(number)
+    for alias, problem in problems.items():
+        refused.labels(alias).set(problem is not None)
+    spooled.set(waiting)
+    return generate_latest()
 
 
 def log(event: str, **fields: Any) -> None:

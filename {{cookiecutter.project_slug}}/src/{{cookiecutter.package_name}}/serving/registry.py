@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from .. import tracking_server
+from .. import tracking_store
 from ..errors import UserError
 from ..files import read_json, replaced, write_json
 from ..models.model import Model, load, model_hash
@@ -53,7 +53,7 @@ def find(paths: Paths, settings: Settings, alias: str) -> Pointer | None:
     """The version behind an alias, None if there is none; raises Unreachable."""
     if settings.tracking_uri == BAKED:
         return last(paths, alias)
-    if settings.tracking_uri.startswith(local_store.SCHEME):
+    if settings.tracking_uri.startswith(tracking_store.FILE):
         return _in_file(settings.tracking_uri, settings.project, alias)
     return _on_server(settings.tracking_uri, settings.project, alias)
 
@@ -62,13 +62,15 @@ def _in_file(uri: str, name: str, alias: str) -> Pointer | None:
     try:
         found = local_store.find(uri, name, alias)
     except sqlite3.OperationalError as error:
-        raise Unreachable(f"{uri.removeprefix(local_store.SCHEME)}: {error}") from error
+        raise Unreachable(f"{uri.removeprefix(tracking_store.FILE)}: {error}") from error
     return Pointer(*found) if found else None
 
 
 def _on_server(uri: str, name: str, alias: str) -> Pointer | None:
     try:
-        answer = tracking_server.ask(uri, "registered-models/alias", 5, name=name, alias=alias)
+        answer = tracking_store.ask_server(
+            uri, "registered-models/alias", 5, name=name, alias=alias
+        )
         found = answer["model_version"]
     except HTTPError as error:
         if error.code in (400, 404):
@@ -92,7 +94,7 @@ def serve(paths: Paths, settings: Settings, pointer: Pointer) -> Served:
 
 
 def _fetch(paths: Paths, settings: Settings, pointer: Pointer) -> None:
-    if settings.tracking_uri.startswith(local_store.SCHEME):
+    if settings.tracking_uri.startswith(tracking_store.FILE):
         with (
             suppress(OSError, sqlite3.Error),
             replaced(paths.served / pointer.model_hash) as folder,
