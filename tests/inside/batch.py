@@ -56,12 +56,13 @@ def results(project: Project, target: Path) -> tuple[bytes, bytes]:
     return target.read_bytes(), predict.rejected(target).read_bytes()
 
 
-# While it scores, while it joins the parts, while it throws them away.
+# While it scores, when a chunk is written and not noted, while it ends, while it throws parts away.
 ANYWHERE = {
     "csv": [
         ("os.rename", ".error-000005.parquet.new"),
-        ("open", "scored-000004.csv"),
-        ("os.remove", "scored-000003.csv"),
+        ("os.rename", ".scored-000006.size.new"),
+        ("os.rename", "rows.csv"),
+        ("os.remove", "scored-000003.size"),
     ],
     "parquet": [("os.rename", ".scored.parquet.new")],
 }

@@ -106,8 +106,8 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     """The content in parts that end where a row ends."""
     rest = b""
     while read := file.read(BLOCK_BYTES):
-        rest += read
-        end = _end_of_rows(rest)
+        rest += read + file.readline()
+        end = _end_of_rows(rest) if b'"' in rest else len(rest)
         if end:
             yield rest[:end]
         rest = rest[end:]
@@ -132,7 +132,8 @@ def _end_of_rows(text: bytes) -> int:
 def _utf8(text: bytes) -> bytes:
     """The text as UTF-8: files of older programs are Latin-1, as Windows writes it."""
     try:
-        text.decode()
+        if not text.isascii():
+            text.decode()
     except UnicodeDecodeError:
         return text.decode("cp1252", errors="replace").encode()
     return text

@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 Label = str | int | bool
 
 MODEL, FEATURES = "model.json", "features.json"
-FEW = 16  # rows for which Python's loop is faster than an expression's start
+FEW = 16  # rows for which starting threads, a better plan or an expression costs more than it saves
+AS_IT_IS = pl.QueryOptFlags.none()
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,10 @@ class Model:
 
     def score_typed(self, frame: pl.DataFrame) -> Floats:
         """Score rows that have the dtypes of `inputs` already, as those of a request do."""
-        few = frame.height <= FEW  # so few are computed before threads could begin
-        features = (frame.select_seq if few else frame.select)(self.features)
-        return self.score_features(features)
+        if frame.height > FEW:
+            return self.score_features(frame.select(self.features))
+        plan = frame.lazy().select_seq(self.features)
+        return self.score_features(plan.collect(engine="in-memory", optimizations=AS_IT_IS))
 
     def score_features(self, features: pl.DataFrame) -> Floats:
         """Score features that are computed already."""

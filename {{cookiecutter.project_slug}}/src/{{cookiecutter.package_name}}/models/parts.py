@@ -1,6 +1,6 @@
 """What a batch has scored so far: files beside its output, for an interrupted run to go on."""
 
-import shutil
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,30 @@ from ..files import COMPRESSION, discard, read_json, replaced, write_json
 class Parts:
     """The scored chunks of one output; they count only for the same `job`, as JSON.
 
-    `done` is the number of chunks.
+    `done` is the number of chunks. Each is a file of Parquet, or a piece at the end of one CSV that
+    grows: then a note of its size makes the chunk count.
     """
 
     def __init__(self, target: Path, job: dict[str, Any]) -> None:
         self.target, self.job = target, job
         self.folder = target.with_name(f".{target.name}.parts")
-        self._note = self.folder / "job.json"
+        self._note, self._grown = self.folder / "job.json", self.folder / "rows.csv"
+        self._kind = ".size" if target.suffix == ".csv" else target.suffix
         if not self._note.exists() or read_json(self._note) != job:
             self.discard()
-        self.done = len(list(self.folder.glob(f"scored-*{target.suffix}")))
+        self.done = len(list(self.folder.glob(f"scored-*{self._kind}")))
+        if self._kind == ".size" and self._note.exists():
+            self._cut()
+
+    def _cut(self) -> None:
+        """Take away what a kill has left of another chunk; begin anew where less is there."""
+        last = self._file("scored", self.done - 1, ".size")
+        size = int(last.read_text(encoding="ascii")) if self.done else 0
+        if self._grown.exists() and self._grown.stat().st_size >= size:
+            os.truncate(self._grown, size)
+        else:
+            self.discard()
+            self.done = 0
 
     def rows(self) -> int:
         """The number of their rows."""
@@ -38,18 +52,22 @@ class Parts:
         for name, frame in (("broken", broken), ("error", added.select("error"))):
             with replaced(self._file(name, self.done)) as temporary:
                 frame.write_parquet(temporary, compression=COMPRESSION)
-        with replaced(self._file("scored", self.done, self.target.suffix)) as temporary:
-            self._write(rows, added, temporary)
+        with replaced(self._file("scored", self.done, self._kind)) as temporary:
+            if isinstance(rows, pl.DataFrame) and self._kind == ".parquet":
+                rows.hstack(added).write_parquet(temporary, compression=COMPRESSION)
+            else:
+                temporary.write_text(str(self._grow(rows, added)), encoding="ascii")
         self.done += 1
 
-    def _write(self, rows: pl.DataFrame | pl.Series, added: pl.DataFrame, path: Path) -> None:
-        if isinstance(rows, pl.Series):
-            lines = delimited.extended(rows, added)
-            lines.write_csv(path, quote_style="never", include_header=not self.done)
-        elif self.target.suffix == ".csv":
-            rows.hstack(added).write_csv(path, include_header=not self.done)
-        else:
-            rows.hstack(added).write_parquet(path, compression=COMPRESSION)
+    def _grow(self, rows: pl.DataFrame | pl.Series, added: pl.DataFrame) -> int:
+        """Write a chunk to the end of the CSV; return the size of the whole."""
+        with self._grown.open("ab") as file:
+            if isinstance(rows, pl.Series):
+                lines = delimited.extended(rows, added)
+                lines.write_csv(file, quote_style="never", include_header=not self.done)
+            else:
+                rows.hstack(added).write_csv(file, include_header=not self.done)
+        return self._grown.stat().st_size
 
     def errors(self) -> pl.LazyFrame:
         """The column `error` of all rows, in their order."""
@@ -62,13 +80,10 @@ class Parts:
     def join(self) -> None:
         """Write the output, all or nothing."""
         with replaced(self.target) as temporary:
-            if self.target.suffix == ".parquet":
+            if self._kind == ".size":
+                self._grown.replace(temporary)
+            else:
                 self._scan("scored").sink_parquet(temporary, compression=COMPRESSION)
-                return
-            with temporary.open("wb") as whole:
-                for number in range(self.done):
-                    with self._file("scored", number, ".csv").open("rb") as part:
-                        shutil.copyfileobj(part, whole)
 
     def discard(self) -> None:
         """Forget all chunks; the note goes first, so that what a kill leaves does not count."""

@@ -1,6 +1,7 @@
 """The six steps of a request: validate, gather context, transform, apply, check, present."""
 
 import asyncio
+import math
 import time
 import uuid
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ..data.contract import Contract, request_columns
+from ..data.contract import KNOWN, Contract, request_columns
 from ..models.attribution import contributions, has_trees
 from ..models.model import Floats, by_class
 from . import observe, schema
@@ -24,8 +25,8 @@ from .spool import Full, Spool
 from .together import Together
 from .versions import CHALLENGER
 
-Span = tuple[Any, Any]  # the least and the largest value, None where there is none
-UNLIMITED: Span = (None, None)
+Span = tuple[float, float]  # the least and the largest value
+UNLIMITED: Span = (-math.inf, math.inf)
 AT_ONCE = 64  # rows that are scored between two other requests; more go to a thread
 
 
@@ -73,11 +74,11 @@ class Predictor:
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
         self._together = Together(self.score)
         self._ranges = {
-            column.name: (column.min, column.max)
+            column.name: _span(column.min, column.max)
             for column in contract.columns
             if column.dtype in ("Int64", "Float64")
         }
-        columns = request_columns(contract)
+        self._dtypes, columns = contract.dtypes(*KNOWN), request_columns(contract)
         self._listed = {c.name: frozenset(c.categories or ()) for c in columns}
 
     async def answer(
@@ -110,7 +111,7 @@ class Predictor:
         """The answers of one version."""
         answers = self._present(served, await self._apply(served, records))
         if explained:
-            await explain(served, schema.frame(records, self.contract), answers)
+            await explain(served, schema.frame(records, self._dtypes), answers)
         return answers
 
     async def _apply(self, served: Served, records: list[Record]) -> Floats:
@@ -124,7 +125,7 @@ class Predictor:
     def score(self, served: Served, records: list[Record]) -> Floats:
         """The scores of one version, timed."""
         with observe.scoring.labels(served.version).time():
-            return served.model.score_typed(schema.frame(records, self.contract))
+            return served.model.score_typed(schema.frame(records, self._dtypes))
 
     def _present(self, served: Served, scores: Floats) -> list[Record]:
         return present(served, check(scores), self._ranges.get(served.model.target, UNLIMITED))
@@ -218,10 +219,14 @@ def present(served: Served, scores: Floats, span: Span = UNLIMITED) -> list[Reco
         for answer, shares in zip(answers, by_class(scores).tolist(), strict=True):
             answer["probabilities"] = dict(zip(names, shares, strict=True))
     elif "prediction_interval" in served.metrics:
-        ends = np.clip(scores[:, None] + served.metrics["prediction_interval"], *span)
-        for answer, interval in zip(answers, ends.tolist(), strict=True):
-            answer["interval"] = interval
+        ends, (least, most) = served.metrics["prediction_interval"], span
+        for answer, score in zip(answers, scores.tolist(), strict=True):
+            answer["interval"] = [min(max(score + end, least), most) for end in ends]
     return answers
+
+
+def _span(least: Any, most: Any) -> Span:
+    return (-math.inf if least is None else least, math.inf if most is None else most)
 
 
 async def explain(served: Served, rows: pl.DataFrame, answers: list[Record]) -> None:

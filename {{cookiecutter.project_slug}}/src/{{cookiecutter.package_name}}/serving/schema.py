@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, WithJsonSchema, create_model
 
-from ..data.contract import DTYPES, Column, Contract, request_columns
+from ..data.contract import KNOWN, Column, Contract, request_columns
 
 LONGEST_TEXT = 10_000
 INT64 = 2**63
@@ -93,10 +93,9 @@ def example_record(contract: Contract) -> dict[str, Any]:
 
 def example_frame(contract: Contract) -> pl.DataFrame:
     """The example as a frame: a row that every model must be able to score."""
-    return frame([example_record(contract)], contract)
+    return frame([example_record(contract)], contract.dtypes(*KNOWN))
 
 
-def frame(records: list[dict[str, Any]], contract: Contract) -> pl.DataFrame:
-    """Checked records as a frame of the contract's dtypes."""
-    schema = {column.name: DTYPES[column.dtype] for column in request_columns(contract)}
-    return pl.DataFrame(records, schema=schema, orient="row")
+def frame(records: list[dict[str, Any]], dtypes: pl.Schema) -> pl.DataFrame:
+    """Checked records as a frame."""
+    return pl.DataFrame(records, schema=dtypes, orient="row")

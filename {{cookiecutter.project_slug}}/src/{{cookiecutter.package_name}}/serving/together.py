@@ -6,8 +6,6 @@ Starting Polars and LightGBM is most of what a row costs: sixteen take twice as 
 import asyncio
 from collections.abc import Callable
 
-import numpy as np
-
 from ..models.model import Floats
 from .registry import Served
 from .router import Record
@@ -41,9 +39,9 @@ class Together:
             for record, scored in waiting:  # only who sent the one that fails learns of it
                 self._answer_alone(served, record, scored)
             return
-        for (_, scored), one in zip(waiting, np.split(scores, len(waiting)), strict=True):
+        for row, (_, scored) in enumerate(waiting):
             if not scored.cancelled():
-                scored.set_result(one)
+                scored.set_result(scores[row : row + 1])
 
     def _answer_alone(
         self, served: Served, record: Record, scored: "asyncio.Future[Floats]"
