@@ -56,13 +56,14 @@ def results(project: Project, target: Path) -> tuple[bytes, bytes]:
     return target.read_bytes(), predict.rejected(target).read_bytes()
 
 
-# While it scores, when a chunk is written and not noted, while it ends, while it throws parts away.
+# While it throws parts away, after which it begins anew; while it scores, when a chunk is written
+# and not noted, while it ends.
 ANYWHERE = {
     "csv": [
+        ("os.remove", "scored-000003.size"),
         ("os.rename", ".error-000005.parquet.new"),
         ("os.rename", ".scored-000006.size.new"),
         ("os.rename", "rows.csv"),
-        ("os.remove", "scored-000003.size"),
     ],
     "parquet": [("os.rename", ".scored.parquet.new")],
 }
