@@ -32,36 +32,53 @@ class Plan:
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-class Connection:
-    """One connection that is kept."""
+class Connection(asyncio.Protocol):
+    """One connection that is kept; asyncio's streams would take longer than the answer."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+    def __init__(self) -> None:
+        self._received = b""
 
     @classmethod
     async def open(cls, port: int) -> "Connection":
         """Connect."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+        loop = asyncio.get_running_loop()
+        return (await loop.create_connection(cls, "127.0.0.1", port))[1]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep where to write."""
+        self._transport = transport
 
     async def ask(self, request: bytes) -> None:
-        """Send a request and read its answer; raises RuntimeError unless it is a 200."""
-        self.writer.write(request)
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        answer = await self.reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"{head.decode()}{answer.decode()}")
+        """Send a request and wait for its answer; raises RuntimeError unless it is a 200."""
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(request)  # type: ignore[attr-defined]
+        answer = await self._answered
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(answer.decode())
+
+    def data_received(self, data: bytes) -> None:
+        """Note a piece of an answer."""
+        self._received += data
+        head, gap, body = self._received.partition(b"\r\n\r\n")
+        if gap and len(body) >= int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]):
+            self._answered.set_result(self._received)
+            self._received = b""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nobody answers any more."""
+        if not self._answered.done():
+            self._answered.set_exception(error or ConnectionError("closed without an answer"))
 
 
 async def closed(plan: Plan) -> list[float]:
     """The latency of every request."""
-    latencies: list[float] = []
+    latencies, request = [], plan.request
     until = time.perf_counter() + plan.seconds
 
     async def ask_again() -> None:
         connection = await Connection.open(plan.port)
         while (start := time.perf_counter()) < until:
-            await connection.ask(plan.request)
+            await connection.ask(request)
             latencies.append(time.perf_counter() - start)
 
     await asyncio.gather(*(ask_again() for _ in range(plan.connections)))
@@ -70,13 +87,13 @@ async def closed(plan: Plan) -> list[float]:
 
 async def steady(plan: Plan) -> list[float]:
     """The latency of every request, from the time at which it was due."""
-    free: deque[Connection] = deque()
+    free, request = deque[Connection](), plan.request
     start = time.perf_counter() + 0.1
 
     async def ask(due: float) -> float:
         await asyncio.sleep(due - time.perf_counter())
         connection = free.pop() if free else await Connection.open(plan.port)
-        await connection.ask(plan.request)
+        await connection.ask(request)
         free.append(connection)
         return time.perf_counter() - due
 
