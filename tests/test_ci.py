@@ -121,6 +121,13 @@ def test_checks_tests_trains_and_compares(path: Path) -> None:
         assert verb in text
 
 
+def test_every_secret_of_the_pipeline_is_explained() -> None:
+    secrets = set(re.findall(r"secrets\.(\w+)", GITHUB.read_text()))
+    page = (PROJECT / "docs/moving.md").read_text()
+    assert "PII_KEY" in secrets
+    assert all(f"`{name}`" in page for name in secrets)
+
+
 def test_both_deliver_alike_and_production_only_what_passed_staging() -> None:
     found = [
         set(re.findall(r"make deliver .*?ENVIRONMENT=(\w+).*?( ASK=1)?$", text, re.MULTILINE))

@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 Label = str | int | bool
 
 MODEL, FEATURES = "model.json", "features.json"
-FEW = 16  # rows for which starting threads, a better plan or an expression costs more than it saves
-AS_IT_IS = pl.QueryOptFlags.none()
+FEW = 16  # rows for which threads, or an expression's start, cost more than they save
+AS_PLANNED = pl.QueryOptFlags.none()  # made once: DataFrame.select_seq makes options each time
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Model:
         if frame.height > FEW:
             return self.score_features(frame.select(self.features))
         plan = frame.lazy().select_seq(self.features)
-        return self.score_features(plan.collect(engine="in-memory", optimizations=AS_IT_IS))
+        return self.score_features(plan.collect(engine="in-memory", optimizations=AS_PLANNED))
 
     def score_features(self, features: pl.DataFrame) -> Floats:
         """Score features that are computed already."""

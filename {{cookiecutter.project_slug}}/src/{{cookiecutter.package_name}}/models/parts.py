@@ -13,23 +13,24 @@ from ..files import COMPRESSION, discard, read_json, replaced, write_json
 class Parts:
     """The scored chunks of one output; they count only for the same `job`, as JSON.
 
-    `done` is the number of chunks. Each is a file of Parquet, or a piece at the end of one CSV that
-    grows: then a note of its size makes the chunk count.
+    `done` is their number. A chunk is a file of Parquet, or a piece at the end of one CSV that
+    grows, whose size is noted after it.
     """
 
     def __init__(self, target: Path, job: dict[str, Any]) -> None:
         self.target, self.job = target, job
         self.folder = target.with_name(f".{target.name}.parts")
         self._note, self._grown = self.folder / "job.json", self.folder / "rows.csv"
-        self._kind = ".size" if target.suffix == ".csv" else target.suffix
+        self._grows = target.suffix == ".csv"
+        self._mark = ".size" if self._grows else target.suffix
         if not self._note.exists() or read_json(self._note) != job:
             self.discard()
-        self.done = len(list(self.folder.glob(f"scored-*{self._kind}")))
-        if self._kind == ".size" and self._note.exists():
+        self.done = len(list(self.folder.glob(f"scored-*{self._mark}")))
+        if self._grows and self._note.exists():
             self._cut()
 
     def _cut(self) -> None:
-        """Take away what a kill has left of another chunk; begin anew where less is there."""
+        # A kill may have left a piece that is not noted; a loss of power, less than is noted.
         last = self._file("scored", self.done - 1, ".size")
         size = int(last.read_text(encoding="ascii")) if self.done else 0
         if self._grown.exists() and self._grown.stat().st_size >= size:
@@ -52,8 +53,8 @@ class Parts:
         for name, frame in (("broken", broken), ("error", added.select("error"))):
             with replaced(self._file(name, self.done)) as temporary:
                 frame.write_parquet(temporary, compression=COMPRESSION)
-        with replaced(self._file("scored", self.done, self._kind)) as temporary:
-            if isinstance(rows, pl.DataFrame) and self._kind == ".parquet":
+        with replaced(self._file("scored", self.done, self._mark)) as temporary:
+            if isinstance(rows, pl.DataFrame) and not self._grows:
                 rows.hstack(added).write_parquet(temporary, compression=COMPRESSION)
             else:
                 temporary.write_text(str(self._grow(rows, added)), encoding="ascii")
@@ -80,7 +81,7 @@ class Parts:
     def join(self) -> None:
         """Write the output, all or nothing."""
         with replaced(self.target) as temporary:
-            if self._kind == ".size":
+            if self._grows:
                 self._grown.replace(temporary)
             else:
                 self._scan("scored").sink_parquet(temporary, compression=COMPRESSION)
