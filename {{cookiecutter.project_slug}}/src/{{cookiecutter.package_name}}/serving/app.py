@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -59,22 +59,18 @@ class Problems(BaseModel):
 
 
 class Direct(APIRoute):
-    """A route that lets FastAPI check only what there is to check: a query, a key.
+    """A POST that FastAPI checks only where there is something to check: a query, a key.
 
     Finding out each time that there is neither takes half of the time of routing a request.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What answers a request."""
-        checked, plain = super().get_route_handler(), self.endpoint
-
-        async def answer(request: Request) -> Response:
-            if self.dependencies or request.scope["query_string"]:
-                return await checked(request)
-            response: Response = await plain(request)
-            return response
-
-        return answer
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        if self.dependencies or scope["query_string"] or scope["method"] != "POST":
+            await super().handle(scope, receive, send)
+        else:
+            response = await self.endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
 
 
 KEYED: dict[int | str, dict[str, Any]] = {401: {"model": Refusal}}
