@@ -136,7 +136,7 @@ def example(port: int) -> dict[str, Any]:
 
 
 def measure(project: Path, duration: float, rate: float, rounds: int) -> Rows:
-    """Both services one after the other, each loaded for so many seconds."""
+    """Both services, each loaded for so many seconds; ours also at a rate, in rounds."""
     mine, found = ours(project), {}
     with serving(project, mine, port := free_port()) as first_start:
         plan = Plan(port, mine.path, json.dumps(record := example(port)), duration, CONNECTIONS)

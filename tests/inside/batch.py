@@ -60,9 +60,9 @@ def results(project: Project, target: Path) -> tuple[bytes, bytes]:
 # and not noted, while it ends.
 ANYWHERE = {
     "csv": [
-        ("os.remove", "scored-000003.size"),
+        ("os.remove", "scored-000003.json"),
         ("os.rename", ".error-000005.parquet.new"),
-        ("os.rename", ".scored-000006.size.new"),
+        ("os.rename", ".scored-000006.json.new"),
         ("os.rename", "rows.csv"),
     ],
     "parquet": [("os.rename", ".scored.parquet.new")],

@@ -107,6 +107,7 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     rest = b""
     while read := file.read(BLOCK_BYTES):
         rest += read + file.readline()
+        # Without quotes each line is a row.
         end = _end_of_rows(rest) if b'"' in rest else len(rest)
         if end:
             yield rest[:end]

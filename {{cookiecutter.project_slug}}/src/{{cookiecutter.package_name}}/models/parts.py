@@ -22,7 +22,7 @@ class Parts:
         self.folder = target.with_name(f".{target.name}.parts")
         self._note, self._grown = self.folder / "job.json", self.folder / "rows.csv"
         self._grows = target.suffix == ".csv"
-        self._mark = ".size" if self._grows else target.suffix
+        self._mark = ".json" if self._grows else target.suffix
         if not self._note.exists() or read_json(self._note) != job:
             self.discard()
         self.done = len(list(self.folder.glob(f"scored-*{self._mark}")))
@@ -31,8 +31,7 @@ class Parts:
 
     def _cut(self) -> None:
         # A kill may have left a piece that is not noted; a loss of power, less than is noted.
-        last = self._file("scored", self.done - 1, ".size")
-        size = int(last.read_text(encoding="ascii")) if self.done else 0
+        size = read_json(self._file("scored", self.done - 1, self._mark)) if self.done else 0
         if self._grown.exists() and self._grown.stat().st_size >= size:
             os.truncate(self._grown, size)
         else:
@@ -53,11 +52,12 @@ class Parts:
         for name, frame in (("broken", broken), ("error", added.select("error"))):
             with replaced(self._file(name, self.done)) as temporary:
                 frame.write_parquet(temporary, compression=COMPRESSION)
-        with replaced(self._file("scored", self.done, self._mark)) as temporary:
-            if isinstance(rows, pl.DataFrame) and not self._grows:
+        scored = self._file("scored", self.done, self._mark)
+        if self._grows or isinstance(rows, pl.Series):
+            write_json(scored, self._grow(rows, added))
+        else:
+            with replaced(scored) as temporary:
                 rows.hstack(added).write_parquet(temporary, compression=COMPRESSION)
-            else:
-                temporary.write_text(str(self._grow(rows, added)), encoding="ascii")
         self.done += 1
 
     def _grow(self, rows: pl.DataFrame | pl.Series, added: pl.DataFrame) -> int:

@@ -8,7 +8,6 @@ import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import orjson
@@ -30,8 +29,6 @@ scoring = Histogram("scoring_seconds", "Time to score", ("version",), buckets=SE
 unshown = Counter("shadow_dropped", "Rows that the challenger was too slow, or failed, to score")
 version = Gauge("model_version", "The version that is served", ("alias",))
 refused = Gauge("model_refused", "1 if what the registry names is not served", ("alias",))
-# Looking a label up again takes longer than counting.
-_answered, _timed = cache(requests.labels), cache(latency.labels)
 spooled = Gauge("spool_bytes", "Predictions that wait to be written to the database")
 
 
@@ -72,8 +69,8 @@ class Observed:
     def _note(self, scope: Message, request_id: str, status: int, took: float) -> None:
         # Any path can be asked for; only the service's own become labels.
         path = getattr(scope.get("route"), "path", "other")
-        _answered(path, status).inc()
-        _timed(path).observe(took)
+        requests.labels(path, status).inc()
+        latency.labels(path).observe(took)
         line = {"request_id": request_id, "method": scope["method"], "path": path}
         log("request", **line, status=status, ms=round(took * 1e3, 3))
 

@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ..data.contract import KNOWN, Contract, request_columns
+from ..data.contract import Contract, request_columns
 from ..models.attribution import contributions, has_trees
 from ..models.model import Floats, by_class
 from . import observe, schema
@@ -78,7 +78,7 @@ class Predictor:
             for column in contract.columns
             if column.dtype in ("Int64", "Float64")
         }
-        self._dtypes, columns = contract.dtypes(*KNOWN), request_columns(contract)
+        self._dtypes, columns = schema.dtypes(contract), request_columns(contract)
         self._listed = {c.name: frozenset(c.categories or ()) for c in columns}
 
     async def answer(

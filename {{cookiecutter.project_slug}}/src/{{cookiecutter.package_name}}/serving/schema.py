@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, WithJsonSchema, create_model
 
-from ..data.contract import KNOWN, Column, Contract, request_columns
+from ..data.contract import DTYPES, Column, Contract, request_columns
 
 LONGEST_TEXT = 10_000
 INT64 = 2**63
@@ -93,7 +93,12 @@ def example_record(contract: Contract) -> dict[str, Any]:
 
 def example_frame(contract: Contract) -> pl.DataFrame:
     """The example as a frame: a row that every model must be able to score."""
-    return frame([example_record(contract)], contract.dtypes(*KNOWN))
+    return frame([example_record(contract)], dtypes(contract))
+
+
+def dtypes(contract: Contract) -> pl.Schema:
+    """The dtypes of a request's columns."""
+    return pl.Schema({c.name: DTYPES[c.dtype] for c in request_columns(contract)})
 
 
 def frame(records: list[dict[str, Any]], dtypes: pl.Schema) -> pl.DataFrame:
