@@ -17,7 +17,7 @@ from kubernetes_validate import validate
 from ruamel.yaml import YAML
 
 OVERLAYS = ("staging", "production", "canary")
-METRIC = re.compile(r"\b[a-z_]+_(?:total|bucket|bytes|version|refused)\b")
+METRIC = re.compile(r"\b[a-z_]+_(?:total|bucket|bytes|version|refused|wait_seconds)\b")
 # The alerts' own test: what the service is said to have told, and what fires after ten minutes.
 ALERTS = """
 rule_files: [alerts.yml]
@@ -32,12 +32,13 @@ tests:
       - {series: 'request_seconds_bucket{path="/predict",le="+Inf"}', values: '0+100x60'}
       - {series: 'request_seconds_bucket{path="/predict",le="0.25"}', values: '0+100x60'}
       - {series: 'spool_bytes', values: '2000000x60'}
+      - {series: 'job_wait_seconds', values: '100x60'}
       - {series: 'log_dropped_total', values: '0+1x60'}
       - {series: 'model_refused{alias="champion"}', values: '1x60'}
       - {series: 'unknown_categories_total{column="a"}', values: '0+10x60'}
       - {series: 'predictions_total{version="1"}', values: '0+100x60'}
     promql_expr_test:
-      - {expr: 'count(ALERTS{alertstate="firing"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 6}]}
+      - {expr: 'count(ALERTS{alertstate="firing"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 7}]}
       - {expr: 'count(ALERTS{alertstate="pending"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 1}]}
   - interval: 15s
     input_series:
@@ -46,6 +47,7 @@ tests:
       - {series: 'request_seconds_bucket{path="/predict",le="0.01"}', values: '0+100x60'}
       - {series: 'request_seconds_bucket{path="/predict",le="+Inf"}', values: '0+100x60'}
       - {series: 'spool_bytes', values: '1000x60'}
+      - {series: 'job_wait_seconds', values: '1x60'}
       - {series: 'log_dropped_total', values: '0x60'}
       - {series: 'model_refused{alias="champion"}', values: '0x60'}
       - {series: 'predictions_total{version="1"}', values: '0+100x60'}
@@ -162,16 +164,19 @@ def rendered(project: Path, overlay: str) -> dict[str, Any]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_are_hardened_probed_and_bounded(overlay: str, project: Path) -> None:
     pod = rendered(project, overlay)["Deployment"]["spec"]["template"]["spec"]
-    [container] = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert not pod["automountServiceAccountToken"]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    probes = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("readiness", "liveness")]
+    for container in pod["containers"]:
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert set(container["resources"]) == {"requests", "limits"}
+        given = [set(each["valueFrom"]) for each in container["env"]]
+        assert given in ([{"fieldRef"}, *[{"secretKeyRef"}] * n] for n in (1, 2))
+    service, worker = pod["containers"]
+    probes = [service[f"{name}Probe"]["httpGet"]["path"] for name in ("readiness", "liveness")]
     assert probes == ["/ready", "/health"]
-    assert set(container["resources"]) == {"requests", "limits"}
-    given = [each["valueFrom"] for each in container["env"]]
-    assert [list(source) for source in given] == [["fieldRef"], ["secretKeyRef"], ["secretKeyRef"]]
+    [module] = [word for word in worker["command"] if word.startswith("my_project.")]
+    assert (project / "src" / module.replace(".", "/")).with_suffix(".py").exists()
 
 
 @needs_kubectl
@@ -225,8 +230,8 @@ def test_a_release_that_does_not_come_up_is_undone(
         for each in YAML(typ="safe").load_all(tmp_path / "applied.yaml")
         if each["kind"] == "Deployment"
     ]
-    [container] = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == "registry/name:tag"
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    assert [container["image"] for container in containers] == ["registry/name:tag"] * 2
     undone = "rollout undo deployment/predictions --namespace staging"
     assert (undone in (tmp_path / "rollout.txt").read_text()) is (status == "1")
 

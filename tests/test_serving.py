@@ -42,6 +42,13 @@ for version in sys.argv[2:]:
     time.sleep(0.15)
 """
 
+WORKER = """
+from datetime import timedelta
+from my_project.errors import run
+from my_project.serving import jobs, worker
+jobs.Jobs.lease = timedelta(seconds=0.5)
+run(worker.main)
+"""
 STAMP = "import sys; sys.path.insert(0, 'make'); import setup; setup.stamp().touch()"
 
 
@@ -287,6 +294,68 @@ def test_a_damaged_copy_is_fetched_again_or_refused(project: Path) -> None:
         assert service.ask("/predict", RECORD)["model_version"] == 1
 
 
+def test_jobs_are_answered_though_a_worker_is_killed(project: Path) -> None:
+    with serving(project) as service:
+        ids = [service.ask("/jobs", [RECORD] * 20)["job_id"] for _ in range(60)]
+        states = lambda: [service.ask(f"/jobs/{each}")["status"] for each in ids]
+        with working(project, "make", "work") as worker:
+            wait_for(lambda: "done" in states())
+            os.killpg(worker.pid, signal.SIGKILL)
+        assert {"queued", "done"} <= set(states())
+        with working(project, PYTHON, "-c", WORKER):
+            wait_for(lambda: set(states()) == {"done"})
+        answers = service.ask(f"/jobs/{ids[-1]}")["answer"]
+        expected = service.ask("/predict", RECORD)["prediction"]
+    assert [answer["prediction"] for answer in answers] == [expected] * 20
+    assert {answer["prediction_id"] for answer in answers} <= logged(project)
+
+
+@contextmanager
+def working(project: Path, *command: str) -> Iterator["subprocess.Popen[Any]"]:
+    """A worker, as long as the block lasts; a signal ends it in good order."""
+    variables = {**shell(), "PYTHONPATH": str(project / "src")}
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, cwd=project, env=variables, stdout=nowhere, start_new_session=True
+    )
+    try:
+        yield process
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=30) in (0, -signal.SIGKILL)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_stream_is_answered_line_by_line(project: Path) -> None:
+    lines = [RECORD, {**RECORD, "trip_distance": -1}, [RECORD, RECORD]]
+    piped = subprocess.run(
+        ["make", "stream"],
+        cwd=project,
+        env={**shell(), "PYTHONPATH": str(project / "src")},
+        input="".join(json.dumps(line) + "\n" for line in lines),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    one, refused, two = map(json.loads, piped.stdout.splitlines())
+    assert [problem["field"] for problem in refused["detail"]] == ["trip_distance"]
+    assert {answer["prediction"] for answer in two} == {one["prediction"]}
+    assert {answer["prediction_id"] for answer in [one, *two]} <= logged(project)
+    assert "2 lines answered, 1 refused." in piped.stderr
+
+
+def test_a_batch_is_a_table_of_the_database(project: Path) -> None:
+    source = next((project / "data/raw").glob("*.parquet"))
+    said = run(project, "make", "batch", f"INPUT={source}", "TABLE=scores", "BATCH=monday").stdout
+    assert "scores: 1,500 rows as batch monday, by version 1" in said
+    count = "select count(*), count(prediction), max(model_version) from scores"
+    with sqlite3.connect(project / ".serving/predictions.db") as database:
+        [row] = database.execute(f"{count} where batch = 'monday'")
+    assert row == (1500, 1500, 1)
+
+
 def test_the_page_brings_a_service_and_takes_it_along(project: Path) -> None:
     port = free_port()
     with serving(project, page=port) as service:
@@ -363,19 +432,19 @@ def test_the_images_own_steps_serve_a_prediction(
 
 
 def test_what_openapi_allows_is_answered_as_it_says(project: Path, tmp_path: Path) -> None:
-    with serving(project) as service:
+    with serving(project) as service, working(project, "make", "work"):
         said = run(
             tmp_path,
             BIN / "schemathesis",
             "run",
             f"{service.address}/openapi.json",
-            "--phases=coverage,fuzzing",
+            "--phases=coverage,fuzzing,stateful",
             "--max-examples=20",
             "--exclude-checks=positive_data_acceptance",  # JSON Schema has no range of times
             "--generation-database=none",
             "--seed=1",
         ).stdout
-    assert "Tested: 6" in said and "No issues found" in said
+    assert "Tested: 8" in said and "No issues found" in said
 
 
 def test_the_readme_draws_the_levels_tree(project: Path) -> None:

@@ -1,8 +1,20 @@
 # The model behind HTTP.
 
-.PHONY: serve verdict key deliver image
+.PHONY: serve work stream batch verdict key deliver image
 serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
 	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(BIN)/python -m $(PACKAGE).serving.server
+
+work: $(READY) ## answer what was sent to /jobs; several may work
+	@exec $(BIN)/python -m $(PACKAGE).serving.worker
+
+stream: $(READY) ## answer records from stdin on stdout, a line of JSON each
+	@exec $(BIN)/python -m $(PACKAGE).serving.stream
+
+batch: $(READY) ## score a file into a table of DATABASE_URL: INPUT=new.parquet TABLE=scores [BATCH=name]
+	@test -n "$(INPUT)" -a -n "$(TABLE)" || \
+		{ echo "Name both: make batch INPUT=new.parquet TABLE=scores" >&2; exit 2; }
+	@$(BIN)/python -m $(PACKAGE).serving.batch $(call argument,INPUT,input) \
+		$(call argument,TABLE,table) $(call argument,BATCH,batch)
 
 verdict: $(READY) ## how the A/B test of serving.strategy: ab ended, once it is over
 	@$(BIN)/python -m $(PACKAGE).serving.verdict

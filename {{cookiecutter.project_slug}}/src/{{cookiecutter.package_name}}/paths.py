@@ -49,6 +49,7 @@ class Paths:
         self.image = root / ".serving" / "image"
         self.spool = root / ".serving" / "spool"
         self.log = root / ".serving" / "predictions.db"
+        self.batches = root / ".serving" / "batches"
 
         self.store = root / "mlflow.db"
         self.studies = root / "tuning.db"

@@ -12,9 +12,10 @@ import sqlalchemy as sql
 from conftest import Project, apart, clone
 from fastapi.testclient import TestClient
 
+from {{ cookiecutter.package_name }} import tracking
 from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.models import register
-from {{ cookiecutter.package_name }}.serving import app, log, predict
+from {{ cookiecutter.package_name }}.serving import app, core, jobs, log, predict
 from {{ cookiecutter.package_name }}.serving.params import load_serving
 from {{ cookiecutter.package_name }}.serving.router import Router
 from {{ cookiecutter.package_name }}.serving.spool import Spool
@@ -36,20 +37,25 @@ class Service:
         self.url = f"sqlite:///{project.log}"
         self.keys: tuple[str, ...] = ()
 
-    @contextmanager
-    def running(self, **options: Any) -> Iterator[TestClient]:
-        """The service with some of its options changed, as long as the block lasts."""
+    def assemble(self, **options: Any) -> core.Core:
+        """What answers, with some of its options changed; one thread writes its log."""
         contract = load_contract(self.project.contract)
         serving = load_serving(self.project).model_copy(update=options)
         versions = Versions(self.project, load_settings(self.project), contract, serving.aliases)
         router = Router(serving, contract, versions, Random(0))
-        queue = Spool(self.project.spool, serving.spool_bytes)
+        spool = Spool(self.project.spool, serving.spool_bytes)
         predictor = predict.Predictor(
-            contract, serving, router, queue, predict.Origin("test", "abc")
+            contract, serving, router, spool, predict.Origin("test", "abc")
         )
         engine = log.database(self.url)
-        keeper = Writer(queue, log.Keeper(engine, serving.keep_days).take)
-        made = app.create_app(predictor, keeper, engine, self.keys)
+        writer = Writer(spool, log.Keeper(engine, serving.keep_days).take)
+        queue = jobs.Jobs(engine, serving.queue_bytes)
+        return core.Core(serving, predictor, writer, queue, engine)
+
+    @contextmanager
+    def running(self, **options: Any) -> Iterator[TestClient]:
+        """The service, as long as the block lasts."""
+        made = app.create_app(self.assemble(**options), self.keys)
         with TestClient(made, raise_server_exceptions=False) as client:
             yield client
 
@@ -83,6 +89,14 @@ def service(served_once: Project, tmp_path: Path) -> Service:
     project = Project(tmp_path / "project")
     shutil.copytree(served_once.root, project.root)
     return Service(project)
+
+
+@pytest.fixture
+def registry(served_once: Project, monkeypatch: pytest.MonkeyPatch) -> tracking.Registry:
+    """The registry of the project that the service's was copied from: stores know their place."""
+    found = tracking.connect(served_once, load_settings(served_once))
+    monkeypatch.setattr(tracking, "connect", lambda *_: found)
+    return found
 
 
 @pytest.fixture

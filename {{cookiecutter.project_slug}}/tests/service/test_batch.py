@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
+import sqlalchemy as sql
 from fastapi.testclient import TestClient
 
-from {{ cookiecutter.package_name }}.data.contract import load_contract
+from {{ cookiecutter.package_name }}.data.contract import Contract, load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.models import predict
 from {{ cookiecutter.package_name }}.models.model import load
+from {{ cookiecutter.package_name }}.serving import batch, log
 from {{ cookiecutter.package_name }}.tables import read_table
 
 from .conftest import Change, Service
@@ -84,3 +87,59 @@ def test_rows_of_a_parquet_file(
     rows = pl.DataFrame(records).with_columns(pl.col("sold_at").str.to_datetime())
     rows.write_parquet(elsewhere / "rows.parquet")
     assert scored(service, elsewhere / "rows.parquet") == served(client, records)
+
+
+def table(service: Service, name: str) -> list[dict[str, Any]]:
+    """The rows of a table of the database."""
+    with log.database(service.url).connect() as connection:
+        rows = connection.execute(sql.text(f"select * from {name}")).mappings()
+        return [dict(row) for row in rows]
+
+
+def published(service: Service, rows: pl.DataFrame, *arguments: str) -> None:
+    """Run `make batch` on rows of a CSV."""
+    source = service.project.root / "new.csv"
+    rows.write_csv(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["batch", "--input", str(source), "--table", *arguments])
+        patch.setenv("DATABASE_URL", service.url)
+        batch.main(service.project)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_batch_is_a_table_that_can_be_written_again(service: Service, record: Change) -> None:
+    text = service.project.contract.read_text()
+    assert "name: note, dtype: String" in text
+    service.project.contract.write_text(text.replace("name: note,", "name: note, pii: true,"))
+    rows = pl.DataFrame([record(size=size) | {"note": "Ana"} for size in (1.0, 50.0, 101.0)])
+    published(service, rows, "scores")
+    found = table(service, "scores")
+    expected = predict.predict(rows, load(service.project.candidate), _contract(service))
+    assert [row["prediction"] for row in found] == expected["prediction"].to_list()
+    assert [row["size"] for row in found] == [1.0, 50.0, 101.0]
+    assert "size: 101.0 breaks '<= 100'" in found[2]["error"]
+    assert {(row["batch"], row["model_version"]) for row in found} == {("new.csv", 1)}
+    assert all("note" not in row for row in found), "personal data stay out"
+    published(service, rows.head(2), "scores")
+    assert len(table(service, "scores")) == 2
+    published(service, rows, "scores", "--batch", "monday")
+    assert [row["batch"] for row in table(service, "scores")] == ["new.csv"] * 2 + ["monday"] * 3
+
+
+def _contract(service: Service) -> Contract:
+    return load_contract(service.project.contract)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, record: Change) -> None:
+    rows = pl.DataFrame([record()])
+    published(service, rows, "scores")
+    before = table(service, "scores")
+    wider = rows.with_columns(more=1)
+    with pytest.raises(UserError, match="TABLE=scores cannot take the rows"):
+        published(service, wider, "scores")
+    assert table(service, "scores") == before
+    with pytest.raises(UserError, match="TABLE=predictions is the service's own"):
+        published(service, rows, "predictions")
+    with pytest.raises(UserError, match="has a column batch already"):
+        published(service, rows.with_columns(batch=1), "others")

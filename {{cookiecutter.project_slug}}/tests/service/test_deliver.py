@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project
 from fastapi.testclient import TestClient
 
 from {{ cookiecutter.package_name }} import tracking
@@ -17,19 +16,10 @@ from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.params import load_params
 from {{ cookiecutter.package_name }}.serving import checklist, deliver, load
 from {{ cookiecutter.package_name }}.serving.params import Deliver
-from {{ cookiecutter.package_name }}.settings import load_settings
 
 from .conftest import Service
 
 LIMITS = Deliver(rate=40, seconds=0.5, p99_ms=2_000)
-
-
-@pytest.fixture
-def registry(served_once: Project, monkeypatch: pytest.MonkeyPatch) -> tracking.Registry:
-    """The registry of the project that the service's was copied from: stores know their place."""
-    found = tracking.connect(served_once, load_settings(served_once))
-    monkeypatch.setattr(tracking, "connect", lambda *_: found)
-    return found
 
 
 def deliver_to(

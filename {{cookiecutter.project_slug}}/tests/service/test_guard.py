@@ -13,6 +13,7 @@ from {{ cookiecutter.package_name }}.serving import guard, predict, server
 from .conftest import Change, Service
 
 KEYS = ("first key", "second key")
+OPEN = {"/health", "/ready"}
 HASHES = tuple(hashlib.sha256(key.encode()).hexdigest() for key in KEYS)
 
 
@@ -54,11 +55,15 @@ def test_each_of_several_keys_opens_and_no_other(service: Service, record: Chang
         for key in KEYS:
             answer = client.post("/predict", json=record(), headers={"x-api-key": key})
             assert answer.status_code == 200
+        described = client.get("/openapi.json").json()["paths"]
         for wrong in ({}, {"x-api-key": "third"}, {"x-api-key": HASHES[0]}):
-            for path in ("/model", "/metrics"):
-                assert client.get(path, headers=wrong).status_code == 401
-            assert client.post("/predict", json=record(), headers=wrong).status_code == 401
-        assert client.get("/health").status_code == 200
+            answers = {
+                path: client.request(method, path, json=record(), headers=wrong).status_code
+                for path, methods in described.items()
+                for method in methods
+            }
+            assert {path for path, code in answers.items() if code != 401} == OPEN
+            assert {answers[path] for path in OPEN} == {200}
     assert len(service.logged()) == 2
 
 

@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import polars.selectors as cs
@@ -25,6 +25,9 @@ from ..progress import working
 from ..settings import load_settings
 from .model import Model, answer_columns
 from .parts import Parts
+
+if TYPE_CHECKING:
+    from ..tracking import Version
 
 SHOWN = 10
 
@@ -186,11 +189,11 @@ def finish(parts: Parts) -> None:
         discard(rejected(target))
 
 
-def main(paths: Paths = PROJECT) -> None:
-    """Score INPUT into OUTPUT and say which rows could not be scored."""
-    if len(sys.argv) != 3:
-        raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
-    source, target = map(Path, sys.argv[1:])
+def predict_file(paths: Paths, source: Path, target: Path) -> "Version":
+    """Score a file into another and say which rows could not be scored; returns the champion.
+
+    Raises UserError for a file that cannot be read, written or scored.
+    """
     check_output(target, source)
     tables.check_readable(source)
     from .. import tracking
@@ -210,6 +213,14 @@ def main(paths: Paths = PROJECT) -> None:
         parts.discard()
         raise
     parts.discard()
+    return version
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Score INPUT into OUTPUT."""
+    if len(sys.argv) != 3:
+        raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
+    predict_file(paths, *map(Path, sys.argv[1:]))
 
 
 if __name__ == "__main__":

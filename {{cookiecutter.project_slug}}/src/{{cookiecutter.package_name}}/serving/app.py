@@ -2,12 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-import sqlalchemy as sql
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -15,18 +12,16 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..data.contract import request_columns
 from ..lineage import runtime
 from ..models.attribution import unit
-from . import guard, observe, schema
-from .predict import Prediction, Predictor, Unusable
-from .spool import Full
-from .writer import Writer
+from . import guard, observe, refusals, schema
+from .core import Core
+from .predict import Prediction, Predictor
 
 JSON = "application/json"
-MOST_PROBLEMS = 20
 KEY = APIKeyHeader(name="X-API-Key", auto_error=False)  # a field for it at /docs
 
 
@@ -58,6 +53,22 @@ class Problems(BaseModel):
     detail: list[Problem]
 
 
+class Accepted(BaseModel):
+    """A job that waits for its turn."""
+
+    job_id: str
+    status: Literal["queued"] = "queued"
+
+
+class Job(BaseModel):
+    """How far a job is, and what came out: an answer, or why there is none."""
+
+    job_id: str
+    status: Literal["queued", "running", "done", "failed"]
+    answer: Prediction | list[Prediction] | None = None
+    detail: str | list[Problem] | None = None
+
+
 class Direct(APIRoute):
     """A POST that FastAPI checks only where there is something to check: a query, a key.
 
@@ -76,22 +87,14 @@ class Direct(APIRoute):
 KEYED: dict[int | str, dict[str, Any]] = {401: {"model": Refusal}}
 POSTED = KEYED | {code: {"model": Refusal} for code in (400, 408, 413, 415, 500, 503)}
 POSTED |= {422: {"model": Problems}}
+# So that who reads the description knows where a job is found.
+LINK = {"operationId": "find_job", "parameters": {"job_id": "$response.body#/job_id"}}
+QUEUED = POSTED | {202: {"links": {"job": LINK}}}
+FOUND = KEYED | {404: {"model": Refusal}, 422: {"model": Problems}, 503: {"model": Refusal}}
 
 
-def create_app(
-    predictor: Predictor, writer: Writer, engine: sql.Engine, key_hashes: tuple[str, ...]
-) -> FastAPI:
+def create_app(core: Core, key_hashes: tuple[str, ...]) -> FastAPI:
     """The application; its background work begins and ends with it."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        writer.start()
-        beside = predictor.router.watch(engine), predictor.shadow.run()
-        tasks = [asyncio.create_task(each) for each in beside]
-        yield
-        for task in tasks:
-            task.cancel()
-        writer.stop()
 
     async def check_key(request: Request) -> None:
         if not guard.is_allowed(request, key_hashes):
@@ -101,17 +104,19 @@ def create_app(
     # maker's host for a picture.
     app = FastAPIOffline(
         title="Predictions",
-        lifespan=lifespan,
+        lifespan=lambda _: core.running(),
         redirect_slashes=False,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # see `observe`
     )
     app.add_middleware(observe.Observed)
-    for kind, answer in ERRORS.items():
-        app.add_exception_handler(kind, answer)
+    for kind in refusals.STATUS:
+        app.add_exception_handler(kind, _refuse)
+    app.add_exception_handler(RequestValidationError, _no_such_question)
     keyed = [Depends(check_key), Security(KEY)] if key_hashes else []
-    add_predictions(app, predictor, keyed)
-    add_reports(app, predictor, writer, keyed)
+    add_predictions(app, core.predictor, keyed)
+    add_jobs(app, core, keyed)
+    add_reports(app, core, keyed)
     return app
 
 
@@ -165,9 +170,49 @@ def _documented(body: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": body}}}}
 
 
-def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[Any]) -> None:
+def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
+    """Routes for records that are answered later, by `make work`."""
+    predictor, jobs = core.predictor, core.jobs
+    width = len(request_columns(predictor.contract))
+
+    @app.post(
+        "/jobs",
+        dependencies=keyed,
+        status_code=202,
+        response_model=Accepted,
+        responses=QUEUED,
+        openapi_extra=_documented(_one_or_several(predictor)),
+    )
+    async def put(request: Request, response: Response) -> Accepted:
+        """Take what `/predict` takes, and answer it later."""
+        content = await guard.body(request, predictor.options, width)
+        predictor.validate(content)
+        key = request.headers.get("x-sticky-key", "")
+        job_id = await asyncio.to_thread(jobs.put, content, key)
+        if job_id is None:
+            raise HTTPException(503, "too many jobs wait; try again later")
+        response.headers["location"] = f"/jobs/{job_id}"
+        return Accepted(job_id=job_id)
+
+    @app.get(
+        "/jobs/{job_id}",
+        dependencies=keyed,
+        operation_id="find_job",
+        response_model=Job,
+        responses=FOUND,
+    )
+    async def find(job_id: uuid.UUID) -> Response:
+        """How far a job is; once it is done, the answer that `/predict` would have given."""
+        found = await asyncio.to_thread(jobs.find, str(job_id))
+        if found is None:
+            raise HTTPException(404, "there is no such job, or it was forgotten")
+        return Response(found, media_type=JSON)
+
+
+def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
     """Routes that tell how the service is."""
-    versions, spool = predictor.router.versions, predictor.spool
+    predictor, writer, spool = core.predictor, core.writer, core.predictor.spool
+    versions = predictor.router.versions
 
     @app.get("/model", dependencies=keyed, responses=KEYED)
     async def model() -> dict[str, Any]:
@@ -205,41 +250,16 @@ def add_reports(app: FastAPI, predictor: Predictor, writer: Writer, keyed: list[
     async def metrics() -> Response:
         """Counters in Prometheus' text."""
         served = {alias: served.version for alias, served in versions.served.items()}
-        text = observe.exposed(served, versions.problems, spool.waiting)
+        queued = await asyncio.to_thread(core.jobs.wait_seconds)
+        text = observe.exposed(served, versions.problems, spool.waiting, queued)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-async def _unprocessable(_: Request, error: Any) -> JSONResponse:
-    """Field and rule of each problem; never the value, which may be personal."""
-    return _problems(error.errors(include_url=False, include_input=False, include_context=False))
+async def _refuse(_: Request, error: Exception) -> JSONResponse:
+    [status] = [code for kind, code in refusals.STATUS.items() if isinstance(error, kind)]
+    return JSONResponse({"detail": refusals.detail(error)}, status)
 
 
 async def _no_such_question(_: Request, error: Any) -> JSONResponse:
     """The same for what follows the path."""
-    return _problems(error.errors())
-
-
-def _problems(errors: list[Any]) -> JSONResponse:
-    problems = [
-        {"field": ".".join(map(str, problem["loc"])) or "body", "rule": problem["msg"]}
-        for problem in errors[:MOST_PROBLEMS]
-    ]
-    if more := len(errors) - len(problems):
-        problems.append({"field": "body", "rule": f"{more:,} more problems"})
-    return JSONResponse({"detail": problems}, 422)
-
-
-async def _full(_: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"detail": "the prediction log is full; nothing was predicted"}, 503)
-
-
-async def _unusable(_: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 500)
-
-
-ERRORS: dict[Any, Any] = {
-    ValidationError: _unprocessable,
-    RequestValidationError: _no_such_question,
-    Full: _full,
-    Unusable: _unusable,
-}
+    return JSONResponse({"detail": refusals.listed(error.errors())}, 422)

@@ -95,7 +95,10 @@ def forget(engine: sql.Engine, days: int) -> int:
     """Delete what is older than `days`; returns the number of rows."""
     limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
     with engine.begin() as connection:
-        deleted = [connection.execute(t.delete().where(t.c.time < limit)) for t in TABLES.values()]
+        deleted = [
+            connection.execute(table.delete().where(table.c.time < limit))
+            for table in tables.tables.values()
+        ]
     return sum(result.rowcount for result in deleted)
 
 

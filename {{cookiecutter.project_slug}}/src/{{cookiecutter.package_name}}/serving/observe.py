@@ -31,6 +31,8 @@ version = Gauge("model_version", "The version that is served", ("alias",))
 refused = Gauge("model_refused", "1 if what the registry names is not served", ("alias",))
 spooled = Gauge("spool_bytes", "Predictions that wait to be written to the database")
 
+job_wait = Gauge("job_wait_seconds", "How long the oldest job waits for a worker")
+
 
 class Observed:
     """Middleware: gives each request an id, counts it, and writes one line when it is answered.
@@ -85,14 +87,17 @@ def _place(error: Exception) -> str:
     return f"{innermost.filename}:{innermost.lineno}"
 
 
-def exposed(versions: Mapping[str, int], problems: Mapping[str, str | None], waiting: int) -> bytes:
-    """All metrics in Prometheus' text, with what each alias serves now and the bytes that wait."""
+def exposed(
+    versions: Mapping[str, int], problems: Mapping[str, str | None], waiting: int, queued: float
+) -> bytes:
+    """All metrics in Prometheus' text: what each alias serves now, and what waits for how long."""
     version.clear()
     for alias, number in versions.items():
         version.labels(alias).set(number)
     for alias, problem in problems.items():
         refused.labels(alias).set(problem is not None)
     spooled.set(waiting)
+    job_wait.set(queued)
     return generate_latest()
 
 
@@ -109,3 +114,9 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of one warning."""
         log(record.levelname.lower(), logger=record.name, message=str(record.msg))
+
+
+def begin() -> None:
+    """Write libraries' warnings as such lines, and each line at once."""
+    logging.basicConfig(handlers=[Lines()])
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

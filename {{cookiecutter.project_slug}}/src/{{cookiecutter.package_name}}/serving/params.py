@@ -59,6 +59,7 @@ class Serving(Section):
     timeout_seconds: Annotated[float, Field(gt=0)]
     log_full: Literal["refuse", "drop_counted"]
     spool_bytes: Annotated[int, Field(ge=10_000)]
+    queue_bytes: Annotated[int, Field(ge=10_000)]
     keep_days: Annotated[int, Field(ge=1)]
     deliver: Deliver
 

@@ -90,8 +90,7 @@ class Predictor:
         ValidationError that names field and rule, Unusable, or Full.
         """
         started = time.perf_counter()
-        several = content.lstrip()[:1] == b"["
-        records = self.validate(content, several)
+        records = self.validate(content)
         parts = self.router.parts(records, key or request_id)
         answers: list[Record] = [{} for _ in records]
         for part in parts:
@@ -103,7 +102,7 @@ class Predictor:
         self._count(parts, records)
         if self.router.strategy == "shadow":
             self.shadow.offer(len(records), partial(self._shadow, records, request_id))
-        return orjson.dumps(answers if several else answers[0])
+        return orjson.dumps(answers if _is_list(content) else answers[0])
 
     async def _predict(
         self, served: Served, records: list[Record], explained: bool
@@ -138,9 +137,9 @@ class Predictor:
             part = whole("shadow", CHALLENGER, served, len(records))
             self._log([part], records, answers, request_id, started, shown=False)
 
-    def validate(self, content: bytes, several: bool) -> list[Record]:
+    def validate(self, content: bytes) -> list[Record]:
         """The records of a body, as the contract wants them; raises ValidationError."""
-        if several:
+        if _is_list(content):
             found = self.several.validate_json(content)
         else:
             found = [self.one.validate_json(content)]
@@ -191,6 +190,10 @@ class Predictor:
             new = len(values) - nulls - sum(value in listed for value in values) if listed else 0
             if new:
                 observe.unknown.labels(column).inc(new)
+
+
+def _is_list(content: bytes) -> bool:
+    return content.lstrip()[:1] == b"["
 
 
 def check(scores: Floats) -> Floats:

@@ -1,0 +1,77 @@
+"""What every way to serve is made of: the versions, the log, and their work beside the answers."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+import sqlalchemy as sql
+
+from ..data.contract import load_contract
+from ..lineage import git
+from ..paths import Paths
+from ..settings import load_settings
+from .jobs import Jobs
+from .log import database, url
+from .params import Serving, load_serving
+from .predict import Origin, Predictor
+from .router import Router
+from .spool import Spool
+from .versions import Versions
+from .writer import Beside, Writer
+
+# One row is too little to share: threads of LightGBM would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Core:
+    """Answers records, and writes the log of it into a database."""
+
+    options: Serving
+    predictor: Predictor
+    writer: Writer
+    jobs: Jobs
+    engine: sql.Engine
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look for other versions and drain the log, as long as the block lasts."""
+        self.writer.start()
+        beside = self.predictor.router.watch(self.engine), self.predictor.shadow.run()
+        tasks = [asyncio.create_task(each) for each in beside]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.to_thread(self.writer.stop)
+
+
+def assemble(paths: Paths) -> Core:
+    """The service of a project; raises UserError where it has no model."""
+    settings, options = load_settings(paths), load_serving(paths)
+    contract = load_contract(paths.contract)
+    versions = Versions(paths, settings, contract, options.aliases)
+    router = Router(options, contract, versions, Random())
+    spool = Spool(paths.spool, options.spool_bytes)
+    writer = Writer(spool, Beside(url(paths), options.keep_days).take)
+    code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
+    origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
+    predictor = Predictor(contract, options, router, spool, origin)
+    engine = database(url(paths))
+    return Core(options, predictor, writer, Jobs(engine, options.queue_bytes), engine)
+
+
+def run_until_stopped(work: Coroutine[Any, Any, Result]) -> Result | None:
+    """What comes of `work`; None where a signal ended it before."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        return asyncio.run(work)
+    return None

@@ -1,0 +1,59 @@
+"""`make work`: answers the jobs of the queue, one after the other, as the service would."""
+
+import asyncio
+
+import orjson
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..errors import run
+from ..paths import PROJECT, Paths
+from . import observe, refusals
+from .core import Core, assemble, run_until_stopped
+from .jobs import DONE, FAILED, Job
+from .spool import Full
+
+POLL_SECONDS = 0.2
+
+
+async def work(core: Core) -> None:
+    """Answer jobs until a signal ends it."""
+    async with core.running():
+        while True:
+            if not await take_one(core):
+                await asyncio.sleep(POLL_SECONDS)
+
+
+async def take_one(core: Core) -> bool:
+    """Answer the oldest job; whether there was one, and space and a database to keep its answer."""
+    try:
+        job = await asyncio.to_thread(core.jobs.take)
+        return job is not None and await finish(core, job)
+    except SQLAlchemyError as error:
+        observe.log("work", problem=type(error).__name__)
+        return False
+
+
+async def finish(core: Core, job: Job) -> bool:
+    """Answer a job, or give it back where the log is full."""
+    try:
+        status, outcome = DONE, await core.predictor.answer(job.content, job.id, job.key)
+    except Full:
+        await asyncio.to_thread(core.jobs.give_back, job)
+        return False
+    except Exception as error:
+        observe.log("work", job=job.id, problem=type(error).__name__)
+        status, outcome = FAILED, orjson.dumps(refusals.detail(error))
+    await asyncio.to_thread(core.jobs.finish, job, status, outcome)
+    observe.log("work", job=job.id, status=status)
+    return True
+
+
+def main(paths: Paths = PROJECT) -> None:
+    """Work until a signal ends it."""
+    core = assemble(paths)
+    observe.begin()
+    run_until_stopped(work(core))
+
+
+if __name__ == "__main__":
+    run(main)
