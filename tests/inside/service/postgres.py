@@ -37,9 +37,8 @@ def server() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
     make = [INSTALLED[-1] / "initdb", "--auth=trust", "--username=mlops", "--no-sync", folder]
-    subprocess.run([*user, *make], **quiet)
+    subprocess.run([*user, *make], cwd="/", check=True, stdout=subprocess.DEVNULL)
     serve = [INSTALLED[-1] / "postgres", "-D", folder, "-p", str(port), "-k", folder, "-F"]
     process = subprocess.Popen([*user, *serve], stderr=subprocess.DEVNULL, cwd="/")
     url = f"postgresql+psycopg://mlops@127.0.0.1:{port}/postgres"

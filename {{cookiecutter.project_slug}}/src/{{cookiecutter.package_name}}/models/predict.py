@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import polars.selectors as cs
@@ -25,9 +25,6 @@ from ..progress import working
 from ..settings import load_settings
 from .model import Model, answer_columns
 from .parts import Parts
-
-if TYPE_CHECKING:
-    from ..tracking import Version
 
 SHOWN = 10
 
@@ -189,11 +186,8 @@ def finish(parts: Parts) -> None:
         discard(rejected(target))
 
 
-def predict_file(paths: Paths, source: Path, target: Path) -> "Version":
-    """Score a file into another and say which rows could not be scored; returns the champion.
-
-    Raises UserError for a file that cannot be read, written or scored.
-    """
+def predict_file(paths: Paths, source: Path, target: Path) -> int | None:
+    """Score a file and say which rows could not be scored; returns the champion's number."""
     check_output(target, source)
     tables.check_readable(source)
     from .. import tracking
@@ -213,7 +207,7 @@ def predict_file(paths: Paths, source: Path, target: Path) -> "Version":
         parts.discard()
         raise
     parts.discard()
-    return version
+    return version.number
 
 
 def main(paths: Paths = PROJECT) -> None:

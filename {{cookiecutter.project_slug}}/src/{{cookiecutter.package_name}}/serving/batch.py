@@ -78,12 +78,12 @@ def main(paths: Paths = PROJECT) -> None:
     contract, url = load_contract(paths.contract), log.url(paths)
     chunks = (fit_for_table(chunk, contract) for chunk in read_chunks(scored))
     batch, now = asked.batch or asked.input.name, datetime.now(UTC).replace(tzinfo=None)
-    known = {"batch": batch, "model_version": version.number, "scored_at": now}
+    known = {"batch": batch, "model_version": version, "scored_at": now}
     with working("batch"):
         rows = publish(chunks, log.database(url), asked.table, known)
     scored.unlink()
     shown = sql.make_url(url).render_as_string(hide_password=True)
-    print(f"{asked.table}: {rows:,} rows as batch {batch}, by {version}, in {shown}.")
+    print(f"{asked.table}: {rows:,} rows as batch {batch}, by version {version}, in {shown}.")
 
 
 if __name__ == "__main__":
