@@ -172,9 +172,11 @@ def test_a_version_without_trees_is_explained_by_shuffling(
     assert list(importance)[:2] == ["size", "items"]
 
 
-def test_only_trees_are_divided_exactly(trained: Project) -> None:
-    model = fit(trained, "regression", pl.col("euros"), train__model="linear")
-    with pytest.raises(UserError, match=r"only LightGBM's answers .* train.model: lightgbm"):
+def test_a_forest_is_not_divided(trained: Project) -> None:
+    forest = {"trees": 5, "min_samples_leaf": 5}
+    changes = {"train__model": "random_forest", "train__random_forest": forest}
+    model = fit(trained, "regression", pl.col("euros"), **changes)
+    with pytest.raises(UserError, match=r"a forest's answers .* train.model: lightgbm or linear"):
         explain.explain_rows(NEW, model, load_contract(trained.contract))
 
 

@@ -57,6 +57,26 @@ def test_contributions_add_up_to_the_value(trained: Project) -> None:
     assert len(set(values[:, -1])) == 1, "the base value is the same for each row"
 
 
+LINEAR = {
+    "regression": pl.col("euros"),
+    "binary": (pl.col("euros") > 20).alias("dear"),
+    "multiclass": (pl.col("euros") // 20).clip(0, 2).cast(pl.String).alias("twenties"),
+}
+
+
+@pytest.mark.parametrize("task", LINEAR)
+def test_terms_of_a_linear_model_add_up_to_its_score(trained: Project, task: str) -> None:
+    model = fit(trained, task, LINEAR[task], train__model="linear")
+    matrix = model.encoder.encode(rows(trained))
+    estimator: Any = model.estimator
+    raw = estimator.predict if task == "regression" else estimator.decision_function
+    scores, values = raw(matrix), attribution.contributions(model, matrix)
+    if task == "multiclass":
+        scores = scores[np.arange(len(scores)), model.decide(model.score_matrix(matrix))]
+    assert np.allclose(values.sum(axis=1), scores)
+    assert all(np.ptp(values[:, position]) > 0 for position in range(len(model.encoder.names)))
+
+
 def test_only_a_feature_that_is_used_is_important() -> None:
     matrix = np.arange(20.0).reshape(10, 2)
 

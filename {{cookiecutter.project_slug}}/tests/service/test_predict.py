@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from {{ cookiecutter.package_name }}.files import read_json
 from {{ cookiecutter.package_name }}.models.model import load
-from {{ cookiecutter.package_name }}.serving import log
+from {{ cookiecutter.package_name }}.serving import log, predict
 from {{ cookiecutter.package_name }}.serving.together import Together
 
 from .conftest import Change, Service
@@ -71,6 +71,15 @@ def test_an_answer_has_an_interval_and_on_request_an_explanation(
     base, added = explained["explanation"]["base"], explained["explanation"]["contributions"]
     assert [*added] == ["shop", "size", "items", "express", "weekday"]
     assert base + sum(added.values()) == pytest.approx(answer["prediction"])
+
+
+def test_a_model_that_cannot_be_divided_says_so(
+    client: TestClient, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "is_divisible", lambda _: False)
+    answer = client.post("/predict?explain=true", json=record()).json()
+    assert answer["explanation"] is None
+    assert answer["prediction"] == ask(client, record())["prediction"]
 
 
 def test_an_interval_stays_within_the_contracts_range_of_the_target(

@@ -17,8 +17,13 @@ DEPENDENT_ROWS, DEPENDENT, GRID, CATEGORIES = 200, 6, 20, 10
 
 
 def has_trees(model: Model) -> bool:
-    """Whether the model's answers can be divided among its features: LightGBM's can."""
+    """Whether the model is LightGBM's, which divides its own answers among the features."""
     return hasattr(model.estimator, "num_trees")
+
+
+def is_divisible(model: Model) -> bool:
+    """Whether its answers can be divided exactly among its features: a forest's cannot."""
+    return has_trees(model) or hasattr(model.estimator, "steps")
 
 
 def unit(model: Model) -> str:
@@ -29,18 +34,24 @@ def unit(model: Model) -> str:
 def contributions(model: Model, matrix: Floats) -> Floats:
     """What each feature adds to the raw score of each row; the last column is the base value.
 
-    Exact TreeSHAP (Lundberg et al., 2020): a row adds up to the value, to the log-odds of the
-    second class, or to the answered class's score before softmax; class weights are in these.
+    Exact TreeSHAP (Lundberg et al., 2020) or a linear model's terms: a row adds up to the value, to
+    the log-odds of the second class, or to the answered class's score before softmax; class weights
+    are in these.
     """
     width = len(model.encoder.names) + 1
     if not len(matrix):
         return np.empty((0, width))
-    booster: Any = model.estimator
-    values = np.asarray(booster.predict(matrix, pred_contrib=True))
+    estimator: Any = model.estimator
+    if has_trees(model):
+        values = np.asarray(estimator.predict(matrix, pred_contrib=True))
+    else:
+        from . import classical
+
+        values = classical.contributions(estimator, matrix)
+    values = values.reshape(len(matrix), -1, width)
     if model.task != "multiclass":
-        return values
-    answers = model.decide(model.score_matrix(matrix))
-    return values.reshape(len(matrix), -1, width)[np.arange(len(matrix)), answers]
+        return values[:, 0]
+    return values[np.arange(len(matrix)), model.decide(model.score_matrix(matrix))]
 
 
 def explanation(

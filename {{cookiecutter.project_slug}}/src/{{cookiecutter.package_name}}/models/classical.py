@@ -8,6 +8,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 import skops.io
+from scipy.sparse import issparse
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
@@ -21,6 +22,7 @@ from ..params import Train
 
 if TYPE_CHECKING:
     from .estimators import Estimator, Table
+    from .model import Floats
 
 FILE, SCHEMA = "estimator.skops", "schema.json"
 # What skops names an object and its file by: its address in memory.
@@ -76,6 +78,26 @@ def fit_linear(task: str, params: Train, train: "Table", rows: "Table") -> Pipel
 
 def _logistic(alpha: float) -> LogisticRegression:
     return LogisticRegression(C=1 / alpha if alpha else np.inf, max_iter=1_000)
+
+
+def contributions(linear: Pipeline, matrix: "Floats") -> "Floats":
+    """Rows x scores x features + 1: what each feature adds to a raw score, the intercept last."""
+    columns, regression = linear[0], linear[-1]
+    encoded = columns.transform(matrix)
+    terms = encoded.toarray() if issparse(encoded) else encoded
+    terms = terms[:, None] * np.atleast_2d(regression.coef_)
+    values = np.zeros((*terms.shape[:2], matrix.shape[1] + 1))
+    values[..., -1] = regression.intercept_
+    for position, feature in enumerate(_features(columns)):
+        values[..., feature] += terms[..., position]
+    return values
+
+
+def _features(columns: ColumnTransformer) -> list[int]:
+    """The feature that each encoded column is made of."""
+    (_, _, numeric), (_, encoder, text) = columns.transformers_[:2]
+    categories = [len(each) for each in encoder.categories_] if text else []
+    return [*numeric, *np.repeat(text, categories).astype(int)]
 
 
 def save(estimator: "Estimator", folder: Path) -> None:

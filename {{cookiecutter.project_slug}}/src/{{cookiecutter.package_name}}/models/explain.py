@@ -17,7 +17,7 @@ from ..paths import PROJECT, Paths
 from ..progress import working
 from ..settings import load_settings
 from ..tables import read_table
-from .attribution import affordable, contributions, explanation, has_trees, unit
+from .attribution import affordable, contributions, explanation, has_trees, is_divisible, unit
 from .metrics import Outcome, outcome
 from .model import Floats, Model
 from .predict import check_free, check_output, predict, tell, write
@@ -35,10 +35,10 @@ def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Da
 
     Raises UserError as `predict` does, and for a model whose answers cannot be divided.
     """
-    if not has_trees(model):
+    if not is_divisible(model):
         raise UserError(
-            "only LightGBM's answers can be divided exactly among the features; set train.model: "
-            "lightgbm, or leave out INPUT and OUTPUT to see what this model looks at in all rows."
+            "a forest's answers cannot be divided exactly among the features; set train.model: "
+            "lightgbm or linear, or leave out INPUT and OUTPUT to see what it looks at in all rows."
         )
     check_free(frame.columns, _columns(model))
     scored = predict(frame, model, contract)

@@ -86,7 +86,7 @@ def show_answer(answer: dict[str, Any], unit: str) -> None:
     if "probabilities" in answer:
         likely = dict(sorted(answer["probabilities"].items(), key=lambda each: -each[1]))
         st.pyplot(plots.bars(likely, "Probabilities", ""))
-    if "explanation" in answer:
+    if answer["explanation"]:
         st.pyplot(waterfall(**answer["explanation"], unit=unit))
     st.caption(f"Version {answer['model_version']}, prediction {answer['prediction_id']}")
 

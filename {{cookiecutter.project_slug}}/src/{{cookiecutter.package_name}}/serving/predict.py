@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ..data.contract import Contract, request_columns
-from ..models.attribution import contributions, has_trees
+from ..models.attribution import contributions, is_divisible
 from ..models.model import Floats, by_class
 from . import observe, schema
 from .params import Serving
@@ -233,11 +233,14 @@ def _span(least: Any, most: Any) -> Span:
 
 
 async def explain(served: Served, rows: pl.DataFrame, answers: list[Record]) -> None:
-    """Add an explanation to each answer, where the model can tell."""
+    """Add an explanation to each answer; a forest has none."""
     model = served.model
-    if has_trees(model):
-        matrix = model.encoder.encode(model.compute(rows))
-        values = await asyncio.to_thread(contributions, model, matrix)
-        for answer, (*row, base) in zip(answers, values.tolist(), strict=True):
-            found = dict(zip(model.encoder.names, row, strict=True))
-            answer["explanation"] = {"base": base, "contributions": found}
+    if not is_divisible(model):
+        for answer in answers:
+            answer["explanation"] = None
+        return
+    matrix = model.encoder.encode(model.compute(rows))
+    values = await asyncio.to_thread(contributions, model, matrix)
+    for answer, (*row, base) in zip(answers, values.tolist(), strict=True):
+        found = dict(zip(model.encoder.names, row, strict=True))
+        answer["explanation"] = {"base": base, "contributions": found}
