@@ -163,10 +163,28 @@ def test_a_thousand_parallel_connections_are_answered(live: Live, record: Change
     time.sleep(0.1)
 
 
-def test_more_connections_than_allowed_are_turned_away(service: Service) -> None:
+def test_more_requests_than_allowed_are_turned_away_and_health_is_told(
+    service: Service, record: Change
+) -> None:
+    begun = POST + b"Content-Length: 9\r\n\r\n"
+    with on_a_socket(service, max_requests=5) as live:
+        crowd = [live.connect() for _ in range(5)]
+        for connection in crowd:
+            connection.sendall(begun)
+        time.sleep(0.2)
+        status, told = live.ask("POST", "/predict", record())
+        assert (status, told) == (503, {"detail": "too many requests at once; try again later"})
+        assert live.ask("GET", "/ready")[0] == 200
+        for connection in crowd:
+            connection.close()
+        time.sleep(0.2)
+        assert live.ask("POST", "/predict", record())[0] == 200
+
+
+def test_more_connections_than_requests_need_are_turned_away(service: Service) -> None:
     asked = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
-    with on_a_socket(service, most_connections=5) as live:
-        crowd = [live.connect() for _ in range(4)]
+    with on_a_socket(service, max_requests=2) as live:
+        crowd = [live.connect() for _ in range(3)]
         assert live.send(asked).startswith(b"HTTP/1.1 503")
         for connection in crowd:
             connection.close()

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import urllib.request
+from contextlib import closing
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
@@ -15,7 +16,7 @@ FILE = "sqlite:///"
 def ask_file(uri: str, query: str, *values: str | int) -> list[Any]:
     """The rows that a query finds; changes nothing, raises sqlite3.OperationalError."""
     path = quote(uri.removeprefix(FILE))
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
         return store.execute(query, values).fetchall()
 
 

@@ -48,7 +48,7 @@ class Service:
             contract, serving, router, spool, predict.Origin("test", "abc")
         )
         engine = log.database(self.url)
-        writer = Writer(spool, log.Keeper(engine, serving.keep_days).take)
+        writer = Writer(spool, log.Keeper(engine, serving.retention_days).take)
         queue = jobs.Jobs(engine, serving.queue_bytes)
         return core.Core(serving, predictor, writer, queue, engine)
 

@@ -118,12 +118,16 @@ def test_a_batch_is_a_table_that_can_be_written_again(service: Service, record: 
     assert [row["prediction"] for row in found] == expected["prediction"].to_list()
     assert [row["size"] for row in found] == [1.0, 50.0, 101.0]
     assert "size: 101.0 breaks '<= 100'" in found[2]["error"]
-    assert {(row["batch"], row["model_version"]) for row in found} == {("new.csv", 1)}
+    assert {(row["batch"], row["model_version"]) for row in found} == {(found[0]["batch"], 1)}
+    assert found[0]["batch"].startswith("new.csv ")
     assert all("note" not in row for row in found), "personal data stay out"
+    published(service, rows, "scores")
+    assert len(table(service, "scores")) == 3, "once more is not twice"
     published(service, rows.head(2), "scores")
-    assert len(table(service, "scores")) == 2
-    published(service, rows, "scores", "--batch", "monday")
-    assert [row["batch"] for row in table(service, "scores")] == ["new.csv"] * 2 + ["monday"] * 3
+    assert len(table(service, "scores")) == 5, "other rows in a file of the same name"
+    for some in (rows, rows.head(1)):
+        published(service, some, "scores", "--batch", "monday")
+    assert [row["batch"] for row in table(service, "scores")].count("monday") == 1
 
 
 def _contract(service: Service) -> Contract:
@@ -139,7 +143,8 @@ def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, recor
     with pytest.raises(UserError, match="TABLE=scores cannot take the rows"):
         published(service, wider, "scores")
     assert table(service, "scores") == before
-    with pytest.raises(UserError, match="TABLE=predictions is the service's own"):
-        published(service, rows, "predictions")
+    for name in ("predictions", "jobs", "main.scores", "a b", "1"):
+        with pytest.raises(UserError, match=f"TABLE={name} is no plain name, or the service's own"):
+            published(service, rows, name)
     with pytest.raises(UserError, match="has a column batch already"):
         published(service, rows.with_columns(batch=1), "others")

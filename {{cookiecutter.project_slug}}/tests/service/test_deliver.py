@@ -15,9 +15,9 @@ from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.params import load_params
 from {{ cookiecutter.package_name }}.serving import checklist, deliver, load
-from {{ cookiecutter.package_name }}.serving.params import Deliver
+from {{ cookiecutter.package_name }}.serving.params import Canary, Deliver
 
-from .conftest import Service
+from .conftest import Change, Service
 
 LIMITS = Deliver(rate=40, seconds=0.5, p99_ms=2_000)
 
@@ -111,12 +111,24 @@ def test_another_model_contract_or_library_is_not_compatible(
 
 
 def test_an_answer_that_changed_is_named() -> None:
-    answers = [{"model_version": 1, "prediction": 2.0}, {"model_version": 1, "prediction": 3.0}]
-    assert checklist.golden(answers, 1, [2.0, 3.0 + 1e-9]).passed
-    assert checklist.golden(answers, 1, [2.0, 3.1]).found == "request 2 differs"
-    assert not checklist.golden(answers, 2, [2.0, 3.0]).passed
-    shares = [{"model_version": 1, "prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
-    assert checklist.golden(shares, 1, [0.75]).passed
+    answers: list[Any] = [{"prediction": 2.0}, {"prediction": 3.0}]
+    assert checklist.golden(answers, [2.0, 3.0 + 1e-9]).passed
+    assert checklist.golden(answers, [2.0, 3.1]).found == "request 2 differs"
+    assert checklist.golden([None, answers[1]], [2.0, 3.0]).found == "1 answered as expected"
+    assert not checklist.golden([None, None], [2.0, 3.0]).passed
+    shares: list[Any] = [{"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
+    assert checklist.golden(shares, [0.75]).passed
+
+
+@pytest.mark.parametrize(("percent", "answered"), [(5.0, 1), (100.0, 0)])
+def test_of_two_versions_the_one_that_is_meant_is_asked(
+    percent: float, answered: int, service: Service, record: Change
+) -> None:
+    rollout = {"strategy": "canary", "canary": Canary(percent=percent)}
+    with service.running(**rollout) as client:
+        records = [record(size=float(size)) for size in range(10)]
+        found = checklist.asked(client, 1, records)
+    assert [each["model_version"] if each else None for each in found] == [answered or None] * 10
 
 
 def test_a_slow_or_failing_service_does_not_bear_its_load(client: TestClient) -> None:

@@ -72,13 +72,13 @@ def test_what_was_asked_is_gone_once_it_is_answered(
     service: Service, client: TestClient, record: Change
 ) -> None:
     put(client, record(), **{"x-sticky-key": "Ana"})
-    [waiting] = service.logged(jobs.table)
+    [waiting] = service.logged(log.jobs)
     assert (waiting["key"], waiting["size"]) == ("Ana", len(waiting["content"]))
     worked(service.assemble())
-    [done] = service.logged(jobs.table)
+    [done] = service.logged(log.jobs)
     assert (done["key"], done["content"]) == (None, None)
     assert log.forget(log.database(service.url), -1) >= 1
-    assert service.logged(jobs.table) == []
+    assert service.logged(log.jobs) == []
 
 
 def test_a_wrong_record_is_refused_at_once_and_an_unknown_job_is_not_found(
@@ -90,7 +90,7 @@ def test_a_wrong_record_is_refused_at_once_and_an_unknown_job_is_not_found(
     assert client.get("/jobs/00000000-0000-0000-0000-000000000000").status_code == 404
     assert client.get("/jobs/..%2Fmodel").status_code == 404
     assert client.get("/jobs/one").status_code == 422
-    assert service.logged(jobs.table) == []
+    assert service.logged(log.jobs) == []
 
 
 def test_the_queue_is_bounded_until_jobs_are_answered(service: Service, record: Change) -> None:
@@ -169,10 +169,21 @@ def test_a_job_of_a_dead_worker_is_anothers_and_its_first_answer_stays(queue: Jo
     assert queue.take() is None, "it is being answered"
     queue.lease = timedelta(0)
     second = queue.take()
-    assert second == first
-    queue.finish(second, jobs.DONE, b"1")
-    queue.finish(first, jobs.FAILED, b"2")
+    assert second is not None
+    assert second.id == first.id
     queue.give_back(first)
+    queue.finish(first, jobs.FAILED, b"2")
+    queue.finish(second, jobs.DONE, b"1")
     found = json.loads(queue.find(first.id) or "")
     assert found == {"job_id": first.id, "status": "done", "answer": 1}
     assert queue.take() is None
+
+
+def test_a_job_that_costs_every_worker_its_life_is_failed(queue: Jobs) -> None:
+    queue.put(b"{}", "")
+    queue.lease = timedelta(0)
+    taken = [queue.take() for _ in range(jobs.MOST_ATTEMPTS + 1)]
+    assert [job is not None for job in taken] == [True] * jobs.MOST_ATTEMPTS + [False]
+    assert taken[0] is not None
+    found = json.loads(queue.find(taken[0].id) or "")
+    assert (found["status"], found["detail"]) == ("failed", "each worker that took it died")

@@ -161,7 +161,7 @@ def test_the_example_of_the_documentation_is_accepted(client: TestClient) -> Non
 
 
 def test_too_many_rows_and_bytes_are_refused(service: Service, record: Change) -> None:
-    with service.running(most_rows=3, most_bytes=2_000) as client:
+    with service.running(max_rows=3, max_bytes=2_000) as client:
         answer = client.post("/predict", json=[record()] * 4)
         assert answer.status_code == 422
         assert "at most 3 items" in answer.json()["detail"][0]["rule"]

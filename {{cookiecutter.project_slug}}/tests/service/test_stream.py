@@ -75,4 +75,4 @@ def test_a_full_log_holds_the_stream_up_until_it_drains(
 
 def test_a_line_without_end_is_an_error(service: Service) -> None:
     with pytest.raises(UserError, match="longer than 2,000 bytes"):
-        streamed(service.assemble(most_bytes=2_000), b"[" * 3_000)
+        streamed(service.assemble(max_bytes=2_000), b"[" * 3_000)

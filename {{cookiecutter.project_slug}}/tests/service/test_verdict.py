@@ -186,20 +186,22 @@ def test_a_running_test_is_logged_by_its_design_and_units(
 @pytest.mark.parametrize("judged_by", ["correct", "absolute_error"])
 @pytest.mark.parametrize("better", [1, 2])
 def test_a_bandit_comes_to_prefer_the_better(
-    policy: Any, judged_by: Any, better: int, tmp_path: Any
+    policy: Any, judged_by: Any, better: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bandit, "LATEST", 100)
     engine, noise = log.database(f"sqlite:///{tmp_path}/log.db"), Random(1)
     arm = bandit.Bandit(Bandit(policy=policy, epsilon=0.1), judged_by, Random(0))
-    arm.refresh(engine)
+    arm.refresh(engine, [1, 2])
     log.tables.create_all(engine)
     chosen: list[int] = []
-    for turn in range(10):
+    for turn in range(20):
         now = [arm.choose([1, 2]) for _ in range(60)]
         add(engine, "bandit", [answer(v, v == better, judged_by, noise) for v in now], turn * 60)
-        arm.refresh(engine)
+        arm.refresh(engine, [1, 2])
         chosen += now
     assert 10 < chosen[:60].count(better) < 50, "at first by a coin"
-    assert chosen[-120:].count(better) > 100
+    # The worse is not forgotten when the latest rewards are all the better's.
+    assert all(chosen[start : start + 120].count(better) > 100 for start in range(480, 1200, 120))
 
 
 def answer(version: int, is_better: bool, judged_by: str, noise: Random) -> Row:

@@ -39,7 +39,9 @@ def rollback(registry: "Registry", reason: str, who: str) -> str:
     """
     if "previous" not in registry.aliases():
         raise UserError("there is no champion before this one; `make promote VERSION=…` names one.")
-    return promote(registry, "previous", reason, who)
+    done = promote(registry, "previous", reason, who)
+    registry.unpoint("previous")  # what was rolled back is nothing to go back to
+    return done
 
 
 def main(paths: Paths = PROJECT) -> None:

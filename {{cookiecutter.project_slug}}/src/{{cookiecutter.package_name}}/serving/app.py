@@ -1,6 +1,5 @@
 """The HTTP service: routes, and what an error looks like from outside."""
 
-import asyncio
 import uuid
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -70,18 +69,21 @@ class Job(BaseModel):
 
 
 class Direct(APIRoute):
-    """A POST that FastAPI checks only where there is something to check: a query, a key.
+    """A POST that FastAPI checks only where there is something to check: a query.
 
-    Finding out each time that there is neither takes half of the time of routing a request.
+    Finding out each time that there is none takes half of the time of routing a request.
     """
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
-        if self.dependencies or scope["query_string"] or scope["method"] != "POST":
+        if scope["query_string"] or scope["method"] != "POST":
             await super().handle(scope, receive, send)
-        else:
-            response = await self.endpoint(Request(scope, receive, send))
-            await response(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        for check in self.dependencies:
+            await check.dependency(request)  # type: ignore[misc]
+        response = await self.endpoint(request)
+        await response(scope, receive, send)
 
 
 KEYED: dict[int | str, dict[str, Any]] = {401: {"model": Refusal}}
@@ -109,7 +111,7 @@ def create_app(core: Core, key_hashes: tuple[str, ...]) -> FastAPI:
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # see `observe`
     )
-    app.add_middleware(observe.Observed)
+    app.add_middleware(observe.Observed, max_requests=core.options.max_requests)
     for kind in refusals.STATUS:
         app.add_exception_handler(kind, _refuse)
     app.add_exception_handler(RequestValidationError, _no_such_question)
@@ -161,7 +163,7 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
 
 def _one_or_several(predictor: Predictor) -> dict[str, Any]:
     one = predictor.one.json_schema()
-    most = predictor.options.most_rows
+    most = predictor.options.max_rows
     several = {"type": "array", "items": one, "minItems": 1, "maxItems": most}
     return {"anyOf": [one, several], "example": one["example"]}
 
@@ -188,7 +190,7 @@ def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
         content = await guard.body(request, predictor.options, width)
         predictor.validate(content)
         key = request.headers.get("x-sticky-key", "")
-        job_id = await asyncio.to_thread(jobs.put, content, key)
+        job_id = await jobs.aside(jobs.put, content, key)
         if job_id is None:
             raise HTTPException(503, "too many jobs wait; try again later")
         response.headers["location"] = f"/jobs/{job_id}"
@@ -203,7 +205,7 @@ def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
     )
     async def find(job_id: uuid.UUID) -> Response:
         """How far a job is; once it is done, the answer that `/predict` would have given."""
-        found = await asyncio.to_thread(jobs.find, str(job_id))
+        found = await jobs.aside(jobs.find, str(job_id))
         if found is None:
             raise HTTPException(404, "there is no such job, or it was forgotten")
         return Response(found, media_type=JSON)
@@ -250,8 +252,8 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
     async def metrics() -> Response:
         """Counters in Prometheus' text."""
         served = {alias: served.version for alias, served in versions.served.items()}
-        queued = await asyncio.to_thread(core.jobs.wait_seconds)
-        text = observe.exposed(served, versions.problems, spool.waiting, queued)
+        queued = await core.jobs.aside(core.jobs.wait_seconds)
+        text = observe.exposed(served, versions.refused, spool.waiting, queued)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

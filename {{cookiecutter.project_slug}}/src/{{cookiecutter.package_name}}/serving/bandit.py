@@ -1,16 +1,16 @@
 """`serving.strategy: bandit`: the version with the better rewards answers more and more."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean, stdev
+from typing import Any
 
 import sqlalchemy as sql
 
 from . import kpi, log
 from .params import Bandit as Options
 
-LATEST = 2_000  # rewards that count, so that a version that has become worse is noticed
+LATEST = 1_000  # rewards of a version that count, so that one that has become worse is noticed
 LEAST = 10  # rewards of each version before they count
 
 
@@ -48,22 +48,25 @@ class Bandit:
             return self._random.betavariate(1 + right, 1 + known.number - right)
         return self._random.gauss(known.mean, known.deviation / known.number**0.5)
 
-    def refresh(self, engine: sql.Engine) -> None:
-        """Read the latest rewards; what is known stays where the database does not answer."""
-        query = log.answered.where(log.predictions.c.strategy == "bandit")
-        latest = query.order_by(log.feedback.c.time.desc()).limit(LATEST)
+    def refresh(self, engine: sql.Engine, versions: list[int]) -> None:
+        """Read the latest rewards of each version; they stay where the database does not answer."""
+        found = {}
         try:
             with engine.connect() as connection:
-                rows = connection.execute(latest).all()
+                for version in versions:
+                    found[version] = connection.execute(_latest(version)).all()
         except sql.exc.SQLAlchemyError:
             return
-        values = defaultdict(list)
-        for row in rows:
-            value = kpi.value(self._kpi, row.output["prediction"], row.actual)
-            if value is not None:
-                values[row.version].append(value if self._kpi == "correct" else -value)
-        self.rewards = {
-            version: Rewards(len(known), fmean(known), stdev(known))
-            for version, known in values.items()
-            if len(known) >= LEAST
-        }
+        self.rewards = {}
+        for version, rows in found.items():
+            values = [kpi.value(self._kpi, row.output["prediction"], row.actual) for row in rows]
+            known = [value for value in values if value is not None]
+            if len(known) >= LEAST:
+                sign = 1 if self._kpi == "correct" else -1
+                self.rewards[version] = Rewards(len(known), sign * fmean(known), stdev(known))
+
+
+def _latest(version: int) -> sql.Select[Any]:
+    p = log.predictions.c
+    query = log.answered.where(p.strategy == "bandit", p.version == version)
+    return query.order_by(log.feedback.c.time.desc()).limit(LATEST)

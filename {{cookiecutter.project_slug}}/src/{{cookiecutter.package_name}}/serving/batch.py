@@ -1,6 +1,8 @@
 """`make batch`: a file scored by the champion into a table of the database, for a schedule."""
 
 import argparse
+import hashlib
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +18,9 @@ from ..models.predict import check_free, predict_file
 from ..paths import PROJECT, Paths
 from ..progress import working
 from ..tables import read_chunks
-from . import jobs, log
+from . import log
 
-OURS = (*log.TABLES, jobs.table.name)
+NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def fit_for_table(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
@@ -64,20 +66,28 @@ def forget(connection: sql.Connection, table: str, batch: str) -> None:
         connection.execute(there.delete().where(there.c.batch == batch))
 
 
+def named(source: Path) -> str:
+    """The name of a batch: the same file gives the same, tomorrow's of the same name another."""
+    with source.open("rb") as file:
+        return f"{source.name} {hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+
 def main(paths: Paths = PROJECT) -> None:
-    """Score INPUT into TABLE; the batch is called BATCH, else as the file is."""
+    """Score INPUT into TABLE; the batch is called BATCH, else by the file's name and content."""
     parser = argparse.ArgumentParser(prog="make batch")
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--table", required=True)
     parser.add_argument("--batch")
     asked = parser.parse_args()
-    if asked.table in OURS:
-        raise UserError(f"TABLE={asked.table} is the service's own; name another.")
+    if asked.table in log.tables.tables or not NAME.fullmatch(asked.table):
+        raise UserError(
+            f"TABLE={asked.table} is no plain name, or the service's own; name another."
+        )
     scored = paths.batches / f"{asked.input.name.partition('.')[0]}.parquet"
     version = predict_file(paths, asked.input, scored)
     contract, url = load_contract(paths.contract), log.url(paths)
     chunks = (fit_for_table(chunk, contract) for chunk in read_chunks(scored))
-    batch, now = asked.batch or asked.input.name, datetime.now(UTC).replace(tzinfo=None)
+    batch, now = asked.batch or named(asked.input), datetime.now(UTC).replace(tzinfo=None)
     known = {"batch": batch, "model_version": version, "scored_at": now}
     with working("batch"):
         rows = publish(chunks, log.database(url), asked.table, known)

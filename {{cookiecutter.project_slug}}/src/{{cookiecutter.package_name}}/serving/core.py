@@ -61,7 +61,7 @@ def assemble(paths: Paths) -> Core:
     versions = Versions(paths, settings, contract, options.aliases)
     router = Router(options, contract, versions, Random())
     spool = Spool(paths.spool, options.spool_bytes)
-    writer = Writer(spool, Beside(url(paths), options.keep_days).take)
+    writer = Writer(spool, Beside(url(paths), options.retention_days).take)
     code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
     origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
     predictor = Predictor(contract, options, router, spool, origin)

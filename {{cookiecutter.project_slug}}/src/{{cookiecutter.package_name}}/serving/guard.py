@@ -49,15 +49,15 @@ async def body(request: Request, limits: Serving, most_fields: int) -> bytes:
     if kind != "application/json":
         raise HTTPException(415, "send application/json")
     length = request.headers.get("content-length", "0")
-    too_large = HTTPException(413, f"a request holds at most {limits.most_bytes:,} bytes")
-    if not length.isdecimal() or int(length) > limits.most_bytes:
+    too_large = HTTPException(413, f"a request holds at most {limits.max_bytes:,} bytes")
+    if not length.isdecimal() or int(length) > limits.max_bytes:
         raise too_large
     content = bytearray()
     try:
         async with asyncio.timeout(limits.timeout_seconds):
             async for chunk in request.stream():
                 content += chunk
-                if len(content) > limits.most_bytes:
+                if len(content) > limits.max_bytes:
                     raise too_large
     except TimeoutError:
         raise HTTPException(408, "the body did not arrive in time") from None

@@ -3,30 +3,28 @@
 A worker that dies leaves its job to the next, so an answer may be made twice, and is kept once.
 """
 
+import asyncio
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sql
 
+from .log import jobs as table
 from .log import tables
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
-table = sql.Table(
-    "jobs",
-    tables,
-    sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("time", sql.DateTime, nullable=False, index=True),
-    sql.Column("status", sql.String(8), nullable=False, index=True),
-    sql.Column("taken", sql.DateTime),
-    sql.Column("size", sql.Integer, nullable=False),
-    sql.Column("key", sql.Text),
-    sql.Column("content", sql.LargeBinary),
-    sql.Column("outcome", sql.LargeBinary),
-)
+FINISHED: dict[str, Any] = {"content": None, "key": None}
+NAMES = {DONE: "answer", FAILED: "detail"}
+MOST_ATTEMPTS, DEADLY = 3, b'"each worker that took it died"'
+THREADS = 4
 c = table.c
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Job:
     id: str
     content: bytes
     key: str
+    taken: datetime
 
 
 class Jobs:
@@ -43,8 +42,14 @@ class Jobs:
 
     lease = timedelta(minutes=1)  # then a job is another worker's: a thousand rows take far less
 
-    def __init__(self, engine: sql.Engine, most_bytes: int) -> None:
-        self._engine, self._most_bytes = engine, most_bytes
+    def __init__(self, engine: sql.Engine, max_bytes: int) -> None:
+        self._engine, self._max_bytes = engine, max_bytes
+        self._threads = ThreadPoolExecutor(THREADS)
+
+    async def aside(self, call: Callable[..., Result], *arguments: object) -> Result:
+        """Call one of the others in threads of their own: scoring does not wait for a database."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, call, *arguments)
 
     @cached_property
     def _database(self) -> sql.Engine:
@@ -53,38 +58,49 @@ class Jobs:
 
     def put(self, content: bytes, key: str) -> str | None:
         """Keep a job and return its id; None where too many bytes wait already."""
-        job = {"id": str(uuid.uuid4()), "time": _now(), "status": QUEUED, "size": len(content)}
+        job: dict[str, Any] = {"id": str(uuid.uuid4()), "content": content, "key": key}
+        job |= {"time": _now(), "status": QUEUED, "attempts": 0, "size": len(content)}
         waiting = sql.select(sql.func.sum(c.size)).where(c.status.in_((QUEUED, RUNNING)))
         with self._database.begin() as connection:
-            if (connection.scalar(waiting) or 0) + len(content) > self._most_bytes:
+            if (connection.scalar(waiting) or 0) + len(content) > self._max_bytes:
                 return None
-            connection.execute(table.insert(), {**job, "key": key, "content": content})
+            connection.execute(table.insert().values(job))
         return str(job["id"])
 
     def take(self) -> Job | None:
-        """The oldest job that nobody works on: it is the caller's until its lease ends."""
+        """The oldest job that nobody works on: it is the caller's until its lease ends.
+
+        What has cost several workers their lives is failed instead.
+        """
         now = _now()
-        free = (c.status == QUEUED) | ((c.status == RUNNING) & (c.taken < now - self.lease))
+        lost = (c.status == RUNNING) & (c.taken < now - self.lease)
+        deadly = lost & (c.attempts >= MOST_ATTEMPTS)
+        failed = table.update().where(deadly).values(**FINISHED, status=FAILED, outcome=DEADLY)
+        free = (c.status == QUEUED) | lost
         oldest = sql.select(c.id).where(free).order_by(c.time).limit(1)
         # Workers that ask PostgreSQL at once get one job each; SQLite lets one write at a time.
         mine = c.id == oldest.with_for_update(skip_locked=True).scalar_subquery()
-        taken = table.update().where(mine).values(status=RUNNING, taken=now)
+        taken = (
+            table.update().where(mine).values(status=RUNNING, taken=now, attempts=c.attempts + 1)
+        )
         with self._database.begin() as connection:
-            row = connection.execute(taken.returning(c.id, c.content, c.key)).first()
+            connection.execute(failed)
+            row = connection.execute(taken.returning(c.id, c.content, c.key, c.taken)).first()
         return Job(*row) if row else None
 
     def give_back(self, job: Job) -> None:
         """Let another worker, or this one later, take it."""
-        self._set(job, status=QUEUED)
+        self._set(job, status=QUEUED, attempts=c.attempts - 1)
 
     def finish(self, job: Job, status: str, outcome: bytes) -> None:
         """Keep what came out, as JSON, instead of what was asked: the log has that."""
-        self._set(job, status=status, outcome=outcome, content=None, key=None)
+        self._set(job, **FINISHED, status=status, outcome=outcome)
 
     def _set(self, job: Job, **values: object) -> None:
-        running = table.update().where(c.id == job.id, c.status == RUNNING)
+        # It may be another worker's by now.
+        ours = table.update().where(c.id == job.id, c.status == RUNNING, c.taken == job.taken)
         with self._database.begin() as connection:
-            connection.execute(running.values(**values))
+            connection.execute(ours.values(**values))
 
     def find(self, job_id: str) -> bytes | None:
         """How far a job is, as JSON, with what came out; None where there is none."""
@@ -107,9 +123,6 @@ class Jobs:
         except sql.exc.SQLAlchemyError:
             return float("nan")
         return max(0.0, (_now() - oldest).total_seconds()) if oldest else 0.0
-
-
-NAMES = {DONE: "answer", FAILED: "detail"}
 
 
 def _now() -> datetime:

@@ -11,8 +11,11 @@ def of_task(task: str) -> Kpi:
 
 
 def value(kpi: Kpi, answer: Any, actual: Any) -> float | None:
-    """The error, or 1 for a right class and 0 for a wrong one; None where no number came."""
+    """The error, or 1 for a right class and 0 for a wrong one; None where one is no number."""
     if kpi == "correct":
         return float(answer == actual)
-    is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
-    return abs(answer - actual) if is_number else None
+    return abs(answer - actual) if _is_number(answer) and _is_number(actual) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

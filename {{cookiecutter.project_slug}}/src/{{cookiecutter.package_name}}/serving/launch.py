@@ -35,7 +35,7 @@ def service(url: httpx.URL) -> Iterator[None]:
         return
     if url.host not in LOCAL:
         raise UserError(f"SERVICE_URL={url}: no service answers there.")
-    place = {"HOST": url.host, "PORT": str(url.port)}
+    place = {"HOST": url.host, "PORT": str(url.port or 80)}
     started = subprocess.Popen(
         [sys.executable, "-m", f"{__package__}.server"], env={**os.environ, **place}
     )

@@ -15,6 +15,12 @@ from .spool import read
 
 FORGET_SECONDS = 3_600
 BATCH = 500
+# A server that is there and does not answer is as good as none; in seconds and milliseconds.
+POSTGRESQL_WAITS = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=30000",
+}
 tables = sql.MetaData()
 predictions = sql.Table(
     "predictions",
@@ -41,7 +47,20 @@ feedback = sql.Table(
     sql.Column("time", sql.DateTime, nullable=False, index=True),
     sql.Column("actual", sql.JSON, nullable=False),
 )
-TABLES = {table.name: table for table in (predictions, feedback)}
+jobs = sql.Table(
+    "jobs",
+    tables,
+    sql.Column("id", sql.String(36), primary_key=True),
+    sql.Column("time", sql.DateTime, nullable=False, index=True),
+    sql.Column("status", sql.String(8), nullable=False, index=True),
+    sql.Column("taken", sql.DateTime),
+    sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("size", sql.Integer, nullable=False),
+    sql.Column("key", sql.Text),
+    sql.Column("content", sql.LargeBinary),
+    sql.Column("outcome", sql.LargeBinary),
+)
+SPOOLED = {table.name: table for table in (predictions, feedback)}
 answered = sql.select(
     predictions.c.version, predictions.c.unit, predictions.c.output, feedback.c.actual
 ).join(feedback, feedback.c.prediction_id == predictions.c.id)
@@ -54,7 +73,8 @@ def url(paths: Paths) -> str:
 
 def database(url: str) -> sql.Engine:
     """The engine of a database, SQLite or PostgreSQL; nothing is opened yet."""
-    engine = sql.create_engine(url, pool_pre_ping=True)
+    waits = {} if url.startswith("sqlite") else POSTGRESQL_WAITS
+    engine = sql.create_engine(url, pool_pre_ping=True, connect_args=waits)
     if engine.dialect.name == "sqlite":
         sql.event.listen(engine, "connect", _let_readers_read)
     return engine
@@ -75,13 +95,16 @@ def drain(segments: Iterable[Path], engine: sql.Engine) -> int:
     """Move the records of spool files into the database; returns their number."""
     moved = 0
     for segment in segments:
-        records = list(read(segment))
+        try:
+            records = list(read(segment))
+        except FileNotFoundError:  # another service has drained it meanwhile
+            continue
         with engine.begin() as connection:
-            for name, table in TABLES.items():
+            for name, table in SPOOLED.items():
                 rows = [_row(r) for r in records if r["table"] == name]
                 for start in range(0, len(rows), BATCH):
                     insert(connection, table, rows[start : start + BATCH])
-        segment.unlink(missing_ok=True)  # another service may have drained it too
+        segment.unlink(missing_ok=True)
         moved += len(records)
     return moved
 
@@ -92,14 +115,12 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def forget(engine: sql.Engine, days: int) -> int:
-    """Delete what is older than `days`; returns the number of rows."""
+    """Delete what is older than `days`, but no job that waits; returns the number of rows."""
     limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+    over = [table.delete().where(table.c.time < limit) for table in SPOOLED.values()]
+    over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.content.is_(None)))
     with engine.begin() as connection:
-        deleted = [
-            connection.execute(table.delete().where(table.c.time < limit))
-            for table in tables.tables.values()
-        ]
-    return sum(result.rowcount for result in deleted)
+        return sum(connection.execute(deletion).rowcount for deletion in over)
 
 
 def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
@@ -113,8 +134,8 @@ def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
 class Keeper:
     """Keeps the log: takes in what was spooled, and forgets what is old."""
 
-    def __init__(self, engine: sql.Engine, keep_days: int) -> None:
-        self.engine, self.keep_days = engine, keep_days
+    def __init__(self, engine: sql.Engine, retention_days: int) -> None:
+        self.engine, self.retention_days = engine, retention_days
         self._forget_at = time.monotonic()
 
     def take(self, segments: list[Path]) -> None:
@@ -125,5 +146,5 @@ class Keeper:
         tables.create_all(self.engine)
         drain(segments, self.engine)
         if time.monotonic() >= self._forget_at:
-            forget(self.engine, self.keep_days)
+            forget(self.engine, self.retention_days)
             self._forget_at = time.monotonic() + FORGET_SECONDS

@@ -53,14 +53,14 @@ class Serving(Section):
     ab: ABTest
     bandit: Bandit
     refresh_seconds: Annotated[float, Field(gt=0)]
-    most_rows: Annotated[int, Field(ge=1)]
-    most_bytes: Annotated[int, Field(ge=1_000)]
-    most_connections: Annotated[int, Field(ge=1)]
+    max_rows: Annotated[int, Field(ge=1)]
+    max_bytes: Annotated[int, Field(ge=1_000)]
+    max_requests: Annotated[int, Field(ge=1)]
     timeout_seconds: Annotated[float, Field(gt=0)]
     log_full: Literal["refuse", "drop_counted"]
     spool_bytes: Annotated[int, Field(ge=10_000)]
     queue_bytes: Annotated[int, Field(ge=10_000)]
-    keep_days: Annotated[int, Field(ge=1)]
+    retention_days: Annotated[int, Field(ge=1)]
     deliver: Deliver
 
     @property

@@ -69,7 +69,7 @@ class Predictor:
         self.contract, self.options, self.origin = contract, options, origin
         self.router, self.spool, self.shadow = router, spool, Shadow()
         record: Any = schema.record_type(contract)
-        limits: Any = {"min_length": 1, "max_length": options.most_rows, "fail_fast": True}
+        limits: Any = {"min_length": 1, "max_length": options.max_rows, "fail_fast": True}
         several = Annotated[list[record], Field(**limits)]
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
         self._together = Together(self.score)
@@ -110,7 +110,8 @@ class Predictor:
         """The answers of one version."""
         answers = self._present(served, await self._apply(served, records))
         if explained:
-            await explain(served, schema.frame(records, self._dtypes), answers)
+            rows = schema.frame(records, self._dtypes)
+            await asyncio.to_thread(explain, served, rows, answers)
         return answers
 
     async def _apply(self, served: Served, records: list[Record]) -> Floats:
@@ -132,7 +133,9 @@ class Predictor:
     def _shadow(self, records: list[Record], request_id: str) -> None:
         """Answer with the challenger, for the log alone."""
         started = time.perf_counter()
-        if served := self.router.versions.served.get(CHALLENGER):
+        if self.spool.waiting > self.options.spool_bytes / 2:  # the rest is for what is shown
+            observe.unshown.inc(len(records))
+        elif served := self.router.versions.served.get(CHALLENGER):
             answers = self._present(served, self.score(served, records))
             part = whole("shadow", CHALLENGER, served, len(records))
             self._log([part], records, answers, request_id, started, shown=False)
@@ -232,7 +235,7 @@ def _span(least: Any, most: Any) -> Span:
     return (-math.inf if least is None else least, math.inf if most is None else most)
 
 
-async def explain(served: Served, rows: pl.DataFrame, answers: list[Record]) -> None:
+def explain(served: Served, rows: pl.DataFrame, answers: list[Record]) -> None:
     """Add an explanation to each answer; a forest has none."""
     model = served.model
     if not is_divisible(model):
@@ -240,7 +243,7 @@ async def explain(served: Served, rows: pl.DataFrame, answers: list[Record]) -> 
             answer["explanation"] = None
         return
     matrix = model.encoder.encode(model.compute(rows))
-    values = await asyncio.to_thread(contributions, model, matrix)
+    values = contributions(model, matrix)
     for answer, (*row, base) in zip(answers, values.tolist(), strict=True):
         found = dict(zip(model.encoder.names, row, strict=True))
         answer["explanation"] = {"base": base, "contributions": found}

@@ -7,8 +7,10 @@ import re
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from ..settings import Settings
 from . import local_store
 
 BAKED = "baked"  # MLFLOW_TRACKING_URI of an image that holds its model: its own copies are all
+FETCH_SECONDS = 300
 SECRET = re.compile(r"//[^/@\s]*@")  # user and password of an address
 
 
@@ -52,7 +55,7 @@ class Served:
 def find(paths: Paths, settings: Settings, alias: str) -> Pointer | None:
     """The version behind an alias, None if there is none; raises Unreachable."""
     if settings.tracking_uri == BAKED:
-        return last(paths, alias)
+        return _noted(paths, alias)
     if settings.tracking_uri.startswith(tracking_store.FILE):
         return _in_file(settings.tracking_uri, settings.project, alias)
     return _on_server(settings.tracking_uri, settings.project, alias)
@@ -73,8 +76,8 @@ def _on_server(uri: str, name: str, alias: str) -> Pointer | None:
         )
         found = answer["model_version"]
     except HTTPError as error:
-        if error.code in (400, 404):
-            return None
+        if error.code in (400, 404) and b'"error_code"' in error.read():
+            return None  # MLflow's own words; a proxy's would tell nothing of the alias
         raise Unreachable(f"the tracking server: {error}") from error
     except (OSError, HTTPException, ValueError, KeyError) as error:
         raise Unreachable(f"the tracking server: {error}") from error
@@ -89,11 +92,23 @@ def serve(paths: Paths, settings: Settings, pointer: Pointer) -> Served:
     """
     folder = paths.served / pointer.model_hash
     if not is_intact(folder):
-        _fetch(paths, settings, pointer)
+        with _one_at_a_time(paths):
+            _fetch(paths, settings, pointer)
     return open_copy(folder)
 
 
+@contextmanager
+def _one_at_a_time(paths: Paths) -> Iterator[None]:
+    """Services and workers that share the folder do not write the same copy at once."""
+    paths.served.mkdir(parents=True, exist_ok=True)
+    with (paths.served / ".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
+
+
 def _fetch(paths: Paths, settings: Settings, pointer: Pointer) -> None:
+    if is_intact(paths.served / pointer.model_hash):  # another has made it meanwhile
+        return
     if settings.tracking_uri.startswith(tracking_store.FILE):
         with (
             suppress(OSError, sqlite3.Error),
@@ -107,7 +122,12 @@ def _fetch(paths: Paths, settings: Settings, pointer: Pointer) -> None:
 def _download(paths: Paths, settings: Settings, pointer: Pointer) -> None:
     # In a process of its own: MLflow would cost the service three seconds and 200 MB.
     command = [sys.executable, "-m", f"{__package__}.fetch", str(paths.root), str(pointer.version)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"version {pointer.version}: not fetched in {FETCH_SECONDS} s") from None
     if done.returncode or not is_intact(paths.served / pointer.model_hash):
         words = done.stderr.strip().splitlines()[-1:] or ["its files do not have its hash"]
         reason = SECRET.sub("//", words[0])
@@ -133,6 +153,10 @@ def remember(paths: Paths, alias: str, pointer: Pointer) -> None:
 
 def last(paths: Paths, alias: str) -> Pointer | None:
     """What was served last under an alias, if its copy is still whole."""
-    note = paths.served / f"{alias}.json"
-    pointer = Pointer(**read_json(note)) if note.exists() else None
+    pointer = _noted(paths, alias)
     return pointer if pointer and is_intact(paths.served / pointer.model_hash) else None
+
+
+def _noted(paths: Paths, alias: str) -> Pointer | None:
+    note = paths.served / f"{alias}.json"
+    return Pointer(**read_json(note)) if note.exists() else None

@@ -93,9 +93,16 @@ class Router:
         """Look again and again, beside the requests, for other versions and for feedback."""
         while True:
             await asyncio.sleep(self.options.refresh_seconds)
-            await asyncio.to_thread(self.versions.look)
-            if self.options.strategy == "bandit":
-                await asyncio.to_thread(self.bandit.refresh, engine)
+            try:
+                await asyncio.to_thread(self._look, engine)
+            except Exception as error:
+                observe.log("watch", problem=type(error).__name__)
+
+    def _look(self, engine: sql.Engine) -> None:
+        self.versions.look()
+        if self.options.strategy == "bandit":
+            served = [each.version for each in self.versions.served.values()]
+            self.bandit.refresh(engine, served)
 
 
 def unit(salt: str, key: object) -> int:

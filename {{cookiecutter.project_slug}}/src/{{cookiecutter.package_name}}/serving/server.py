@@ -21,6 +21,7 @@ from .guard import key_hashes
 from .params import Serving
 
 MOST_PORT = 2**16 - 1
+CONNECTIONS = 2  # for each request that may be answered at once: most of them wait for another
 SWITCH_SECONDS = 0.000_5  # the longest that a request waits for another thread
 
 
@@ -67,7 +68,7 @@ def server(app: FastAPI, options: Serving, host: str, port: int) -> uvicorn.Serv
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=options.most_connections,
+            limit_concurrency=CONNECTIONS * options.max_requests,
             timeout_keep_alive=seconds,
             timeout_graceful_shutdown=seconds,
         )

@@ -26,9 +26,9 @@ class Full(Exception):
 class Spool:
     """A queue of records in a folder: requests append, one thread drains."""
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.most_bytes, self._lock = folder, most_bytes, Lock()
+        self.folder, self.max_bytes, self._lock = folder, max_bytes, Lock()
         self._known = 0
         self._open(max((int(path.stem) for path in self._segments()), default=0) + 1)
 
@@ -41,9 +41,9 @@ class Spool:
         """Write records, all or none; raises Full."""
         content = b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in records)
         with self._lock:
-            if self._known + len(content) > self.most_bytes:
+            if self._known + len(content) > self.max_bytes:
                 self._known = self.waiting  # what was drained meanwhile is gone
-            if self._known + len(content) > self.most_bytes:
+            if self._known + len(content) > self.max_bytes:
                 raise Full(f"{self._known:,} bytes wait in {self.folder}")
             self._write(content)
             if self._size > SEGMENT_BYTES:

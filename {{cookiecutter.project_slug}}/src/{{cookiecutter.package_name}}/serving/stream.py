@@ -17,7 +17,7 @@ import orjson
 
 from ..errors import UserError, run
 from ..paths import PROJECT, Paths
-from . import refusals
+from . import observe, refusals
 from .core import Core, assemble, run_until_stopped
 from .spool import Full
 
@@ -49,7 +49,7 @@ async def arrived(source: int, longest: int) -> AsyncIterator[list[bytes]]:
         *whole, rest = (rest + piece).split(b"\n")
         yield [line for line in whole if line.strip()]
         if len(rest) > longest:
-            raise UserError(f"a line is longer than {longest:,} bytes (serving.most_bytes).")
+            raise UserError(f"a line is longer than {longest:,} bytes (serving.max_bytes).")
     yield [rest] if rest.strip() else []
 
 
@@ -60,7 +60,9 @@ async def answer(core: Core, line: bytes) -> tuple[str, bytes]:
             return "answered", await core.predictor.answer(line, str(uuid.uuid4()))
         except Full:
             await asyncio.sleep(RETRY_SECONDS)
-        except tuple(refusals.STATUS) as error:
+        except Exception as error:
+            if type(error) not in refusals.STATUS:
+                observe.log("stream", problem=type(error).__name__)
             return "refused", orjson.dumps({"detail": refusals.detail(error)})
 
 
@@ -68,7 +70,7 @@ async def stream(core: Core, source: int, target: BinaryIO) -> Counter[str]:
     """Answer every line of `source` in `target`; returns how many were answered and refused."""
     seen: Counter[str] = Counter()
     async with core.running():
-        async for lines in arrived(source, core.options.most_bytes):
+        async for lines in arrived(source, core.options.max_bytes):
             answers = await asyncio.gather(*(answer(core, line) for line in lines))
             seen.update(what for what, _ in answers)
             target.writelines(content + b"\n" for _, content in answers)

@@ -46,6 +46,8 @@ class Together:
     def _answer_alone(
         self, served: Served, record: Record, scored: "asyncio.Future[Floats]"
     ) -> None:
+        if scored.cancelled():
+            return
         try:
             scored.set_result(self._score(served, [record]))
         except Exception as error:

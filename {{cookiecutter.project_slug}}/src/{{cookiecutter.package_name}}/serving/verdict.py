@@ -160,7 +160,7 @@ def told(test: ABTest, versions: tuple[int, int], means: list[float], result: Re
         f"each, confidence {test.confidence:g}.",
     ]
     is_better = (result.difference > 0) == (test.kpi == "correct")
-    if result.p_value >= 1 - test.confidence:
+    if not result.p_value < 1 - test.confidence:  # it is nan where no value differs
         lines.append("No significant difference: keep the champion.")
     elif not is_better:
         lines.append("The challenger is worse: keep the champion.")

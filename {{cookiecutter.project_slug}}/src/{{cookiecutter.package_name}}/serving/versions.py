@@ -51,9 +51,17 @@ class Versions:
         """The problems of all aliases as one text."""
         return "; ".join(filter(None, self.problems.values())) or None
 
+    @property
+    def refused(self) -> dict[str, bool]:
+        """Of each alias, whether what the registry names is not served."""
+        fine = (None, MISSING[CHALLENGER])
+        return {alias: problem not in fine for alias, problem in self.problems.items()}
+
     def look(self) -> None:
         """Serve what the registry names; whatever goes wrong with it, the old version stays."""
         for alias, known in self.problems.items():
+            if alias in self.served and not self._fits(alias, self.served[alias]):
+                self._drop(alias)
             problem = self._follow(
                 alias, partial(registry.find, self._paths, self._settings, alias)
             )
@@ -66,8 +74,8 @@ class Versions:
         try:
             pointer = find()
             if pointer is None:
-                others = {name: served for name, served in self.served.items() if name != alias}
-                self.served = self.served if alias == CHAMPION else others
+                if alias != CHAMPION:
+                    self._drop(alias)
                 return MISSING[alias]
             if pointer != self._pointers.get(alias):
                 self._take(alias, pointer)
@@ -92,9 +100,18 @@ class Versions:
         served = registry.serve(self._paths, self._settings, pointer)
         served.model.score(schema.example_frame(self._contract))
         golden.check(served.model, served.golden)
-        champion = self.served.get(CHAMPION, served).model.question
-        if alias != CHAMPION and served.model.question != champion:
-            raise UserError(f"it answers {served.model.question}, the champion {champion}")
+        if not self._fits(alias, served):
+            answered = self.champion.model.question
+            raise UserError(f"it answers {served.model.question}, the champion {answered}")
         registry.remember(self._paths, alias, pointer)
         self.served, self._pointers[alias] = {**self.served, alias: served}, pointer
         observe.log("version", alias=alias, serves=served.version)
+
+    def _fits(self, alias: str, served: Served) -> bool:
+        """Whether a version answers the champion's question; the champion sets it."""
+        champion = self.served.get(CHAMPION, served)
+        return alias == CHAMPION or served.model.question == champion.model.question
+
+    def _drop(self, alias: str) -> None:
+        self.served = {name: served for name, served in self.served.items() if name != alias}
+        self._pointers.pop(alias, None)

@@ -26,7 +26,7 @@ async def work(core: Core) -> None:
 async def take_one(core: Core) -> bool:
     """Answer the oldest job; whether there was one, and space and a database to keep its answer."""
     try:
-        job = await asyncio.to_thread(core.jobs.take)
+        job = await core.jobs.aside(core.jobs.take)
         return job is not None and await finish(core, job)
     except SQLAlchemyError as error:
         observe.log("work", problem=type(error).__name__)
@@ -38,12 +38,12 @@ async def finish(core: Core, job: Job) -> bool:
     try:
         status, outcome = DONE, await core.predictor.answer(job.content, job.id, job.key)
     except Full:
-        await asyncio.to_thread(core.jobs.give_back, job)
+        await core.jobs.aside(core.jobs.give_back, job)
         return False
     except Exception as error:
         observe.log("work", job=job.id, problem=type(error).__name__)
         status, outcome = FAILED, orjson.dumps(refusals.detail(error))
-    await asyncio.to_thread(core.jobs.finish, job, status, outcome)
+    await core.jobs.aside(core.jobs.finish, job, status, outcome)
     observe.log("work", job=job.id, status=status)
     return True
 

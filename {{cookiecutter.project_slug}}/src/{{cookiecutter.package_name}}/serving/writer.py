@@ -10,10 +10,11 @@ from subprocess import PIPE, Popen
 from threading import Event, Thread
 from typing import IO, Any
 
+from . import observe
 from .log import Keeper, database
 from .spool import Spool
 
-DRAIN_SECONDS = 0.5
+DRAIN_SECONDS, STOP_SECONDS = 0.5, 20
 POLITE = 10  # answers go first where there are few cores
 
 Take = Callable[[list[Path]], str | None]  # returns what is wrong, if anything
@@ -32,9 +33,9 @@ class Writer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Drain once more and end."""
+        """Drain once more and end; what a database is too slow for stays in the spool."""
         self._over.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._over.wait(DRAIN_SECONDS):
@@ -42,14 +43,17 @@ class Writer:
         self._once()
 
     def _once(self) -> None:
-        self.problem = attempted(lambda: self._take(self.spool.closed()))
+        problem = attempted(lambda: self._take(self.spool.closed()))
+        if problem != self.problem:
+            observe.log("log", problem=problem)
+        self.problem = problem
 
 
 class Beside:
     """That process: started when there is none; it ends when nobody can ask it any more."""
 
-    def __init__(self, url: str, keep_days: int) -> None:
-        self._settings = [url, keep_days]
+    def __init__(self, url: str, retention_days: int) -> None:
+        self._settings = [url, retention_days]
         self._process: Popen[str] | None = None
 
     def take(self, segments: list[Path]) -> str | None:
@@ -86,8 +90,8 @@ def attempted(do: Callable[[], str | None]) -> str | None:
 def main() -> None:
     """Take the files that stdin names, line by line, and answer on stdout what is wrong."""
     os.nice(POLITE)
-    url, keep_days = json.loads(sys.stdin.readline())
-    keeper = Keeper(database(url), keep_days)
+    url, retention_days = json.loads(sys.stdin.readline())
+    keeper = Keeper(database(url), retention_days)
     for line in sys.stdin:
         segments = [Path(name) for name in json.loads(line)]
         _say(attempted(partial(keeper.take, segments)), sys.stdout)
