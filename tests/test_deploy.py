@@ -170,8 +170,11 @@ def test_pods_are_hardened_probed_and_bounded(overlay: str, project: Path) -> No
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert set(container["resources"]) == {"requests", "limits"}
-        given = [set(each["valueFrom"]) for each in container["env"]]
+        given = [set(each["valueFrom"]) for each in container["env"] if "value" not in each]
         assert given in ([{"fieldRef"}, *[{"secretKeyRef"}] * n] for n in (1, 2))
+        assert container["livenessProbe"]["httpGet"]["port"] in {
+            p["name"] for p in container["ports"]
+        }
     service, worker = pod["containers"]
     probes = [service[f"{name}Probe"]["httpGet"]["path"] for name in ("readiness", "liveness")]
     assert probes == ["/ready", "/health"]
@@ -205,26 +208,28 @@ KUBECTL = """#!/bin/sh
 case $1 in
 kustomize) exec {kubectl} "$@" ;;
 apply) cat > applied.yaml ;;
-rollout) echo "$@" >> rollout.txt; [ "$2" != status ] || exit "$STATUS" ;;
+*) echo "$@" >> said.txt; [ "$2" != status ] || exit "$STATUS" ;;
 esac
 """
 
 
 @needs_kubectl
-@pytest.mark.parametrize("status", ["0", "1"])
-def test_a_release_that_does_not_come_up_is_undone(
-    status: str, project: Path, tmp_path: Path
+@pytest.mark.parametrize("overlay", ["staging", "production"])
+@pytest.mark.parametrize(("status", "check"), [("0", "true"), ("1", "true"), ("0", "false")])
+def test_a_release_that_does_not_come_up_or_pass_is_undone(
+    overlay: str, status: str, check: str, project: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "kubectl").write_text(KUBECTL.format(kubectl=shutil.which("kubectl")))
     (tmp_path / "kubectl").chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        [project / "deploy/release.sh", "staging", "registry/name:tag"],
+        [project / "deploy/release.sh", overlay, "registry/name:tag", check],
         cwd=tmp_path,
         env=os.environ | {"PATH": path, "STATUS": status},
         check=False,
     )
-    assert done.returncode == int(status)
+    is_good = (status, check) == ("0", "true")
+    assert done.returncode == int(not is_good)
     [deployment] = [
         each
         for each in YAML(typ="safe").load_all(tmp_path / "applied.yaml")
@@ -232,8 +237,10 @@ def test_a_release_that_does_not_come_up_is_undone(
     ]
     containers = deployment["spec"]["template"]["spec"]["containers"]
     assert [container["image"] for container in containers] == ["registry/name:tag"] * 2
-    undone = "rollout undo deployment/predictions --namespace staging"
-    assert (undone in (tmp_path / "rollout.txt").read_text()) is (status == "1")
+    said = (tmp_path / "said.txt").read_text()
+    undone = f"rollout undo deployment/predictions --namespace {overlay}"
+    assert (undone in said) is not is_good
+    assert ("delete deployment predictions-canary" in said) is (is_good and overlay == "production")
 
 
 def test_scripts_are_sound(project: Path) -> None:

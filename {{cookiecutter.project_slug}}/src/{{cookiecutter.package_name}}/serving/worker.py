@@ -1,8 +1,10 @@
 """`make work`: answers the jobs of the queue, one after the other, as the service would."""
 
 import asyncio
+import os
 
 import orjson
+from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import run
@@ -49,9 +51,11 @@ async def finish(core: Core, job: Job) -> bool:
 
 
 def main(paths: Paths = PROJECT) -> None:
-    """Work until a signal ends it."""
+    """Work until a signal ends it; counters are at METRICS_PORT, where one is given."""
     core = assemble(paths)
     observe.begin()
+    if port := os.environ.get("METRICS_PORT"):
+        start_http_server(int(port))
     run_until_stopped(work(core))
 
 
