@@ -78,11 +78,13 @@ def test_a_bad_row_is_named_and_keeps_its_place(
     said = capsys.readouterr().out
     assert "28 of 30 rows scored" in said
     assert "row 5: size: null" in said
-    listed = pl.read_csv(trained.root / "scored.rejected.csv").rows()
-    assert listed[0] == (5, "size", "not null", None)
-    assert set(listed[1:]) == {(10, "size", ">= 0", "-1.0"), (10, "items", "is Int64", "few")}
+    aside = pl.read_parquet(trained.root / "scored.rejected.parquet")
+    assert aside["input_row"].to_list() == [5, 10]
+    assert aside.select(bad.columns).equals(bad[[4, 9]])
+    assert aside["reasons"].to_list() == [scored["error"][4], scored["error"][9]]
+    assert aside.width == bad.width + 2
     score(trained, monkeypatch, ROWS)
-    assert not (trained.root / "scored.rejected.csv").exists()
+    assert not (trained.root / "scored.rejected.parquet").exists()
 
 
 def test_where_no_row_can_be_scored_only_the_reasons_are_written(
@@ -91,7 +93,9 @@ def test_where_no_row_can_be_scored_only_the_reasons_are_written(
     register.main(trained)
     with pytest.raises(UserError, match="none of the 30 rows could be scored"):
         score(trained, monkeypatch, ROWS.with_columns(size=pl.lit(-1.0)), "scored.csv")
-    assert pl.read_csv(trained.root / "scored.rejected.csv")["rule"].to_list() == [">= 0"] * 30
+    aside = pl.read_csv(trained.root / "scored.rejected.csv")
+    assert aside["reasons"].to_list() == ["size: -1.0 breaks '>= 0'"] * 30
+    assert aside["input_row"].to_list() == list(range(1, 31))
     assert not (trained.root / "scored.csv").exists()
     assert not list(trained.root.glob(".scored*"))
 

@@ -42,16 +42,13 @@ class Parts:
         """The number of their rows."""
         return int(self.errors().select(pl.len()).collect().item()) if self.done else 0
 
-    def add(
-        self, rows: pl.DataFrame | pl.Series, added: pl.DataFrame, broken: pl.DataFrame
-    ) -> None:
-        """Keep one more chunk with what is added to it, and the rules that its rows break."""
+    def add(self, rows: pl.DataFrame | pl.Series, added: pl.DataFrame) -> None:
+        """Keep one more chunk with what is added to it."""
         if not self.done:
             write_json(self._note, self.job)
+        with replaced(self._file("error", self.done)) as temporary:
+            added.select("error").write_parquet(temporary, compression=COMPRESSION)
         # The scored rows come last: with them the chunk is done.
-        for name, frame in (("broken", broken), ("error", added.select("error"))):
-            with replaced(self._file(name, self.done)) as temporary:
-                frame.write_parquet(temporary, compression=COMPRESSION)
         scored = self._file("scored", self.done, self._mark)
         if self._grows or isinstance(rows, pl.Series):
             write_json(scored, self._grow(rows, added))
@@ -74,9 +71,11 @@ class Parts:
         """The column `error` of all rows, in their order."""
         return self._scan("error")
 
-    def broken(self) -> pl.LazyFrame:
-        """All broken rules, row by row."""
-        return self._scan("broken")
+    def scored(self) -> pl.LazyFrame:
+        """All rows with what was added to them; those of a CSV as text."""
+        if self._grows:
+            return pl.scan_csv(self._grown, infer_schema=False)
+        return self._scan("scored")
 
     def join(self) -> None:
         """Write the output, all or nothing."""
@@ -84,7 +83,7 @@ class Parts:
             if self._grows:
                 self._grown.replace(temporary)
             else:
-                self._scan("scored").sink_parquet(temporary, compression=COMPRESSION)
+                self.scored().sink_parquet(temporary, compression=COMPRESSION)
 
     def discard(self) -> None:
         """Forget all chunks; the note goes first, so that what a kill leaves does not count."""

@@ -27,6 +27,7 @@ from .model import Model, answer_columns
 from .parts import Parts
 
 SHOWN = 10
+SET_ASIDE = ("input_row", "reasons")
 
 
 def load_champion(paths: Paths = PROJECT) -> Model:
@@ -44,13 +45,11 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     A column that may be missing by contract.yaml may be missing from the table too. Raises
     UserError when the table lacks another one, or has one of ours.
     """
-    return frame.hstack(score(frame, model, contract)[0])
+    return frame.hstack(score(frame, model, contract))
 
 
-def score(
-    frame: pl.DataFrame, model: Model, contract: Contract
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What `predict` adds, and each rule that a row breaks, as rows of FAILURES.
+def score(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
+    """What `predict` adds.
 
     A category that training has not seen breaks none: the model treats it as missing.
     """
@@ -65,7 +64,7 @@ def score(
     broken = pl.concat([broken, _unusable(answers.filter(~finite))]).sort("row")
     for added in (answers.filter(finite), _errors(broken)):
         rows = rows.join(added, on="row", how="left", maintain_order="left")
-    return rows.drop("row"), broken
+    return rows.drop("row")
 
 
 def _errors(broken: pl.DataFrame) -> pl.DataFrame:
@@ -81,7 +80,7 @@ def _unusable(answers: pl.DataFrame) -> pl.DataFrame:
 
 def check_columns(names: Collection[str], model: Model, contract: Contract) -> None:
     """Raise UserError where a column that must be there is not, or one of ours is taken."""
-    check_free(names, [*answer_columns(model.classes), "error"])
+    check_free(names, [*answer_columns(model.classes), "error", *SET_ASIDE])
     needed = dict.fromkeys([*(c.name for c in request_columns(contract)), *model.inputs])
     missing = [name for name in needed if name not in names]
     if missing:
@@ -117,8 +116,8 @@ def check_source(source: Path, model: Model, contract: Contract) -> list[str]:
 
 
 def rejected(path: Path) -> Path:
-    """Where the rules are listed that rows of the input break."""
-    return path.with_name(f"{path.stem}.rejected.csv")
+    """Where the rows are set aside that could not be scored."""
+    return path.with_name(f"{path.stem}.rejected{path.suffix}")
 
 
 def write(rows: pl.LazyFrame, path: Path) -> None:
@@ -154,36 +153,40 @@ def job(source: Path, model_hash: str, contract: Contract) -> dict[str, Any]:
 def score_file(source: Path, parts: Parts, model: Model, contract: Contract) -> None:
     """Score the chunks that are not done yet; raises UserError where the table is broken."""
     names = {*(column.name for column in request_columns(contract)), *model.inputs}
-    first = parts.rows() + 1
     # While chunks are scored, the next one is read and the one before them written.
     chunks = tables.ahead(tables.read_rows(source, names, parts.target, parts.done))
-    scored = tables.two_at_a_time(lambda c: (c[1], *score(c[0], model, contract)), chunks)
+    scored = tables.two_at_a_time(lambda c: (c[1], score(c[0], model, contract)), chunks)
     with working("predict", tables.count_chunks(source)) as advance:
         for _ in range(parts.done):
             advance()
-        for rows, added, broken in scored:
-            parts.add(rows, added, broken.with_columns(pl.col("row") + first))
-            first += added.height
+        for rows, added in scored:
+            parts.add(rows, added)
             advance()
 
 
-def finish(parts: Parts) -> None:
-    """Join the parts into the output and the list of what was rejected, and say what they hold.
+def finish(parts: Parts, model: Model) -> None:
+    """Join the parts into the output, set aside what could not be scored, and say what there is.
 
     Raises UserError, and writes no output, where there are rows and none could be scored.
     """
-    target, broken, rows = parts.target, parts.broken(), parts.rows()
-    bad = broken.select(pl.col("row").n_unique()).collect().item()
+    target, rows = parts.target, parts.rows()
+    bad = parts.errors().select(pl.col("error").count()).collect().item()
     if bad:
-        write(broken, rejected(target))
+        write(_set_aside(parts.scored(), model), rejected(target))
     if bad and bad == rows:
         raise UserError(f"none of the {rows} rows could be scored; {rejected(target)} says why.")
     parts.join()
     tell(parts.errors(), target, "scored by the champion")
     if bad:
-        print(f"  The others have no prediction; {rejected(target)} lists each rule they break.")
+        print(f"  The others have no prediction; {rejected(target)} holds them with the reasons.")
     else:
         discard(rejected(target))
+
+
+def _set_aside(scored: pl.LazyFrame, model: Model) -> pl.LazyFrame:
+    """The rows without a prediction, as they were, between their number and the reasons."""
+    bad = scored.with_row_index("input_row", offset=1).filter(pl.col("error").is_not_null())
+    return bad.drop(answer_columns(model.classes)).rename({"error": "reasons"})
 
 
 def predict_file(paths: Paths, source: Path, target: Path) -> int | None:
@@ -200,7 +203,7 @@ def predict_file(paths: Paths, source: Path, target: Path) -> int | None:
     parts = Parts(target, job(source, version.tags["model_hash"], contract))
     try:
         score_file(source, parts, model, contract)
-        finish(parts)
+        finish(parts, model)
     except KeyboardInterrupt:
         sys.exit(f"Interrupted: {parts.rows()} rows are scored; the same command goes on.")
     except UserError:
