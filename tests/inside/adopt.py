@@ -454,6 +454,18 @@ def test_columns_of_any_name_are_features(learner: Blank, tmp_path: Path) -> Non
     assert learner.raw_rows().equals(table)
 
 
+WORDS = ["n/a?", "10:30", "a:b", "? x", "??", "- a", "#1", "{a}", "[b]", "yes", "~", "'q'"]
+WORDS += ['"', "a, b", "*x", "&y", "!t", "%z", "@w", "`v", "x: y", "a #b", "a b", "ü/€", "=", "|"]
+
+
+def test_categories_of_any_words_are_read_again(blank: Blank, tmp_path: Path) -> None:
+    contract = blank.adopt(write(tmp_path / "t.csv", {"word": filled(WORDS), "why?": filled("ab")}))
+    assert set(column(contract, "word").categories or ()) == set(WORDS)
+    assert names(contract) == ["word", "why?", "y"]
+    blank.through(*DATA)
+    assert set(blank.raw_rows()["word"].unique()) == set(WORDS)
+
+
 def test_duplicate_and_empty_names_get_a_number(blank: Blank, tmp_path: Path) -> None:
     twice = [(name, filled(range(7))) for name in ("a", "a", "", " a ", "a_2")]
     contract = blank.adopt(write(tmp_path / "t.csv", twice))

@@ -4,7 +4,7 @@
 serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
 	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(BIN)/python -m $(PACKAGE).serving.server
 
-work: $(READY) ## answer what was sent to /jobs; several may work
+work: $(READY) ## answer what was sent to /jobs; any number may run
 	@exec $(BIN)/python -m $(PACKAGE).serving.worker
 
 stream: $(READY) ## answer records from stdin on stdout, a line of JSON each

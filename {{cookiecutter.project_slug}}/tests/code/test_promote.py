@@ -34,6 +34,21 @@ def test_a_promotion_moves_the_aliases_and_is_recorded(
     assert registry.find(1).tags["reason"] == "errors in the app"
 
 
+def test_what_a_person_took_back_no_gate_promotes_again(
+    registry: Registry, trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["", "--version=2", "--reason=fairer to the north"])
+    promote.main(trained)
+    again = offer(trained, "better")
+    assert (again["decision"], again["version"]) == ("hold", 1)
+    assert again["reasons"][0] == "a person took this version back: fairer to the north"
+    assert registry.aliases() == {"champion": 2, "previous": 1}
+    assert registry.find(2).tags["reason"] == "fairer to the north"
+    monkeypatch.setattr(sys, "argv", ["", "--version=1", "--reason=better after all"])
+    promote.main(trained)
+    assert offer(trained, "better")["reasons"] == ["it is the champion already"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

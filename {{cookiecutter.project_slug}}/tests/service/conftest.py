@@ -26,7 +26,7 @@ from {{ cookiecutter.package_name }}.settings import load_settings
 RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
 RECORD |= {"express": False}
 
-AB = {"kpi": "absolute_error", "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
+AB = {"kpi": None, "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
 
 
 class Service:
@@ -36,6 +36,7 @@ class Service:
         self.project = project
         self.url = f"sqlite:///{project.log}"
         self.keys: tuple[str, ...] = ()
+        self.environment = "test"
 
     def assemble(self, **options: Any) -> core.Core:
         """What answers, with some of its options changed; one thread writes its log."""
@@ -45,7 +46,7 @@ class Service:
         router = Router(serving, contract, versions, Random(0))
         spool = Spool(self.project.spool, serving.spool_bytes)
         predictor = predict.Predictor(
-            contract, serving, router, spool, predict.Origin("test", "abc")
+            contract, serving, router, spool, predict.Origin(self.environment, "abc")
         )
         engine = log.database(self.url)
         writer = Writer(spool, log.Keeper(engine, serving.retention_days).take)

@@ -29,6 +29,7 @@ def deliver_to(
     words = [w for name, value in arguments.items() for w in (f"--{name}", value)]
     patch.setattr(sys, "argv", ["deliver", "--environment", environment, *words])
     patch.setattr(deliver, "load_serving", lambda _: type("Options", (), {"deliver": LIMITS}))
+    service.environment = environment
     with service.running() as client:
         patch.setattr(deliver.httpx, "Client", lambda **_: nullcontext(client))
         deliver.main(service.project)
@@ -102,12 +103,13 @@ def test_another_model_contract_or_library_is_not_compatible(
 ) -> None:
     contract = load_contract(service.project.contract)
     tags = told(client)["lineage"]
-    assert checklist.compatible(told(client), tags, contract).passed
+    assert checklist.compatible(told(client), tags, contract, "test").passed
     other = told(client) | {"contract": {"columns": []}}
     other["runtime"]["polars"] = "0.20.1"
-    check = checklist.compatible(other, tags | {"model_hash": "other"}, contract)
+    check = checklist.compatible(other, tags | {"model_hash": "other"}, contract, "staging")
     assert not check.passed
-    assert check.found.startswith("another model_hash; another contract; polars 0.20.1 instead of")
+    for words in ("another model_hash; another contract; ", "its ENVIRONMENT is test; ", "0.20.1"):
+        assert words in check.found
 
 
 def test_an_answer_that_changed_is_named() -> None:

@@ -68,6 +68,16 @@ def _metric(client: TestClient, name: str) -> str:
     return line.split()[1]
 
 
+def test_a_job_is_explained_on_request(
+    service: Service, client: TestClient, record: Change
+) -> None:
+    place = client.post("/jobs?explain=true", json=record()).headers["location"]
+    worked(service.assemble())
+    answer = client.get(place).json()["answer"]
+    added = sum(answer["explanation"]["contributions"].values())
+    assert answer["explanation"]["base"] + added == pytest.approx(answer["prediction"])
+
+
 def test_what_was_asked_is_gone_once_it_is_answered(
     service: Service, client: TestClient, record: Change
 ) -> None:

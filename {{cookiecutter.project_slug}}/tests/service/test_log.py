@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
+from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.serving import log, observe
 from {{ cookiecutter.package_name }}.serving.spool import Full, Spool, read
 
@@ -111,3 +112,22 @@ def test_records_are_written_all_or_none(tmp_path: Path, monkeypatch: pytest.Mon
     spool.append([{"number": 3}])
     [segment] = spool.closed()
     assert [record["number"] for record in read(segment)] == [1, 3]
+
+
+@pytest.mark.parametrize("url", ["predictions.db", "oracle9://host/predictions", ""])
+def test_an_address_of_no_database_is_said_in_a_sentence(url: str) -> None:
+    with pytest.raises(UserError, match="DATABASE_URL: no address of SQLite or PostgreSQL"):
+        log.database(url)
+
+
+def test_the_short_address_of_postgresql_means_the_driver_that_is_there() -> None:
+    for short in ("postgres", "postgresql", "postgresql+psycopg"):
+        assert log.database(f"{short}://user@host/predictions").driver == "psycopg"
+
+
+def test_what_a_delivery_asks_is_not_among_the_latest(service: Service, record: Change) -> None:
+    with service.running() as client:
+        client.post("/predict", json=record(), headers={"x-request-id": log.DELIVERY})
+        kept = client.post("/predict", json=record()).json()["prediction_id"]
+    assert [row["id"] for row in log.latest(log.database(service.url), 5)] == [kept]
+    assert len(service.logged()) == 2

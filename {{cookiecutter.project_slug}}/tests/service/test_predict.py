@@ -204,12 +204,30 @@ def test_feedback_is_logged_by_prediction(service: Service, record: Change) -> N
     assert row["id"] == told.json()["feedback_id"]
 
 
+@pytest.mark.parametrize("actual", ["12.5", True])
+def test_a_truth_that_no_answer_can_be_is_refused(
+    service: Service, client: TestClient, record: Change, actual: Any
+) -> None:
+    prediction = ask(client, record())["prediction_id"]
+    told = client.post("/feedback", json={"prediction_id": prediction, "actual": actual})
+    assert told.status_code == 422
+    assert told.json()["detail"] == [{"field": "actual", "rule": "is no answer of the model"}]
+    assert service.logged(log.feedback) == []
+
+
+def test_a_whole_number_may_be_written_as_any_number(client: TestClient, record: Change) -> None:
+    one, other = ask(client, [record(items=2), record(items=2.0)])
+    assert one["prediction"] == other["prediction"]
+
+
 def test_reports_tell_version_lineage_and_contract(service: Service, client: TestClient) -> None:
     model = client.get("/model").json()
     assert model["version"] == 1
     assert model["lineage"]["model_hash"]
     assert model["metrics"]["test"]["rmse"] > 0
     assert [column["name"] for column in model["contract"]["columns"]][:2] == ["sold_at", "shop"]
+    assert model["environment"] == "test"
+    assert (model["classes"], model["threshold"], model["contributions_in"]) == ([], None, "euros")
     assert client.get("/ready").json()["version"] == 1
     assert counter(client, "model_version") == 1
 

@@ -38,7 +38,7 @@ def test_it_writes_what_is_spooled_and_comes_back_when_it_is_killed(
 def test_it_forgets_what_is_old_but_no_job_that_waits(project: Project, elsewhere: Path) -> None:
     engine = log.database(url := f"sqlite:///{elsewhere}/log.db")
     log.tables.create_all(engine)
-    job = {"time": datetime(2000, 1, 1), "attempts": 0, "size": 1}
+    job = {"time": datetime(2000, 1, 1), "attempts": 0, "size": 1, "explained": False}
     old = [
         {**job, "id": "done", "status": "done", "content": None},
         {**job, "id": "waiting", "status": "queued", "content": b"{}"},

@@ -1,6 +1,7 @@
 """contract.yaml and params.yaml for a table that was adopted, with the comments that they have."""
 
 import math
+import re
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +18,7 @@ from .roles import Decision, Task
 COMMENTS = 28  # the column in which those of params.yaml stand
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
 FEW_ROWS, FOLDS = 1_000, 5
+PLAIN = re.compile(r"[^\W\d][\w./ -]*(?<! )")
 
 
 def contract_text(path: Path, table: Table, task: Task, decisions: list[Decision]) -> str:
@@ -104,6 +106,7 @@ def dump(content: Any) -> str:
     yaml, stream = YAML(), StringIO()
     yaml.width = 4096
     yaml.representer.add_representer(type(None), _null)
+    yaml.representer.add_representer(str, _text)
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump(content, stream)
     return stream.getvalue()
@@ -111,3 +114,9 @@ def dump(content: Any) -> str:
 
 def _null(representer: Any, _: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _text(representer: Any, value: str) -> Any:
+    # ruamel leaves text without quotes that the faster reader of the stages takes for a mapping.
+    style = None if PLAIN.fullmatch(value) else '"'
+    return representer.represent_scalar("tag:yaml.org,2002:str", value, style=style)

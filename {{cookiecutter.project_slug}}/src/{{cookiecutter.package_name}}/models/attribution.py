@@ -28,7 +28,9 @@ def is_divisible(model: Model) -> bool:
 
 def unit(model: Model) -> str:
     """What contributions are measured in."""
-    return {"binary": "log-odds", "multiclass": "score of the answer"}.get(model.task, model.target)
+    if model.task == "binary":
+        return f"log-odds of {model.classes[1]}"
+    return "score of the answer" if model.classes else model.target
 
 
 def contributions(model: Model, matrix: Floats) -> Floats:

@@ -8,7 +8,7 @@ from ..errors import UserError, run
 from ..lineage import author
 from ..paths import PROJECT, Paths
 from ..settings import load_settings
-from .register import move_aliases, now
+from .register import OVERRULED, move_aliases, now
 
 if TYPE_CHECKING:
     from ..tracking import Registry
@@ -24,10 +24,13 @@ def promote(registry: "Registry", name: str, reason: str, who: str) -> str:
     version = registry.find(name)
     if version.number is None:
         raise UserError(f"{version} is not registered; name a version.")
-    if registry.aliases().get("champion") == version.number:
+    champion = registry.aliases().get("champion")
+    if champion == version.number:
         raise UserError(f"{version} is the champion already.")
     decided = {"decision": "promote", "reason": reason, "decided_at": now(), "decided_by": who}
-    registry.tag(version.number, decided)
+    registry.tag(version.number, {**decided, OVERRULED: ""})
+    if champion is not None:
+        registry.tag(champion, {OVERRULED: reason})
     move_aliases(registry, version.number, "promote")
     return f"{version} is the champion: {reason}"
 

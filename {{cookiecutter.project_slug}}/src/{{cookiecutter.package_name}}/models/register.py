@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ..tracking import Registry
 
 
+OVERRULED = "overruled"  # tag of a version that a person replaced as champion: why
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the gate decides, why, and the figures that it compared."""
@@ -161,6 +164,9 @@ def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Ve
     if version is None:
         tags = {**record["lineage"], "model_hash": record["model_hash"]}
         version = registry.register(run_id, tags)
+    # A person has the last word.
+    if overruled(registry, record):
+        return version
     # Judged again, a champion keeps the reason of its promotion.
     if registry.aliases().get("champion") != version:
         reasons = "; ".join(verdict.reasons)
@@ -168,6 +174,12 @@ def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Ve
         registry.tag(version, decided)
     move_aliases(registry, version, verdict.decision)
     return version
+
+
+def overruled(registry: "Registry", record: dict[str, Any]) -> str:
+    """Why a person took the candidate back as champion, if one did."""
+    version = registry.version_of(record["model_hash"])
+    return registry.find(version).tags.get(OVERRULED, "") if version else ""
 
 
 def move_aliases(registry: "Registry", version: int, decision: str) -> None:
@@ -214,6 +226,8 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
     champion = registry.aliases().get("champion")
     if champion is not None and registry.version_of(record["model_hash"]) == champion:
         verdict = judge_champion(report, groups, params)
+    elif why := overruled(registry, record):
+        verdict = Verdict("hold", [f"a person took this version back: {why}"])
     else:
         theirs = registry.load(champion) if champion else None
         verdict = judge(report, groups, theirs, params, paths)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..data.contract import request_columns
 from ..lineage import runtime
-from ..models.attribution import unit
+from ..models.attribution import is_divisible, unit
 from . import guard, observe, refusals, schema
 from .core import Core
 from .predict import Prediction, Predictor
@@ -155,6 +155,8 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
         """Tell what turned out to be true for a prediction."""
         content = await guard.body(request, options, len(Feedback.model_fields))
         given = Feedback.model_validate_json(content)
+        if not predictor.can_be(given.actual):
+            raise HTTPException(422, [{"field": "actual", "rule": "is no answer of the model"}])
         now = datetime.now(UTC).replace(tzinfo=None)
         record = {"table": "feedback", "id": str(uuid.uuid4()), "time": now, **vars(given)}
         predictor.spool.append([record])
@@ -185,12 +187,12 @@ def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
         responses=QUEUED,
         openapi_extra=_documented(_one_or_several(predictor)),
     )
-    async def put(request: Request, response: Response) -> Accepted:
+    async def put(request: Request, response: Response, explain: bool = False) -> Accepted:
         """Take what `/predict` takes, and answer it later."""
         content = await guard.body(request, predictor.options, width)
         predictor.validate(content)
         key = request.headers.get("x-sticky-key", "")
-        job_id = await jobs.aside(jobs.put, content, key)
+        job_id = await jobs.aside(jobs.put, content, key, explain)
         if job_id is None:
             raise HTTPException(503, "too many jobs wait; try again later")
         response.headers["location"] = f"/jobs/{job_id}"
@@ -226,7 +228,10 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
             "lineage": served.tags,
             "runtime": runtime(),
             "metrics": served.metrics,
-            "contributions_in": unit(served.model),
+            "classes": served.model.classes,
+            "threshold": served.model.threshold if served.model.task == "binary" else None,
+            "contributions_in": unit(served.model) if is_divisible(served.model) else None,
+            "environment": predictor.origin.environment,
             "contract": predictor.contract.model_dump(mode="json"),
         }
 

@@ -37,11 +37,16 @@ def judged(point: int, name: str, problems: list[str], found: str) -> Check:
     return Check(point, name, not problems, "; ".join(problems) or found)
 
 
-def compatible(told: Record, tags: dict[str, str], contract: Contract) -> Check:
-    """Whether the service says of itself what the registry and this project say."""
+def compatible(told: Record, tags: dict[str, str], contract: Contract, environment: str) -> Check:
+    """Whether the service says of itself what the registry and this project say.
+
+    Before staging there is no place that it must say it is in.
+    """
     ours = contract.model_dump(mode="json")
     problems = [f"another {key}" for key in SAME if told["lineage"].get(key) != tags.get(key)]
     problems += ["another contract"] if told["contract"] != ours else []
+    if environment != "test" and told["environment"] != environment:
+        problems.append(f"its ENVIRONMENT is {told['environment']}")
     here = runtime() | {"python": tags.get("python", "none")}
     for name, version in here.items():
         there = told["runtime"].get(name, "none")
@@ -131,7 +136,10 @@ def broken(contract: Contract) -> Iterator[tuple[str, Record]]:
 
 def targets(told: Record, params: Params) -> Check:
     """Whether the version reaches the bars, and the gate or a person promoted it."""
-    problems = failed_bars(params.task, told["metrics"]["test"], params.registration.bars)
+    metrics, bars = told["metrics"]["test"], params.registration.bars
+    problems = failed_bars(params.task, metrics, bars)
     decision = told["lineage"].get("decision")
     problems += [] if decision == "promote" else [f"the gate's decision is {decision}"]
-    return judged(5, "predictive targets", problems, told["lineage"].get("reason", ""))
+    reached = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+    found = f"{reached}; bars: {len(bars)}; promoted: {told['lineage'].get('reason', '')}"
+    return judged(5, "predictive targets", problems, found)

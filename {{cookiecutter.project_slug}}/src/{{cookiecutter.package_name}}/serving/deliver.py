@@ -16,7 +16,7 @@ from ..params import load_params
 from ..paths import PROJECT, Paths
 from ..progress import working
 from ..settings import load_settings
-from . import checklist, schema
+from . import checklist, log, schema
 from .checklist import Check
 from .params import load_serving
 
@@ -75,7 +75,7 @@ def inspect(
     else:
         load = checklist.loaded(client, schema.example(contract), limits)
     return [
-        checklist.compatible(told, version.tags, contract),
+        checklist.compatible(told, version.tags, contract, environment),
         checklist.golden(checklist.asked(client, version.number, records), scores),
         load,
         checklist.refused(client, contract),
@@ -125,10 +125,12 @@ def main(paths: Paths = PROJECT) -> None:
     if asked.ask:
         print(f"{version} may go to {asked.environment}.")
         return
-    key = {"X-API-Key": os.environ.get("API_KEY", "")}
+    headers = {"X-API-Key": os.environ.get("API_KEY", ""), "X-Request-Id": log.DELIVERY}
     try:
-        with httpx.Client(base_url=asked.url, headers=key) as client, working("asking"):
+        with httpx.Client(base_url=asked.url, headers=headers) as client, working("asking"):
             checks = inspect(client, paths, asked.environment, registry, version) + checks
+    except httpx.ConnectError as error:
+        raise UserError(f"URL={asked.url}: no service answers; `make serve` starts one.") from error
     except httpx.HTTPError as error:
         raise UserError(f"URL={asked.url}: {error} (is API_KEY right?)") from error
     passed = all(check.passed is not False for check in checks)

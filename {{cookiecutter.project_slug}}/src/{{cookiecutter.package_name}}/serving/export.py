@@ -39,13 +39,26 @@ def difference(content: bytes, model: Model, matrix: Floats) -> float:
     return worst
 
 
+SCORES = {
+    "regression": "the value",
+    "binary": "the probability of the second class, answered from threshold on",
+    "multiclass": "the probability of each class",
+}
+HOW = "a category is its place in the list, from 0; true is 1; anything missing or unknown is NaN"
+
+
 def encoding(model: Model) -> dict[str, Any]:
-    """What the graph takes and gives: a category is its place in the list, anything else NaN."""
-    categories = model.encoder.categories
+    """What the graph takes and gives."""
+    features = [
+        {"name": name, "categories": model.encoder.categories.get(name), "from": str(expression)}
+        for name, expression in zip(model.encoder.names, model.features, strict=True)
+    ]
     return {
         "target": model.target,
         "task": model.task,
-        "features": [{"name": n, "categories": categories.get(n)} for n in model.encoder.names],
+        "features": features,
+        "encoding": HOW,
+        "scores": SCORES[model.task],
         "classes": model.classes,
         "threshold": model.threshold if model.task == "binary" else None,
     }

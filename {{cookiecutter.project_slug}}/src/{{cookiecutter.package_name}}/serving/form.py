@@ -61,4 +61,4 @@ def _ever(limits: dict[str, Any]) -> dict[str, Any]:
 
 def plain(text: str) -> str:
     """Text as Streamlit shows it literally: names of columns are no Markdown."""
-    return re.sub(r"([^\w\s])", r"\\\1", text)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

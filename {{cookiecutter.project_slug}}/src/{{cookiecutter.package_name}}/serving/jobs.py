@@ -7,7 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ class Job:
     id: str
     content: bytes
     key: str
+    explained: bool
     taken: datetime
 
 
@@ -56,9 +57,10 @@ class Jobs:
         tables.create_all(self._engine)
         return self._engine
 
-    def put(self, content: bytes, key: str) -> str | None:
+    def put(self, content: bytes, key: str, explained: bool = False) -> str | None:
         """Keep a job and return its id; None where too many bytes wait already."""
         job: dict[str, Any] = {"id": str(uuid.uuid4()), "content": content, "key": key}
+        job["explained"] = explained
         job |= {"time": _now(), "status": QUEUED, "attempts": 0, "size": len(content)}
         waiting = sql.select(sql.func.sum(c.size)).where(c.status.in_((QUEUED, RUNNING)))
         with self._database.begin() as connection:
@@ -85,7 +87,9 @@ class Jobs:
         )
         with self._database.begin() as connection:
             connection.execute(failed)
-            row = connection.execute(taken.returning(c.id, c.content, c.key, c.taken)).first()
+            row = connection.execute(
+                taken.returning(*(c[each.name] for each in fields(Job)))
+            ).first()
         return Job(*row) if row else None
 
     def give_back(self, job: Job) -> None:

@@ -14,8 +14,9 @@ def value(kpi: Kpi, answer: Any, actual: Any) -> float | None:
     """The error, or 1 for a right class and 0 for a wrong one; None where one is no number."""
     if kpi == "correct":
         return float(answer == actual)
-    return abs(answer - actual) if _is_number(answer) and _is_number(actual) else None
+    return abs(answer - actual) if is_number(answer) and is_number(actual) else None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,6 +1,7 @@
 """The prediction log: every prediction and every truth that came back, in a database."""
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,14 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..errors import UserError
 from ..paths import Paths
 from .spool import read
 
 FORGET_SECONDS = 3_600
 BATCH = 500
+DELIVERY = "deliver"  # the request id of what `make deliver` asks: nobody's question
+SHORT = re.compile("^postgres(ql)?://")  # by which others would mean another driver
 # A server that is there and does not answer is as good as none; in seconds and milliseconds.
 POSTGRESQL_WAITS = {
     "connect_timeout": 3,
@@ -56,6 +60,7 @@ jobs = sql.Table(
     sql.Column("taken", sql.DateTime),
     sql.Column("attempts", sql.Integer, nullable=False),
     sql.Column("size", sql.Integer, nullable=False),
+    sql.Column("explained", sql.Boolean, nullable=False),
     sql.Column("key", sql.Text),
     sql.Column("content", sql.LargeBinary),
     sql.Column("outcome", sql.LargeBinary),
@@ -72,9 +77,19 @@ def url(paths: Paths) -> str:
 
 
 def database(url: str) -> sql.Engine:
-    """The engine of a database, SQLite or PostgreSQL; nothing is opened yet."""
+    """The engine of a database, SQLite or PostgreSQL; nothing is opened yet.
+
+    Raises UserError for an address of neither.
+    """
+    url = SHORT.sub("postgresql+psycopg://", url)
     waits = {} if url.startswith("sqlite") else POSTGRESQL_WAITS
-    engine = sql.create_engine(url, pool_pre_ping=True, connect_args=waits)
+    try:
+        engine = sql.create_engine(url, pool_pre_ping=True, connect_args=waits)
+    except (sql.exc.ArgumentError, ImportError) as error:
+        raise UserError(
+            "DATABASE_URL: no address of SQLite or PostgreSQL; write sqlite:///file or "
+            "postgresql://user:password@host/database."
+        ) from error
     if engine.dialect.name == "sqlite":
         sql.event.listen(engine, "connect", _let_readers_read)
     return engine
@@ -124,9 +139,10 @@ def forget(engine: sql.Engine, days: int) -> int:
 
 
 def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
-    """The predictions that were shown last, the newest first."""
+    """The predictions that were shown last, the newest first, without those of `make deliver`."""
     times = predictions.c.time.desc()
-    query = predictions.select().where(predictions.c.shown).order_by(times).limit(number)
+    asked = predictions.c.shown, predictions.c.request_id != DELIVERY
+    query = predictions.select().where(*asked).order_by(times).limit(number)
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 

@@ -77,7 +77,7 @@ def show_form(about: dict[str, Any], service: httpx.Client) -> None:
                 show_problems(answer)
 
 
-def show_answer(answer: dict[str, Any], unit: str) -> None:
+def show_answer(answer: dict[str, Any], unit: str | None) -> None:
     """The prediction, how sure it is, and what each feature contributed."""
     st.metric("Prediction", _words(answer["prediction"]))
     if "interval" in answer:
@@ -87,7 +87,9 @@ def show_answer(answer: dict[str, Any], unit: str) -> None:
         likely = dict(sorted(answer["probabilities"].items(), key=lambda each: -each[1]))
         st.pyplot(plots.bars(likely, "Probabilities", ""))
     if answer["explanation"]:
-        st.pyplot(waterfall(**answer["explanation"], unit=unit))
+        st.pyplot(waterfall(**answer["explanation"], unit=unit or ""))
+    else:
+        st.caption("A forest cannot tell what each feature contributed.")
     st.caption(f"Version {answer['model_version']}, prediction {answer['prediction_id']}")
 
 

@@ -1,7 +1,7 @@
 """Section `serving` of params.yaml: how predictions are served and logged."""
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NaiveDatetime
 
@@ -78,8 +78,17 @@ class Serving(Section):
 def load_serving(paths: Paths) -> Serving:
     """Read the section; raises UserError that names every wrong key."""
     params = load_params(paths.params)
-    options = validated(Serving, params.serving, "params.yaml", "serving")
     fitting = kpi.of_task(params.task)
+    section = _with_kpi(params.serving, fitting)
+    options = validated(Serving, section, "params.yaml", "serving")
     if options.strategy == "ab" and options.ab.kpi != fitting:
         raise UserError(f"params.yaml: serving.ab.kpi: {params.task} has only {fitting}.")
     return options
+
+
+def _with_kpi(section: Any, fitting: Kpi) -> Any:
+    """The section as it was given, the task's own KPI in it where it says null."""
+    match section:
+        case {"ab": {"kpi": None}}:
+            return {**section, "ab": {**section["ab"], "kpi": fitting}}
+    return section

@@ -18,6 +18,7 @@ from ..data.contract import Contract, request_columns
 from ..models.attribution import contributions, is_divisible
 from ..models.model import Floats, by_class
 from . import observe, schema
+from .kpi import is_number
 from .params import Serving
 from .registry import Served
 from .router import Part, Record, Router, Shadow, whole
@@ -139,6 +140,12 @@ class Predictor:
             answers = self._present(served, self.score(served, records))
             part = whole("shadow", CHALLENGER, served, len(records))
             self._log([part], records, answers, request_id, started, shown=False)
+
+    def can_be(self, actual: Any) -> bool:
+        """Whether this may be true for a prediction: a number, or one of the classes."""
+        if classes := self.router.versions.champion.model.classes:
+            return any(type(actual) is type(known) and actual == known for known in classes)
+        return is_number(actual)
 
     def validate(self, content: bytes) -> list[Record]:
         """The records of a body, as the contract wants them; raises ValidationError."""

@@ -5,7 +5,15 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, WithJsonSchema, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NaiveDatetime,
+    WithJsonSchema,
+    create_model,
+)
 
 from ..data.contract import DTYPES, Column, Contract, request_columns
 
@@ -17,7 +25,14 @@ DATETIME = {
     "pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
     r"T([01]\d|2[0-3])(:[0-5]\d){2}(\.\d{1,6})?$",
 }
-Int64 = Annotated[int, Field(ge=-INT64, lt=INT64)]
+
+
+def _whole(value: Any) -> Any:
+    # JSON knows one kind of number: pandas sends 1.0 for the 1 of a column that has a null.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Int64 = Annotated[int, Field(ge=-INT64, lt=INT64), BeforeValidator(_whole)]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 EXAMPLES: dict[str, Any] = {
     "Int64": 1,
@@ -55,6 +70,7 @@ def record_type(contract: Contract) -> type[BaseModel]:
 
 def _type(column: Column) -> Any:
     limits: dict[str, Any] = {"description": column.description}
+    limits |= {"examples": list(column.categories)} if column.categories else {}
     limits |= {"ge": column.min} if column.min is not None else {}
     limits |= {"le": column.max} if column.max is not None else {}
     kind: Any = {

@@ -38,7 +38,8 @@ async def take_one(core: Core) -> bool:
 async def finish(core: Core, job: Job) -> bool:
     """Answer a job, or give it back where the log is full."""
     try:
-        status, outcome = DONE, await core.predictor.answer(job.content, job.id, job.key)
+        outcome = await core.predictor.answer(job.content, job.id, job.key, job.explained)
+        status = DONE
     except Full:
         await core.jobs.aside(core.jobs.give_back, job)
         return False
