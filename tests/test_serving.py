@@ -300,6 +300,10 @@ def test_jobs_are_answered_though_a_worker_is_killed(project: Path) -> None:
             wait_for(lambda: state(ids[0]) == "done")
             os.killpg(worker.pid, signal.SIGKILL)
         assert state(ids[-1]) == "queued"
+        with working(project, PYTHON, "-m", "my_project.serving.worker"):
+            wait_for(lambda: state(ids[20]) == "done")
+        unfinished = [state(job) for job in ids]
+        assert unfinished.count("running") <= 1, "that of the killed one; the other ended its own"
         port = str(free_port())
         with working(project, PYTHON, "-c", WORKER, METRICS_PORT=port):
             wait_for(lambda: {state(job) for job in ids} == {"done"})
@@ -345,7 +349,7 @@ def test_a_stream_is_answered_line_by_line(project: Path) -> None:
     assert [problem["field"] for problem in refused["detail"]] == ["trip_distance"]
     assert {answer["prediction"] for answer in two} == {one["prediction"]}
     assert {answer["prediction_id"] for answer in [one, *two]} <= logged(project)
-    assert "2 lines answered, 1 refused." in piped.stderr
+    assert "lines answered: 2, refused: 1." in piped.stderr
 
 
 def test_a_batch_is_a_table_of_the_database(project: Path) -> None:
@@ -353,7 +357,7 @@ def test_a_batch_is_a_table_of_the_database(project: Path) -> None:
     said = run(project, "make", "batch", f"INPUT={source}", "TABLE=scores", "BATCH=monday").stdout
     assert "scores: 1,500 rows as batch monday, by version 1" in said
     count = "select count(*), count(prediction), max(model_version) from scores"
-    with sqlite3.connect(project / ".serving/predictions.db") as database:
+    with sqlite3.connect(project / ".serving/batches/tables.db") as database:
         [row] = database.execute(f"{count} where batch = 'monday'")
     assert row == (1500, 1500, 1)
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
@@ -109,3 +110,28 @@ def test_a_batch_is_written_whole_or_not_at_all(server: str) -> None:
         batch.publish([rows, wrong], engine, "scores", known)
     with engine.connect() as connection:
         assert connection.scalar(sql.text("select count(*) from scores")) == 4
+    with ThreadPoolExecutor(3) as together:
+        done = [together.submit(batch.publish, [rows], engine, "scores", known) for _ in range(6)]
+    assert [each.result() for each in done] == [2] * 6
+    with engine.connect() as connection:
+        assert connection.scalar(sql.text("select count(*) from scores")) == 2
+
+
+def test_a_server_that_hangs_holds_nothing_else_up(
+    server: str, service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(log.POSTGRESQL_WAITS, "connect_timeout", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts and never answers
+        port = silent.getsockname()[1]
+        service.url = f"postgresql+psycopg://mlops@127.0.0.1:{port}/postgres"
+        with service.running() as client:
+            with ThreadPoolExecutor(8) as crowd:
+                jobs_sent = [crowd.submit(client.post, "/jobs", json=record()) for _ in range(4)]
+                begun = time.monotonic()
+                several = client.post("/predict", json=[record()] * 100)
+                explained = client.post("/predict?explain=true", json=record())
+                assert time.monotonic() - begun < 2, "they wait for no database"
+            assert {several.status_code, explained.status_code} == {200}
+            assert {sent.result().status_code for sent in jobs_sent} == {503}
+            wait(lambda: client.get("/ready").json()["log"] == "OperationalError")
+            service.url = server

@@ -98,7 +98,7 @@ def table(service: Service, name: str) -> list[dict[str, Any]]:
 
 def published(service: Service, rows: pl.DataFrame, *arguments: str) -> None:
     """Run `make batch` on rows of a CSV."""
-    source = service.project.root / "new.csv"
+    source = service.project.root / "new.2024.csv"
     rows.write_csv(source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["batch", "--input", str(source), "--table", *arguments])
@@ -119,7 +119,7 @@ def test_a_batch_is_a_table_that_can_be_written_again(service: Service, record: 
     assert [row["size"] for row in found] == [1.0, 50.0, 101.0]
     assert "size: 101.0 breaks '<= 100'" in found[2]["error"]
     assert {(row["batch"], row["model_version"]) for row in found} == {(found[0]["batch"], 1)}
-    assert found[0]["batch"].startswith("new.csv ")
+    assert found[0]["batch"].startswith("new.2024.csv ")
     assert all("note" not in row for row in found), "personal data stay out"
     published(service, rows, "scores")
     assert len(table(service, "scores")) == 3, "once more is not twice"
@@ -140,10 +140,14 @@ def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, recor
     published(service, rows, "scores")
     before = table(service, "scores")
     wider = rows.with_columns(more=1)
-    with pytest.raises(UserError, match="TABLE=scores cannot take the rows"):
+    with pytest.raises(UserError, match="cannot take the rows, and has none of them: table scores"):
         published(service, wider, "scores")
     assert table(service, "scores") == before
-    for name in ("predictions", "jobs", "main.scores", "a b", "1"):
+    with log.database(service.url).begin() as connection:
+        connection.execute(sql.text("create table theirs (batch text, note text)"))
+    with pytest.raises(UserError, match="TABLE=theirs is there, and `make batch` did not make it"):
+        published(service, rows, "theirs")
+    for name in ("predictions", "JOBS", "main.scores", "a b", "1"):
         with pytest.raises(UserError, match=f"TABLE={name} is no plain name, or the service's own"):
             published(service, rows, name)
     with pytest.raises(UserError, match="has a column batch already"):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -83,7 +83,7 @@ def test_what_was_asked_is_gone_once_it_is_answered(
 ) -> None:
     put(client, record(), **{"x-sticky-key": "Ana"})
     [waiting] = service.logged(log.jobs)
-    assert (waiting["key"], waiting["size"]) == ("Ana", len(waiting["content"]))
+    assert (waiting["key"], waiting["size"]) == ("Ana", len(waiting["content"]) + len("Ana"))
     worked(service.assemble())
     [done] = service.logged(log.jobs)
     assert (done["key"], done["content"]) == (None, None)
@@ -187,6 +187,15 @@ def test_a_job_of_a_dead_worker_is_anothers_and_its_first_answer_stays(queue: Jo
     found = json.loads(queue.find(first.id) or "")
     assert found == {"job_id": first.id, "status": "done", "answer": 1}
     assert queue.take() is None
+
+
+def test_a_clock_that_is_put_back_leaves_no_job(queue: Jobs, service: Service) -> None:
+    queue.put(b"{}", "")
+    assert queue.take() is not None
+    tomorrow = datetime.now() + timedelta(days=1)
+    with log.database(service.url).begin() as connection:
+        connection.execute(log.jobs.update().values(taken=tomorrow))
+    assert queue.take() is not None
 
 
 def test_a_job_that_costs_every_worker_its_life_is_failed(queue: Jobs) -> None:

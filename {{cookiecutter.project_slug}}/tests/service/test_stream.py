@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.package_name }}.errors import UserError
-from {{ cookiecutter.package_name }}.serving import stream
+from {{ cookiecutter.package_name }}.serving import log, stream
 from {{ cookiecutter.package_name }}.serving.core import Core
 
 from .conftest import Change, Service
+from .test_jobs import worked
 
 
 def streamed(core: Core, *pieces: bytes) -> tuple[list[Any], Counter[str]]:
@@ -63,7 +63,7 @@ def test_a_wrong_line_is_answered_with_its_problems_and_the_next_is_served(
     assert seen == {"answered": 2, "refused": 2}
 
 
-def test_a_full_log_holds_the_stream_up_until_it_drains(
+def test_a_full_log_pauses_the_stream_until_it_drains(
     service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "RETRY_SECONDS", 0.05)
@@ -73,6 +73,27 @@ def test_a_full_log_holds_the_stream_up_until_it_drains(
     assert len(service.logged()) == 60
 
 
-def test_a_line_without_end_is_an_error(service: Service) -> None:
-    with pytest.raises(UserError, match="longer than 2,000 bytes"):
-        streamed(service.assemble(max_bytes=2_000), b"[" * 3_000)
+def test_a_line_that_is_too_long_is_refused_and_the_next_is_served(
+    service: Service, record: Change
+) -> None:
+    good, long = json.dumps(record()).encode(), b"[" * 300_000
+    core = service.assemble(max_bytes=2_000)
+    answers, seen = streamed(core, long + b"\n" + good + b"\n" + long)
+    assert answers[0] == answers[2] == {"detail": "a line holds at most 2,000 bytes"}
+    assert answers[1]["model_version"] == 1
+    assert seen == {"answered": 1, "refused": 2}
+
+
+def test_what_no_log_could_hold_is_refused(service: Service, record: Change) -> None:
+    line = json.dumps([record()] * 100).encode()
+    [refused], seen = streamed(service.assemble(spool_bytes=10_000), line)
+    assert "more than the prediction log may hold" in refused["detail"]
+    assert seen == {"refused": 1}
+    with service.running(spool_bytes=10_000) as client:
+        answer = client.post("/predict", json=[record()] * 100)
+        assert (answer.status_code, answer.json()) == (503, refused)
+        client.post("/jobs", json=[record()] * 100)
+    assert worked(service.assemble(spool_bytes=10_000)) == 1
+    [job] = service.logged(log.jobs)
+    assert (job["status"], json.loads(job["outcome"])) == ("failed", refused["detail"])
+    assert job["content"] == line.replace(b", ", b",").replace(b": ", b":"), "it can be sent again"

@@ -2,9 +2,12 @@
 
 import argparse
 import hashlib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,16 @@ import polars as pl
 import sqlalchemy as sql
 from pandas.errors import DatabaseError
 
+from .. import tables
 from ..data.contract import Contract, load_contract
 from ..errors import UserError, run
 from ..models.predict import check_free, predict_file
 from ..paths import PROJECT, Paths
 from ..progress import working
-from ..tables import read_chunks
+from ..settings import load_settings
 from . import log
 
+ONE_AT_A_TIME = sql.text("select pg_advisory_xact_lock(hashtext(:table))")
 NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -41,7 +46,9 @@ def publish(
     rows = 0
     try:
         with engine.begin() as connection:
-            forget(connection, table, known["batch"])
+            if connection.dialect.name == "postgresql":  # SQLite lets one write at a time
+                connection.execute(ONE_AT_A_TIME, {"table": table})
+            forget(connection, table, known)
             for chunk in chunks:
                 check_free(chunk.columns, known)
                 whole = chunk.with_columns(
@@ -50,26 +57,47 @@ def publish(
                 whole.write_database(table, connection, if_table_exists="append")
                 rows += chunk.height
     except (sql.exc.SQLAlchemyError, DatabaseError) as error:
-        cause = error.__cause__ if isinstance(error, DatabaseError) else error
-        # Its own words hold the rows, which may be personal.
         raise UserError(
-            f"TABLE={table} cannot take the rows, and has none of them: "
-            f"{getattr(cause, 'orig', cause)}\nIf it has other columns, name another TABLE."
+            f"TABLE={table} cannot take the rows, and has none of them: {_reason(error)}\n"
+            "If it has other columns, name another TABLE."
         ) from None
     return rows
 
 
-def forget(connection: sql.Connection, table: str, batch: str) -> None:
-    """Delete the rows of an earlier batch of this name."""
-    if sql.inspect(connection).has_table(table):
-        there = sql.table(table, sql.column("batch"))
-        connection.execute(there.delete().where(there.c.batch == batch))
+def _reason(error: Exception) -> Any:
+    """The database's words without the rows, which may be personal."""
+    cause = error.__cause__ if isinstance(error, DatabaseError) else error
+    words = getattr(cause, "orig", cause)
+    return getattr(getattr(words, "diag", None), "message_primary", None) or words
+
+
+def forget(connection: sql.Connection, table: str, known: dict[str, Any]) -> None:
+    """Delete the rows of an earlier batch of this name; raises UserError for a table of others."""
+    inspected = sql.inspect(connection)
+    if not inspected.has_table(table):
+        return
+    if not known.keys() <= {column["name"] for column in inspected.get_columns(table)}:
+        raise UserError(f"TABLE={table} is there, and `make batch` did not make it; name another.")
+    there = sql.table(table, sql.column("batch"))
+    connection.execute(there.delete().where(there.c.batch == known["batch"]))
 
 
 def named(source: Path) -> str:
     """The name of a batch: the same file gives the same, tomorrow's of the same name another."""
+    tables.check_readable(source)
     with source.open("rb") as file:
         return f"{source.name} {hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+
+@contextmanager
+def alone(folder: Path, *job: str) -> Iterator[Path]:
+    """Where a job is scored into, which others of the same job wait for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scored = folder / f"{hashlib.sha256(repr(job).encode()).hexdigest()[:16]}.parquet"
+    with scored.with_suffix(".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield scored
+        scored.unlink()
 
 
 def main(paths: Paths = PROJECT) -> None:
@@ -79,20 +107,23 @@ def main(paths: Paths = PROJECT) -> None:
     parser.add_argument("--table", required=True)
     parser.add_argument("--batch")
     asked = parser.parse_args()
-    if asked.table in log.tables.tables or not NAME.fullmatch(asked.table):
+    if asked.table.lower() in log.tables.tables or not NAME.fullmatch(asked.table):
         raise UserError(
             f"TABLE={asked.table} is no plain name, or the service's own; name another."
         )
-    scored = paths.batches / f"{asked.input.name.partition('.')[0]}.parquet"
-    version = predict_file(paths, asked.input, scored)
-    contract, url = load_contract(paths.contract), log.url(paths)
-    chunks = (fit_for_table(chunk, contract) for chunk in read_chunks(scored))
-    batch, now = asked.batch or named(asked.input), datetime.now(UTC).replace(tzinfo=None)
-    known = {"batch": batch, "model_version": version, "scored_at": now}
-    with working("batch"):
-        rows = publish(chunks, log.database(url), asked.table, known)
-    scored.unlink()
-    shown = sql.make_url(url).render_as_string(hide_password=True)
+    load_settings(paths)
+    # A large batch would keep the log and the queue waiting in the same file.
+    url = os.environ.get("DATABASE_URL") or f"sqlite:///{paths.batches / 'tables.db'}"
+    engine, contract = log.database(url), load_contract(paths.contract)
+    batch = asked.batch or named(asked.input)
+    with alone(paths.batches, str(asked.input.resolve()), asked.table, batch) as scored:
+        version = predict_file(paths, asked.input, scored)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        known = {"batch": batch, "model_version": version, "scored_at": now}
+        chunks = (fit_for_table(chunk, contract) for chunk in tables.read_chunks(scored))
+        with working("batch"):
+            rows = publish(chunks, engine, asked.table, known)
+    shown = engine.url.render_as_string(hide_password=True)
     print(f"{asked.table}: {rows:,} rows as batch {batch}, by version {version}, in {shown}.")
 
 

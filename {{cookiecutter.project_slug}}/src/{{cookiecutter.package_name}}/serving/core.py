@@ -3,11 +3,10 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
 
 import sqlalchemy as sql
 
@@ -27,7 +26,7 @@ from .writer import Beside, Writer
 # One row is too little to share: threads of LightGBM would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-Result = TypeVar("Result")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,15 @@ def assemble(paths: Paths) -> Core:
     return Core(options, predictor, writer, Jobs(engine, options.queue_bytes), engine)
 
 
-def run_until_stopped(work: Coroutine[Any, Any, Result]) -> Result | None:
-    """What comes of `work`; None where a signal ended it before."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
-        return asyncio.run(work)
-    return None
+def signalled() -> asyncio.Event:
+    """What the first SIGINT or SIGTERM sets; the second ends the process."""
+    over, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end() -> None:
+        over.set()
+        for each in SIGNALS:
+            loop.remove_signal_handler(each)
+
+    for each in SIGNALS:
+        loop.add_signal_handler(each, end)
+    return over

@@ -16,10 +16,9 @@ import orjson
 import sqlalchemy as sql
 
 from .log import jobs as table
-from .log import tables
+from .log import prepare
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
-FINISHED: dict[str, Any] = {"content": None, "key": None}
 NAMES = {DONE: "answer", FAILED: "detail"}
 MOST_ATTEMPTS, DEADLY = 3, b'"each worker that took it died"'
 THREADS = 4
@@ -54,14 +53,14 @@ class Jobs:
 
     @cached_property
     def _database(self) -> sql.Engine:
-        tables.create_all(self._engine)
+        prepare(self._engine)
         return self._engine
 
     def put(self, content: bytes, key: str, explained: bool = False) -> str | None:
         """Keep a job and return its id; None where too many bytes wait already."""
         job: dict[str, Any] = {"id": str(uuid.uuid4()), "content": content, "key": key}
         job["explained"] = explained
-        job |= {"time": _now(), "status": QUEUED, "attempts": 0, "size": len(content)}
+        job |= {"time": _now(), "status": QUEUED, "attempts": 0, "size": len(content) + len(key)}
         waiting = sql.select(sql.func.sum(c.size)).where(c.status.in_((QUEUED, RUNNING)))
         with self._database.begin() as connection:
             if (connection.scalar(waiting) or 0) + len(content) > self._max_bytes:
@@ -75,9 +74,10 @@ class Jobs:
         What has cost several workers their lives is failed instead.
         """
         now = _now()
-        lost = (c.status == RUNNING) & (c.taken < now - self.lease)
+        early, late = now - self.lease, now + self.lease  # clocks are put back, too
+        lost = (c.status == RUNNING) & ((c.taken < early) | (c.taken > late))
         deadly = lost & (c.attempts >= MOST_ATTEMPTS)
-        failed = table.update().where(deadly).values(**FINISHED, status=FAILED, outcome=DEADLY)
+        failed = table.update().where(deadly).values(status=FAILED, key=None, outcome=DEADLY)
         free = (c.status == QUEUED) | lost
         oldest = sql.select(c.id).where(free).order_by(c.time).limit(1)
         # Workers that ask PostgreSQL at once get one job each; SQLite lets one write at a time.
@@ -97,8 +97,9 @@ class Jobs:
         self._set(job, status=QUEUED, attempts=c.attempts - 1)
 
     def finish(self, job: Job, status: str, outcome: bytes) -> None:
-        """Keep what came out, as JSON, instead of what was asked: the log has that."""
-        self._set(job, **FINISHED, status=status, outcome=outcome)
+        """Keep what came out, as JSON; the log has what was asked, but of a job that failed."""
+        asked = {"content": None} if status == DONE else {}
+        self._set(job, status=status, outcome=outcome, key=None, **asked)
 
     def _set(self, job: Job, **values: object) -> None:
         # It may be another worker's by now.

@@ -17,6 +17,7 @@ from .spool import read
 
 FORGET_SECONDS = 3_600
 BATCH = 500
+OVER = ("done", "failed")  # jobs that nobody waits for
 DELIVERY = "deliver"  # the request id of what `make deliver` asks: nobody's question
 SHORT = re.compile("^postgres(ql)?://")  # by which others would mean another driver
 # A server that is there and does not answer is as good as none; in seconds and milliseconds.
@@ -88,11 +89,20 @@ def database(url: str) -> sql.Engine:
     except (sql.exc.ArgumentError, ImportError) as error:
         raise UserError(
             "DATABASE_URL: no address of SQLite or PostgreSQL; write sqlite:///file or "
-            "postgresql://user:password@host/database."
+            "postgresql://user@host/database."
         ) from error
     if engine.dialect.name == "sqlite":
         sql.event.listen(engine, "connect", _let_readers_read)
     return engine
+
+
+def prepare(engine: sql.Engine) -> None:
+    """Make the tables that are not there; raises SQLAlchemyError where no database answers."""
+    engine.connect().close()
+    try:
+        tables.create_all(engine)
+    except sql.exc.DBAPIError:  # another service has made one at the same moment
+        tables.create_all(engine)
 
 
 def _let_readers_read(connection: Any, _: Any) -> None:
@@ -133,7 +143,7 @@ def forget(engine: sql.Engine, days: int) -> int:
     """Delete what is older than `days`, but no job that waits; returns the number of rows."""
     limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
     over = [table.delete().where(table.c.time < limit) for table in SPOOLED.values()]
-    over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.content.is_(None)))
+    over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.status.in_(OVER)))
     with engine.begin() as connection:
         return sum(connection.execute(deletion).rowcount for deletion in over)
 
@@ -159,7 +169,7 @@ class Keeper:
 
         Whatever it raises, the files that are left can be taken again.
         """
-        tables.create_all(self.engine)
+        prepare(self.engine)
         drain(segments, self.engine)
         if time.monotonic() >= self._forget_at:
             forget(self.engine, self.retention_days)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from .predict import Unusable
-from .spool import Full
+from .spool import Full, TooLarge
 
 MOST_PROBLEMS = 20
 STATUS: dict[type[Exception], int] = {
@@ -23,6 +23,8 @@ def detail(error: Exception) -> Detail:
     """What is said of an error: field and rule of each problem, or a sentence."""
     if isinstance(error, ValidationError):
         return listed(error.errors(include_url=False, include_input=False, include_context=False))
+    if isinstance(error, TooLarge):
+        return "the records are more than the prediction log may hold (serving.spool_bytes)"
     if isinstance(error, Full):
         return "the prediction log is full; nothing was predicted"
     if isinstance(error, SQLAlchemyError):

@@ -23,6 +23,10 @@ class Full(Exception):
     """The spool has reached its limit, or the disk is full."""
 
 
+class TooLarge(Full):
+    """The records alone are more than the spool may hold."""
+
+
 class Spool:
     """A queue of records in a folder: requests append, one thread drains."""
 
@@ -38,8 +42,10 @@ class Spool:
         return sum(map(_size, self._segments()))
 
     def append(self, records: list[dict[str, Any]]) -> None:
-        """Write records, all or none; raises Full."""
+        """Write records, all or none; raises Full, or TooLarge where waiting does not help."""
         content = b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in records)
+        if len(content) > self.max_bytes:
+            raise TooLarge(f"{len(content):,} bytes are more than {self.folder} may hold")
         with self._lock:
             if self._known + len(content) > self.max_bytes:
                 self._known = self.waiting  # what was drained meanwhile is gone

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 
 import orjson
 from prometheus_client import start_http_server
@@ -10,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import run
 from ..paths import PROJECT, Paths
 from . import observe, refusals
-from .core import Core, assemble, run_until_stopped
+from .core import Core, assemble, signalled
 from .jobs import DONE, FAILED, Job
 from .spool import Full
 
@@ -18,11 +19,13 @@ POLL_SECONDS = 0.2
 
 
 async def work(core: Core) -> None:
-    """Answer jobs until a signal ends it."""
+    """Answer jobs until a signal comes; the one that is begun is ended."""
+    over = signalled()
     async with core.running():
-        while True:
+        while not over.is_set():
             if not await take_one(core):
-                await asyncio.sleep(POLL_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), POLL_SECONDS)
 
 
 async def take_one(core: Core) -> bool:
@@ -36,14 +39,14 @@ async def take_one(core: Core) -> bool:
 
 
 async def finish(core: Core, job: Job) -> bool:
-    """Answer a job, or give it back where the log is full."""
+    """Answer a job and keep what came out, or give it back where the log is full."""
     try:
         outcome = await core.predictor.answer(job.content, job.id, job.key, job.explained)
         status = DONE
-    except Full:
-        await core.jobs.aside(core.jobs.give_back, job)
-        return False
     except Exception as error:
+        if type(error) is Full:
+            await core.jobs.aside(core.jobs.give_back, job)
+            return False
         observe.log("work", job=job.id, problem=type(error).__name__)
         status, outcome = FAILED, orjson.dumps(refusals.detail(error))
     await core.jobs.aside(core.jobs.finish, job, status, outcome)
@@ -57,7 +60,7 @@ def main(paths: Paths = PROJECT) -> None:
     observe.begin()
     if port := os.environ.get("METRICS_PORT"):
         start_http_server(int(port))
-    run_until_stopped(work(core))
+    asyncio.run(work(core))
 
 
 if __name__ == "__main__":
