@@ -143,6 +143,9 @@ class Registry(BaseHTTPRequestHandler):
             self.send_header("Location", self.path.removeprefix("/elsewhere"))
             self.end_headers()
             return
+        if self.path.startswith("/proxy"):
+            self.send_error(404)
+            return
         allowed = self.headers["Authorization"] == self.key
         self.send_response(200 if allowed else 401)
         self.end_headers()
@@ -199,6 +202,15 @@ def test_the_registry_is_asked_with_its_credentials(
         registry.find(service.project, settings, "champion")
     assert "s3cret" not in str(refused.value)
     assert not preflight.version_exists(settings, 3)
+
+
+def test_a_404_that_is_not_the_registrys_says_nothing_of_an_alias(
+    guarded: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, address = guarded
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}/proxy")
+    with pytest.raises(registry.Unreachable, match="404"):
+        registry.find(service.project, load_settings(service.project), "challenger")
 
 
 def test_another_server_does_not_see_the_credentials(

@@ -249,3 +249,17 @@ def test_records_that_arrive_together_are_scored_in_one_go_and_fail_alone() -> N
     assert calls == [[1, 2, 5]]
     first, failed, last = asyncio.run(ask(1, 0, 2))
     assert (first[0], type(failed), last[0]) == (10, ZeroDivisionError, 5)
+
+
+def test_who_went_away_leaves_the_others_their_answers() -> None:
+    async def ask() -> list[Any]:
+        together = Together(lambda _, records: np.array([10 / each["n"] for each in records]))
+        served: Any = SimpleNamespace(version=1)
+        asked = [asyncio.ensure_future(together.score(served, {"n": n})) for n in (1, 0, 2)]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        async with asyncio.timeout(5):
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    gone, failed, last = asyncio.run(ask())
+    assert (type(gone), type(failed), last[0]) == (asyncio.CancelledError, ZeroDivisionError, 5)

@@ -1,6 +1,8 @@
 """Who answers: champion and challenger by strategy, and which versions are never served."""
 
+import asyncio
 import time
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,7 +15,7 @@ from {{ cookiecutter.package_name }}.data.contract import load_contract
 from {{ cookiecutter.package_name }}.errors import UserError
 from {{ cookiecutter.package_name }}.files import read_json, write_json
 from {{ cookiecutter.package_name }}.models.model import Model
-from {{ cookiecutter.package_name }}.serving import observe, router, versions
+from {{ cookiecutter.package_name }}.serving import log, observe, router, versions
 from {{ cookiecutter.package_name }}.serving.params import Canary, load_serving
 from {{ cookiecutter.package_name }}.serving.verdict import main as verdict
 from {{ cookiecutter.package_name }}.settings import load_settings
@@ -156,12 +158,48 @@ def test_a_challenger_that_is_withdrawn_no_longer_answers(
     some.versions.look()
     assert some.parts([{}], "key")[0].served.version == 1
     assert some.versions.problem == versions.MISSING["challenger"]
+    assert some.versions.refused == {"champion": False, "challenger": False}
+    named = find(service.project, load_settings(service.project), "challenger")
+    monkeypatch.setitem(kept, "challenger", named)
+    some.versions.look()
+    assert some.versions.served["challenger"].version == 2, "named once more it is served again"
     kept.clear()
     some.versions.look()
     assert some.versions.champion.version == 1, "without an alias the champion stays"
     service.project.edit(serving__strategy="ab")
     with pytest.raises(UserError, match="needs a champion and a challenger"):
         verdict(service.project)
+
+
+def test_a_challenger_that_no_longer_answers_the_champions_question_is_dropped(
+    service: Service,
+) -> None:
+    some = served_by(service, "canary", canary=Canary(percent=100)).versions
+    champion = some.served["champion"]
+    other = replace(champion, model=replace(champion.model, target="cents"))
+    some.served = {**some.served, "champion": other}
+    some.look()
+    assert set(some.served) == {"champion"}
+    assert "it answers euros (regression), the champion cents" in str(some.problem)
+    assert some.refused == {"champion": False, "challenger": True}
+
+
+def test_a_look_that_fails_is_not_the_last(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some, looks = served_by(service, "canary", refresh_seconds=0.01), []
+
+    def fail() -> None:
+        looks.append(1)
+        raise ZeroDivisionError("of nobody's business")
+
+    monkeypatch.setattr(some.versions, "look", fail)
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(some.watch(log.database(service.url)), 1))
+    assert len(looks) > 2
+    said = capsys.readouterr().out
+    assert '"problem":"ZeroDivisionError"' in said
+    assert "business" not in said
 
 
 def test_a_champion_that_answers_otherwise_is_not_taken(

@@ -121,6 +121,14 @@ def test_rates_are_held_against_each_other(service: Service) -> None:
     assert found.p_value == pytest.approx(extreme)
 
 
+def test_where_no_value_differs_nothing_is_better(service: Service) -> None:
+    test, same = load_serving(service.project).ab, np.ones(20)
+    for theirs in (same, np.zeros(20)):
+        result = verdict.judge(test, same, theirs)
+        text = verdict.told(test, (1, 2), [1.0, float(theirs.mean())], result)
+        assert ("The challenger is better" in text) == (result.p_value < 0.05)
+
+
 def test_a_design_that_changes_while_it_runs_is_noticed(
     service: Service, engine: sql.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
