@@ -91,7 +91,7 @@ def test_what_no_log_could_hold_is_refused(service: Service, record: Change) -> 
     assert seen == {"refused": 1}
     with service.running(spool_bytes=10_000) as client:
         answer = client.post("/predict", json=[record()] * 100)
-        assert (answer.status_code, answer.json()) == (503, refused)
+        assert (answer.status_code, answer.json()) == (413, refused)
         client.post("/jobs", json=[record()] * 100)
     assert worked(service.assemble(spool_bytes=10_000)) == 1
     [job] = service.logged(log.jobs)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any, TypeVar
 
 import orjson
@@ -44,16 +43,18 @@ class Jobs:
 
     def __init__(self, engine: sql.Engine, max_bytes: int) -> None:
         self._engine, self._max_bytes = engine, max_bytes
-        self._threads = ThreadPoolExecutor(THREADS)
+        self._threads, self._is_prepared = ThreadPoolExecutor(THREADS), False
 
     async def aside(self, call: Callable[..., Result], *arguments: object) -> Result:
         """Call one of the others in threads of their own: scoring does not wait for a database."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, call, *arguments)
 
-    @cached_property
+    @property
     def _database(self) -> sql.Engine:
-        prepare(self._engine)
+        if not self._is_prepared:
+            prepare(self._engine)
+            self._is_prepared = True
         return self._engine
 
     def put(self, content: bytes, key: str, explained: bool = False) -> str | None:

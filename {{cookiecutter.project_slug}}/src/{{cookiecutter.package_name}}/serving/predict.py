@@ -22,7 +22,7 @@ from .kpi import is_number
 from .params import Serving
 from .registry import Served
 from .router import Part, Record, Router, Shadow, whole
-from .spool import Full, Spool
+from .spool import Full, Spool, TooLarge
 from .together import Together
 from .versions import CHALLENGER
 
@@ -164,7 +164,7 @@ class Predictor:
         started: float,
         shown: bool = True,
     ) -> None:
-        """Spool what is answered; raises Full unless dropping is allowed."""
+        """Spool what is answered; raises Full or TooLarge unless dropping is allowed."""
         now, ms = datetime.now(UTC).replace(tzinfo=None), (time.perf_counter() - started) * 1e3
         common = {"table": "predictions", "time": now, **vars(self.origin)}
         common |= {"request_id": request_id, "latency_ms": ms, "shown": shown}
@@ -184,7 +184,7 @@ class Predictor:
         ]
         try:
             self.spool.append(entries)
-        except Full:
+        except (Full, TooLarge):
             if self.options.log_full == "refuse":
                 raise
             observe.dropped.inc(len(entries))

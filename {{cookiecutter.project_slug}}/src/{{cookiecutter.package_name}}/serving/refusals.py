@@ -12,6 +12,7 @@ MOST_PROBLEMS = 20
 STATUS: dict[type[Exception], int] = {
     ValidationError: 422,
     Unusable: 500,
+    TooLarge: 413,
     Full: 503,
     SQLAlchemyError: 503,
 }

@@ -23,8 +23,8 @@ class Full(Exception):
     """The spool has reached its limit, or the disk is full."""
 
 
-class TooLarge(Full):
-    """The records alone are more than the spool may hold."""
+class TooLarge(Exception):
+    """The records alone are more than the spool may hold: waiting does not help."""
 
 
 class Spool:
@@ -42,7 +42,7 @@ class Spool:
         return sum(map(_size, self._segments()))
 
     def append(self, records: list[dict[str, Any]]) -> None:
-        """Write records, all or none; raises Full, or TooLarge where waiting does not help."""
+        """Write records, all or none; raises Full or TooLarge."""
         content = b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in records)
         if len(content) > self.max_bytes:
             raise TooLarge(f"{len(content):,} bytes are more than {self.folder} may hold")

@@ -68,10 +68,9 @@ async def answer(core: Core, line: bytes) -> tuple[str, bytes]:
     while True:
         try:
             return "answered", await core.predictor.answer(line, str(uuid.uuid4()))
+        except Full:
+            await asyncio.sleep(RETRY_SECONDS)
         except Exception as error:
-            if type(error) is Full:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
             if type(error) not in refusals.STATUS:
                 observe.log("stream", problem=type(error).__name__)
             return "refused", orjson.dumps({"detail": refusals.detail(error)})

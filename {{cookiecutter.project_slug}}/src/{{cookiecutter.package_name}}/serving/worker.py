@@ -43,10 +43,10 @@ async def finish(core: Core, job: Job) -> bool:
     try:
         outcome = await core.predictor.answer(job.content, job.id, job.key, job.explained)
         status = DONE
+    except Full:
+        await core.jobs.aside(core.jobs.give_back, job)
+        return False
     except Exception as error:
-        if type(error) is Full:
-            await core.jobs.aside(core.jobs.give_back, job)
-            return False
         observe.log("work", job=job.id, problem=type(error).__name__)
         status, outcome = FAILED, orjson.dumps(refusals.detail(error))
     await core.jobs.aside(core.jobs.finish, job, status, outcome)
