@@ -4,6 +4,7 @@ import re
 import sqlite3
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.events import ScalarEvent
@@ -17,6 +18,7 @@ from .params import load_params
 from .paths import PROJECT, Paths
 from .settings import Settings, load_settings
 
+CHAMPION = "select version from registered_model_aliases where name = ? and alias = 'champion'"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -43,6 +45,28 @@ def _on_server(uri: str, name: str, version: int) -> bool:
     return "model_version" in found
 
 
+def champion(settings: Settings) -> int | None:
+    """The version that is the champion in the store, as far as it answers."""
+    name, uri = settings.project, settings.tracking_uri
+    try:
+        if uri.startswith(tracking_store.FILE):
+            found = tracking_store.ask_file(uri, CHAMPION, name)
+            return int(found[0][0]) if found else None
+        asked = {"name": name, "alias": "champion"}
+        answer = tracking_store.ask_server(uri, "registered-models/alias", 10, **asked)
+        return int(answer["model_version"]["version"])
+    except (sqlite3.OperationalError, OSError, HTTPException, ValueError, KeyError):
+        return None
+
+
+def is_current(settings: Settings, gate: dict[str, Any]) -> bool:
+    """Whether the store still is as the gate left it: its version is there, its champion too."""
+    version = gate["version"]
+    left = version if gate["decision"] == "promote" else gate["champion_version"]
+    exists = version is None or version_exists(settings, version)
+    return exists and champion(settings) == left
+
+
 def bare_dates(text: str) -> list[ScalarEvent]:
     """The values in which YAML would find a date, wherever they stand."""
     scalars = [event for event in YAML().parse(text) if isinstance(event, ScalarEvent)]
@@ -62,7 +86,7 @@ def quote_dates(path: Path) -> None:
 
 
 def main(paths: Paths = PROJECT) -> None:
-    """Check params.yaml and contract.yaml; drop a gate.json whose version is not in the store."""
+    """Check params.yaml and contract.yaml; drop a gate.json that the store has moved on from."""
     params, contract = load_params(paths.params), load_contract(paths.contract)
     options(params.ingest)
     quote_dates(paths.params)
@@ -71,10 +95,8 @@ def main(paths: Paths = PROJECT) -> None:
         from .models.register import check_params  # NumPy takes a while, and most have no bars
 
         check_params(params, contract)
-    if paths.gate.exists():
-        version = read_json(paths.gate)["version"]
-        if version is not None and not version_exists(load_settings(paths), version):
-            discard(paths.gate)
+    if paths.gate.exists() and not is_current(load_settings(paths), read_json(paths.gate)):
+        discard(paths.gate)
 
 
 if __name__ == "__main__":

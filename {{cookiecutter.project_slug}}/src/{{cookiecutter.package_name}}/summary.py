@@ -48,10 +48,11 @@ def figure(value: float | None) -> str:
 def decision(paths: Paths) -> list[str]:
     """What the gate decided, and the version and alias that came of it."""
     gate = read_json(paths.gate)
-    alias = {"promote": "is the champion", "hold": "is the challenger"}.get(gate["decision"])
-    if gate["version"] and gate["version"] == gate["champion_version"]:
-        alias = "stays the champion"
-    version = f"version {gate['version']} {alias}" if alias else "nothing was registered"
+    stays = gate["version"] == gate["champion_version"]
+    named = (
+        f"{'stays' if stays else 'is'} the {gate['alias']}" if gate.get("alias") else "has no alias"
+    )
+    version = f"version {gate['version']} {named}" if gate["version"] else "nothing was registered"
     reasons = [f"              {reason}" for reason in gate["reasons"]]
     return [f"  gate        {gate['decision']}: {version}", *reasons]
 

@@ -6,8 +6,11 @@ import pytest
 from conftest import Project
 from test_register import offer, registry_of
 
+from {{ cookiecutter.package_name }} import preflight, summary
 from {{ cookiecutter.package_name }}.errors import UserError
+from {{ cookiecutter.package_name }}.files import read_json
 from {{ cookiecutter.package_name }}.models import promote
+from {{ cookiecutter.package_name }}.settings import load_settings
 from {{ cookiecutter.package_name }}.tracking import Registry
 
 
@@ -25,6 +28,9 @@ def test_a_promotion_moves_the_aliases_and_is_recorded(
     monkeypatch.setattr(sys, "argv", ["", "--version=2", "--reason=fairer to the north"])
     promote.main(trained)
     assert registry.aliases() == {"champion": 2, "previous": 1}
+    settings, gate = load_settings(trained), read_json(trained.gate)
+    assert not preflight.is_current(settings, gate), "the next training asks the gate again"
+    assert preflight.is_current(settings, {**gate, "champion_version": 2})
     tags = registry.find("champion").tags
     assert (tags["decision"], tags["reason"]) == ("promote", "fairer to the north")
     assert tags["decided_by"]
@@ -40,7 +46,8 @@ def test_what_a_person_took_back_no_gate_promotes_again(
     monkeypatch.setattr(sys, "argv", ["", "--version=2", "--reason=fairer to the north"])
     promote.main(trained)
     again = offer(trained, "better")
-    assert (again["decision"], again["version"]) == ("hold", 1)
+    assert (again["decision"], again["version"], again["alias"]) == ("hold", 1, None)
+    assert summary.decision(trained)[0] == "  gate        hold: version 1 has no alias"
     assert again["reasons"][0] == "a person took this version back: fairer to the north"
     assert registry.aliases() == {"champion": 2, "previous": 1}
     assert registry.find(2).tags["reason"] == "fairer to the north"

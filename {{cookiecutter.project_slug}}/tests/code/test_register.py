@@ -57,6 +57,7 @@ def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -
         "decision": "promote",
         "reasons": ["first model to pass the bars and beat the baseline"],
         "version": 1,
+        "alias": "champion",
         "champion_version": None,
         "comparisons": {},
     }

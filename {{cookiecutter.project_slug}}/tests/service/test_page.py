@@ -7,6 +7,8 @@ import pytest
 from conftest import Project
 from fastapi.testclient import TestClient
 
+from {{ cookiecutter.package_name }}.serving import app, predict
+
 from .conftest import Change, Service
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="`make app` installs Streamlit")
@@ -66,6 +68,17 @@ def test_what_a_person_asks_is_answered_and_logged_as_all_else(
     latest = opened(service.project, client).dataframe[0].value
     assert latest["size"].to_list() == [20.0, 20.0]
     assert latest["prediction"].to_list() == [expected["prediction"]] * 2
+
+
+def test_a_model_that_cannot_be_divided_is_said_to_be_one(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (app, predict):
+        monkeypatch.setattr(module, "is_divisible", lambda _: False)
+    with service.running() as client:
+        page = send(opened(service.project, client))
+    assert not page.get("image")
+    assert "A forest cannot tell" in page.caption[2].value
 
 
 def test_the_services_own_words_say_why_nothing_is_predicted(

@@ -233,10 +233,14 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
         verdict = judge(report, groups, theirs, params, paths)
     verdict = replace(verdict, reasons=[*verdict.reasons, *not_judged(groups, params)])
     rejected = verdict.decision == "reject"
+    version = None if rejected else enter(registry, run_id, record, verdict)
+    aliases = registry.aliases()
+    names = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
     return {
         "decision": verdict.decision,
         "reasons": verdict.reasons,
-        "version": None if rejected else enter(registry, run_id, record, verdict),
+        "version": version,
+        "alias": names[0] if version and names else None,
         "champion_version": champion,
         "comparisons": verdict.comparisons,
     }
