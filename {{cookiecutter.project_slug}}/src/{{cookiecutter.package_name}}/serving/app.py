@@ -221,19 +221,7 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
     @app.get("/model", dependencies=keyed, responses=KEYED)
     async def model() -> dict[str, Any]:
         """The served version: lineage, test metrics, and the contract of a request."""
-        served = versions.champion
-        return {
-            "version": served.version,
-            "predicts": served.model.question,
-            "lineage": served.tags,
-            "runtime": runtime(),
-            "metrics": served.metrics,
-            "classes": served.model.classes,
-            "threshold": served.model.threshold if served.model.task == "binary" else None,
-            "contributions_in": unit(served.model) if is_divisible(served.model) else None,
-            "environment": predictor.origin.environment,
-            "contract": predictor.contract.model_dump(mode="json"),
-        }
+        return _about(predictor)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -260,6 +248,23 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
         queued = await core.jobs.aside(core.jobs.wait_seconds)
         text = observe.exposed(served, versions.refused, spool.waiting, queued)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _about(predictor: Predictor) -> dict[str, Any]:
+    served = predictor.router.versions.champion
+    model = served.model
+    return {
+        "version": served.version,
+        "predicts": model.question,
+        "classes": model.classes,
+        "threshold": model.threshold if model.task == "binary" else None,
+        "contributions_in": unit(model) if is_divisible(model) else None,
+        "lineage": served.tags,
+        "metrics": served.metrics,
+        "environment": predictor.origin.environment,
+        "runtime": runtime(),
+        "contract": predictor.contract.model_dump(mode="json"),
+    }
 
 
 async def _refuse(_: Request, error: Exception) -> JSONResponse:
