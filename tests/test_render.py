@@ -160,7 +160,7 @@ def test_a_project_stays_small(tmp_path: Path) -> None:
         len((project / path).read_text().splitlines()) for path in paths if path.suffix == ".py"
     )
     assert len(paths) <= 121
-    assert lines <= 12_358
+    assert lines <= 12_368
 
 
 def test_few_ifs_and_none_inside_another() -> None:

@@ -18,7 +18,6 @@ from .params import load_params
 from .paths import PROJECT, Paths
 from .settings import Settings, load_settings
 
-CHAMPION = "select version from registered_model_aliases where name = ? and alias = 'champion'"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -47,16 +46,11 @@ def _on_server(uri: str, name: str, version: int) -> bool:
 
 def champion(settings: Settings) -> int | None:
     """The version that is the champion in the store, as far as it answers."""
-    name, uri = settings.project, settings.tracking_uri
     try:
-        if uri.startswith(tracking_store.FILE):
-            found = tracking_store.ask_file(uri, CHAMPION, name)
-            return int(found[0][0]) if found else None
-        asked = {"name": name, "alias": "champion"}
-        answer = tracking_store.ask_server(uri, "registered-models/alias", 10, **asked)
-        return int(answer["model_version"]["version"])
+        found = tracking_store.find_alias(settings.tracking_uri, settings.project, "champion", 10)
     except (sqlite3.OperationalError, OSError, HTTPException, ValueError, KeyError):
         return None
+    return found[0] if found else None
 
 
 def is_current(settings: Settings, gate: dict[str, Any]) -> bool:

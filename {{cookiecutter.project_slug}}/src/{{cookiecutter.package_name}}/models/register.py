@@ -164,9 +164,6 @@ def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Ve
     if version is None:
         tags = {**record["lineage"], "model_hash": record["model_hash"]}
         version = registry.register(run_id, tags)
-    # A person has the last word.
-    if overruled(registry, record):
-        return version
     # Judged again, a champion keeps the reason of its promotion.
     if registry.aliases().get("champion") != version:
         reasons = "; ".join(verdict.reasons)
@@ -174,12 +171,6 @@ def enter(registry: "Registry", run_id: str, record: dict[str, Any], verdict: Ve
         registry.tag(version, decided)
     move_aliases(registry, version, verdict.decision)
     return version
-
-
-def overruled(registry: "Registry", record: dict[str, Any]) -> str:
-    """Why a person took the candidate back as champion, if one did."""
-    version = registry.version_of(record["model_hash"])
-    return registry.find(version).tags.get(OVERRULED, "") if version else ""
 
 
 def move_aliases(registry: "Registry", version: int, decision: str) -> None:
@@ -224,16 +215,19 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
     """Judge the candidate, register it if it passes, and return the content of gate.json."""
     record, report, groups = map(read_json, (paths.run, paths.metrics, paths.slices))
     champion = registry.aliases().get("champion")
-    if champion is not None and registry.version_of(record["model_hash"]) == champion:
+    known = registry.version_of(record["model_hash"])
+    taken_back = registry.find(known).tags.get(OVERRULED) if known else None
+    if champion is not None and known == champion:
         verdict = judge_champion(report, groups, params)
-    elif why := overruled(registry, record):
-        verdict = Verdict("hold", [f"a person took this version back: {why}"])
+    elif taken_back:
+        verdict = Verdict("hold", [f"a person took this version back: {taken_back}"])
     else:
         theirs = registry.load(champion) if champion else None
         verdict = judge(report, groups, theirs, params, paths)
     verdict = replace(verdict, reasons=[*verdict.reasons, *not_judged(groups, params)])
-    rejected = verdict.decision == "reject"
-    version = None if rejected else enter(registry, run_id, record, verdict)
+    version = known if taken_back else None
+    if not taken_back and verdict.decision != "reject":
+        version = enter(registry, run_id, record, verdict)
     aliases = registry.aliases()
     names = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
     return {

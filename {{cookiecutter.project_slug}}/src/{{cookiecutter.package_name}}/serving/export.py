@@ -18,6 +18,12 @@ from ..paths import PROJECT, Paths
 from ..settings import load_settings
 
 TOLERANCE, SOME_ROWS = 1e-5, 2_000
+SCORES = {
+    "regression": "the value",
+    "binary": "the probability of the second class, answered from threshold on",
+    "multiclass": "the probability of each class",
+}
+HOW = "a category is its place in the list, from 0; true is 1; anything missing or unknown is NaN"
 
 
 def difference(content: bytes, model: Model, matrix: Floats) -> float:
@@ -37,14 +43,6 @@ def difference(content: bytes, model: Model, matrix: Floats) -> float:
         scores = session.run(["scores"], {"features": rows})[0].reshape(expected.shape)
         worst = max(worst, float(np.abs(scores - expected).max() / max(1, np.abs(expected).max())))
     return worst
-
-
-SCORES = {
-    "regression": "the value",
-    "binary": "the probability of the second class, answered from threshold on",
-    "multiclass": "the probability of each class",
-}
-HOW = "a category is its place in the list, from 0; true is 1; anything missing or unknown is NaN"
 
 
 def encoding(model: Model) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import orjson
 import sqlalchemy as sql
 
+from .log import DONE, FAILED, QUEUED, RUNNING
 from .log import jobs as table
 from .log import prepare
 
-QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 NAMES = {DONE: "answer", FAILED: "detail"}
 MOST_ATTEMPTS, DEADLY = 3, b'"each worker that took it died"'
 THREADS = 4

@@ -17,7 +17,7 @@ from .spool import read
 
 FORGET_SECONDS = 3_600
 BATCH = 500
-OVER = ("done", "failed")  # jobs that nobody waits for
+QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
 DELIVERY = "deliver"  # the request id of what `make deliver` asks: nobody's question
 SHORT = re.compile("^postgres(ql)?://")  # by which others would mean another driver
 # A server that is there and does not answer is as good as none; in seconds and milliseconds.
@@ -143,7 +143,7 @@ def forget(engine: sql.Engine, days: int) -> int:
     """Delete what is older than `days`, but no job that waits; returns the number of rows."""
     limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
     over = [table.delete().where(table.c.time < limit) for table in SPOOLED.values()]
-    over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.status.in_(OVER)))
+    over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.status.in_((DONE, FAILED))))
     with engine.begin() as connection:
         return sum(connection.execute(deletion).rowcount for deletion in over)
 

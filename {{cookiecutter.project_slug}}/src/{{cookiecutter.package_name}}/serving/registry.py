@@ -14,7 +14,6 @@ from fcntl import LOCK_EX, flock
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
 from .. import tracking_store
 from ..errors import UserError
@@ -25,7 +24,7 @@ from ..settings import Settings
 from . import local_store
 
 BAKED = "baked"  # MLFLOW_TRACKING_URI of an image that holds its model: its own copies are all
-FETCH_SECONDS = 300
+ASK_SECONDS, FETCH_SECONDS = 5, 300
 SECRET = re.compile(r"//[^/@\s]*@")  # user and password of an address
 
 
@@ -56,33 +55,16 @@ def find(paths: Paths, settings: Settings, alias: str) -> Pointer | None:
     """The version behind an alias, None if there is none; raises Unreachable."""
     if settings.tracking_uri == BAKED:
         return _noted(paths, alias)
-    if settings.tracking_uri.startswith(tracking_store.FILE):
-        return _in_file(settings.tracking_uri, settings.project, alias)
-    return _on_server(settings.tracking_uri, settings.project, alias)
-
-
-def _in_file(uri: str, name: str, alias: str) -> Pointer | None:
     try:
-        found = local_store.find(uri, name, alias)
-    except sqlite3.OperationalError as error:
-        raise Unreachable(f"{uri.removeprefix(tracking_store.FILE)}: {error}") from error
-    return Pointer(*found) if found else None
-
-
-def _on_server(uri: str, name: str, alias: str) -> Pointer | None:
-    try:
-        answer = tracking_store.ask_server(
-            uri, "registered-models/alias", 5, name=name, alias=alias
+        found = tracking_store.find_alias(
+            settings.tracking_uri, settings.project, alias, ASK_SECONDS
         )
-        found = answer["model_version"]
-    except HTTPError as error:
-        if error.code in (400, 404) and b'"error_code"' in error.read():
-            return None  # MLflow's own words; a proxy's would tell nothing of the alias
-        raise Unreachable(f"the tracking server: {error}") from error
+    except sqlite3.OperationalError as error:
+        place = settings.tracking_uri.removeprefix(tracking_store.FILE)
+        raise Unreachable(f"{place}: {error}") from error
     except (OSError, HTTPException, ValueError, KeyError) as error:
         raise Unreachable(f"the tracking server: {error}") from error
-    tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
-    return Pointer(int(found["version"]), tags.get("model_hash", ""))
+    return Pointer(*found) if found else None
 
 
 def serve(paths: Paths, settings: Settings, pointer: Pointer) -> Served:

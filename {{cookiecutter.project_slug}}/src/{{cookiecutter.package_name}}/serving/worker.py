@@ -12,7 +12,8 @@ from ..errors import run
 from ..paths import PROJECT, Paths
 from . import observe, refusals
 from .core import Core, assemble, signalled
-from .jobs import DONE, FAILED, Job
+from .jobs import Job
+from .log import DONE, FAILED
 from .spool import Full
 
 POLL_SECONDS = 0.2
