@@ -24,6 +24,7 @@ KEEP = {
             "requirements/app.txt",
             "requirements/export.txt",
             "requirements/serving.txt",
+            "src/mlops_loop/serving",
             "src/{package_name}/serving",
             "tests/service",
         ],

@@ -7,37 +7,37 @@ $(TUNE): $(READY)
 	$(call install,tune)
 
 tune: $(TUNE) .dvc/config ## search better parameters in tune.space of params.yaml (TRIALS=n TIMEOUT=s)
-	@$(REPRO) featurize
-	@$(BIN)/python -m $(PACKAGE).models.tune $(call argument,TRIALS,trials) \
+	@$(BIN)/dvc repro featurize
+	@$(RUN) tune $(call argument,TRIALS,trials) \
 		$(call argument,TIMEOUT,timeout)
 
 experiment: $(READY) .dvc/config ## try other parameters, without editing: SET="train.learning_rate=0.05" [NAME=]
-	@$(BIN)/python -m $(PACKAGE).experiment start $(call argument,SET,set) $(call argument,NAME,name)
+	@$(RUN) experiment start $(call argument,SET,set) $(call argument,NAME,name)
 
 experiments: $(READY) .dvc/config ## the experiments beside each other
-	@$(BIN)/python -m $(PACKAGE).experiment list
+	@$(RUN) experiment list
 
 branch: $(READY) .dvc/config ## make a git branch of an experiment: NAME=experiment [BRANCH=]
-	@$(BIN)/python -m $(PACKAGE).experiment branch $(call argument,NAME,name) \
+	@$(RUN) experiment branch $(call argument,NAME,name) \
 		$(call argument,BRANCH,branch)
 
 explain: $(READY) ## what moves a version's answers, and where it is worst: [VERSION= INPUT= OUTPUT=]
-	@$(BIN)/python -m $(PACKAGE).models.explain $(call argument,VERSION,version) \
+	@$(RUN) explain $(call argument,VERSION,version) \
 		$(call argument,INPUT,input) $(call argument,OUTPUT,output)
 
 compare: $(READY) ## two versions side by side: A= and B= a version, alias or run (else champion and challenger)
-	@$(BIN)/python -m $(PACKAGE).models.compare $(call argument,A,a) $(call argument,B,b)
+	@$(RUN) compare $(call argument,A,a) $(call argument,B,b)
 
 promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'
 	@test -n "$(VERSION)" || { echo "Name the version: make promote VERSION=3 REASON='…'" >&2; exit 2; }
-	@$(BIN)/python -m $(PACKAGE).models.promote $(call argument,VERSION,version) \
+	@$(RUN) promote $(call argument,VERSION,version) \
 		$(call argument,REASON,reason)
 
 rollback: $(READY) ## make the champion before this one the champion again: REASON='…'
-	@$(BIN)/python -m $(PACKAGE).models.promote $(call argument,REASON,reason)
+	@$(RUN) promote $(call argument,REASON,reason)
 
 # make ends with 2 whatever fails: the last lines say if something differs or could not be done. The
 # module itself ends with 1 and 2.
 reproduce: $(READY) .dvc/config ## train a version again from its commit and data, and compare: VERSION=3 or an alias
 	@test -n "$(VERSION)" || { echo "Name the version: make reproduce VERSION=3" >&2; exit 2; }
-	@$(BIN)/python -m $(PACKAGE).models.reproduce "$(VERSION)"
+	@$(RUN) reproduce "$(VERSION)"

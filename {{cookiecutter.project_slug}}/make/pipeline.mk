@@ -1,25 +1,27 @@
 # The pipeline of dvc.yaml and what it left behind.
-REPRO := $(BIN)/python make/repro.py $(PACKAGE)
+RUN := $(BIN)/python -m $(PACKAGE)
 
-# An argument of `make adopt` as one word of the shell, whatever it holds; only from the command line.
+# An argument of a verb as one word of the shell, whatever it holds; only from the command line.
 argument = $(if $(filter command,$(origin $(1))),--$(2)='$(subst ','\'',$($(1)))')
 
 .PHONY: data train adopt predict dag metrics
 data: $(READY) .dvc/config ## from the source to features
-	@$(REPRO) featurize
+	@$(BIN)/dvc repro featurize
 
 train: $(READY) .dvc/config ## from the source to a registered model, as far as anything changed
-	@$(REPRO)
+	@test -e mlflow.db || test -n "$$MLFLOW_TRACKING_URI" || grep -qs '^MLFLOW_TRACKING_URI=.' .env || \
+		rm -f reports/gate.json
+	@$(BIN)/dvc repro
 
 adopt: $(READY) .dvc/config ## your own table: DATA=file TARGET=column [TIME= GROUP= TASK= FORCE=1]
-	@$(BIN)/python -m $(PACKAGE).data.adopt $(call argument,DATA,data) \
+	@$(RUN) adopt $(call argument,DATA,data) \
 		$(call argument,TARGET,target) $(call argument,TIME,time) $(call argument,GROUP,group) \
 		$(call argument,TASK,task) $(call argument,FORCE,force)
 
 predict: $(READY) ## score a CSV or Parquet file of any size with the champion: INPUT=new.csv OUTPUT=scored.parquet
 	@test -n "$(INPUT)" -a -n "$(OUTPUT)" || \
 		{ echo "Name the files: make predict INPUT=new.csv OUTPUT=scored.parquet" >&2; exit 2; }
-	@$(BIN)/python -m $(PACKAGE).models.predict "$(INPUT)" "$(OUTPUT)"
+	@$(RUN) predict "$(INPUT)" "$(OUTPUT)"
 
 dag: $(READY) .dvc/config ## draw the pipeline
 	@$(BIN)/dvc dag

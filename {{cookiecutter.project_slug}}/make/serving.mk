@@ -1,35 +1,36 @@
 # The model behind HTTP.
+SERVING := $(BIN)/python -m $(PACKAGE).serving
 
-.PHONY: serve work stream batch verdict key deliver image
+.PHONY: serve work stream batch ab-test key deliver image
 serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
-	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(BIN)/python -m $(PACKAGE).serving.server
+	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(SERVING) serve
 
 work: $(READY) ## answer what was sent to /jobs; any number may run
-	@exec $(BIN)/python -m $(PACKAGE).serving.worker
+	@exec $(SERVING) work
 
 stream: $(READY) ## answer records from stdin on stdout, a line of JSON each
-	@exec $(BIN)/python -m $(PACKAGE).serving.stream
+	@exec $(SERVING) stream
 
 batch: $(READY) ## score a file into a table of DATABASE_URL: INPUT=new.parquet TABLE=scores [BATCH=name]
 	@test -n "$(INPUT)" -a -n "$(TABLE)" || \
 		{ echo "Name both: make batch INPUT=new.parquet TABLE=scores" >&2; exit 2; }
-	@$(BIN)/python -m $(PACKAGE).serving.batch $(call argument,INPUT,input) \
+	@$(SERVING) batch $(call argument,INPUT,input) \
 		$(call argument,TABLE,table) $(call argument,BATCH,batch)
 
-verdict: $(READY) ## how the A/B test of serving.strategy: ab ended, once it is over
-	@$(BIN)/python -m $(PACKAGE).serving.verdict
+ab-test: $(READY) ## how the A/B test of serving.strategy: ab ended, once it is over
+	@$(SERVING) ab-test
 
 key: $(READY) ## a new API key, and its hash for API_KEY_HASHES in .env
-	@$(BIN)/python -m $(PACKAGE).serving.guard
+	@$(SERVING) key
 
 deliver: $(READY) ## the delivery checklist against a running service: [URL= ENVIRONMENT=test VERSION= APPROVED_BY= ASK=1]
-	@$(BIN)/python -m $(PACKAGE).serving.deliver $(call argument,URL,url) \
+	@$(SERVING) deliver $(call argument,URL,url) \
 		$(call argument,ENVIRONMENT,environment) $(call argument,VERSION,version) \
 		$(call argument,APPROVED_BY,approved-by) $(call argument,ASK,ask)
 
 ENGINE ?= docker
 image: $(READY) ## the service with its champion as a container image: [IMAGE=name:tag VERSION= ENGINE=podman]
-	@$(BIN)/python -m $(PACKAGE).serving.bake "$(or $(VERSION),champion)"
+	@$(SERVING) image "$(or $(VERSION),champion)"
 	@$(ENGINE) build --file deploy/Dockerfile --tag "$(or $(IMAGE),$(notdir $(CURDIR)))" \
 		--build-arg CODE_VERSION="$$(git rev-parse HEAD)" .
 
@@ -40,7 +41,7 @@ $(APP): $(READY)
 	$(call install,app)
 
 app: $(APP) ## a page for people, beside the service: form, explanation, latest predictions (PORT=8501)
-	@PORT="$(or $(PORT),8501)" exec $(BIN)/python -m $(PACKAGE).serving.launch
+	@PORT="$(or $(PORT),8501)" exec $(SERVING) app
 
 EXPORT := .venv/.ready-export-$(call checksum,$(LOCKS) requirements/export.txt)
 .PHONY: export
@@ -49,4 +50,4 @@ $(EXPORT): $(READY)
 	$(call install,export)
 
 export: $(EXPORT) ## a version as ONNX into export/, once it answers as the model does: [VERSION=champion]
-	@$(BIN)/python -m $(PACKAGE).serving.export $(call argument,VERSION,version)
+	@$(SERVING) export $(call argument,VERSION,version)

@@ -12,8 +12,8 @@ test: $(READY) ## the tests (ARGS= for pytest)
 	@$(BIN)/pytest $(ARGS)
 
 ui: $(READY) ## MLflow's pages on this project's runs and models (PORT=5000)
-	@store=$$($(BIN)/python -c 'from $(PACKAGE) import paths, settings; \
-		print(settings.load_settings(paths.PROJECT).tracking_uri)') && case $$store in \
+	@store=$$($(BIN)/python -c 'from $(PACKAGE) import PROJECT; from mlops_loop.project import \
+		load_settings; print(load_settings(PROJECT).tracking_uri)') && case $$store in \
 	http*) echo "Runs and models are at $$store" ;; \
 	*) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$store" ;; \

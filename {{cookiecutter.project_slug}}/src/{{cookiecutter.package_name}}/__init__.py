@@ -1,1 +1,7 @@
-"""Data to features to a registered model: one module per stage of dvc.yaml."""
+"""Your project: data, features, model. Machinery is in mlops_loop."""
+
+from pathlib import Path
+
+from mlops_loop.project import Paths
+
+PROJECT = Paths(Path(__file__).resolve().parents[2], Path(__file__).parent)

@@ -1,25 +1,16 @@
 """params.yaml as frozen, closed sections: one per stage."""
 
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, model_validator
 
-from .config import Section, load, validated
-from .errors import UserError
+from mlops_loop.config import Section, load
+from mlops_loop.sections import Ingest, Tune
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 ModelName = Literal["lightgbm", "random_forest", "linear"]
-
-
-class Ingest(Section):
-    """Where raw data come from; the keys beside `source` are checked by data/sources."""
-
-    model_config = ConfigDict(extra="allow")
-
-    source: str
 
 
 class Prepare(Section):
@@ -72,17 +63,6 @@ class Train(Section):
     linear: Linear
 
 
-class Tune(Section):
-    """How parameters are searched; models/space.py checks the space of `train.model`."""
-
-    trials: Annotated[int, Field(ge=1)]
-    timeout: Annotated[float, Field(gt=0)] | None
-    sampler: Literal["tpe", "random", "grid"]
-    metric: str | None
-    folds: Annotated[int, Field(ge=2)]
-    space: dict[ModelName, dict[str, Any]]
-
-
 class Slices(Section):
     """Which groups of rows are judged."""
 
@@ -122,30 +102,16 @@ class Params(Section):
     # The level `deployment` has this section, and checks it in serving/params.py.
     serving: dict[str, Any] | None = None
 
+    @model_validator(mode="after")
+    def only_classes_have_weights(self) -> Self:
+        """Refuse what regression does not have."""
+        if self.train.class_weight and self.task == "regression":
+            raise ValueError("train.class_weight: regression has no classes; set null")
+        if self.train.threshold and self.task != "binary":
+            raise ValueError("train.threshold: only task binary has one; set null")
+        return self
+
 
 def load_params(path: Path) -> Params:
     """Read params.yaml; raises UserError that names every wrong key."""
-    return _checked(load(path, Params))
-
-
-def changed(params: Params, values: Mapping[str, object]) -> Params:
-    """`params` with other values by dotted key; raises UserError that names what will not do."""
-    content: object = params.model_dump(by_alias=True)
-    for key, value in values.items():
-        content = _with(content, key.split("."), value)
-    return _checked(validated(Params, content, "params.yaml"))
-
-
-def _with(content: object, keys: list[str], value: object) -> object:
-    if not keys:
-        return value
-    section = content if isinstance(content, dict) else {}
-    return {**section, keys[0]: _with(section.get(keys[0]), keys[1:], value)}
-
-
-def _checked(params: Params) -> Params:
-    if params.train.class_weight and params.task == "regression":
-        raise UserError("params.yaml: train.class_weight: regression has no classes; set null.")
-    if params.train.threshold and params.task != "binary":
-        raise UserError("params.yaml: train.threshold: only task binary has one; set null.")
-    return params
+    return load(path, Params)

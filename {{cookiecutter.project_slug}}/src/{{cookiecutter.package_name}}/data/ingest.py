@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from ..files import BrokenFile, discard, read_json, replaced, write_json
+from mlops_loop.console import track
+from mlops_loop.data.contract import load_contract
+from mlops_loop.data.sources import Partition, wanted
+from mlops_loop.data.validation import unreadable, write_report
+from mlops_loop.files import BrokenFile, discard, read_json, replaced, write_json
+from mlops_loop.project import Paths, run_stage
+
+from .. import PROJECT
 from ..params import load_params
-from ..paths import PROJECT, Paths
-from ..progress import track
-from ..stage import run_stage
-from .contract import load_contract
-from .sources import Partition, wanted
-from .validate import unreadable, write_report
+from . import sources
 
 
 def ingest(asked: list[Partition], raw: Path) -> None:
@@ -35,15 +37,15 @@ def ingest(asked: list[Partition], raw: Path) -> None:
     write_json(manifest, good)
 
 
-def main(paths: Paths = PROJECT) -> None:
+def main(paths: Paths) -> None:
     """Fill data/raw; a file that cannot be read is reported like any breach of the contract."""
     params = load_params(paths.params)
     load_contract(paths.contract)
     try:
-        ingest(list(wanted(params, paths)), paths.raw)
+        ingest(list(wanted(sources, params.ingest, params.seed, paths)), paths.raw)
     except BrokenFile as error:
         write_report(paths.validation_report, {}, [unreadable(error)])
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, PROJECT)

@@ -9,9 +9,7 @@ import polars as pl
 
 pickup = pl.col("lpep_pickup_datetime")
 dropoff = pl.col("lpep_dropoff_datetime")
-
 TARGET = ((dropoff - pickup).dt.total_seconds() / 60).alias("duration_minutes")
-
 KEEP_ROWS = (TARGET.is_between(1, 60).alias("trips of 1 to 60 minutes"),)
 
 # Polars counts hours in 8 bits: without the cast, hour * 60 overflows.

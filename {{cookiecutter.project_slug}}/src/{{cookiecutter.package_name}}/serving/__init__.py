@@ -1,1 +1,1 @@
-"""Serving: the champion behind HTTP, every prediction logged."""
+"""The model behind HTTP."""

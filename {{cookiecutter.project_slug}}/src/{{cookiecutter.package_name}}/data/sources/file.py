@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ...config import Section
-from ...errors import UserError
-from ...paths import Paths
-from ...tables import PARQUET, TEXT, check_parquet, kind, read_table
-from . import Partition
+from mlops_loop.config import Section
+from mlops_loop.data.sources import Partition
+from mlops_loop.data.tables import PARQUET, TEXT, check_parquet, kind, read_table
+from mlops_loop.project import Paths, UserError
 
 
 class Options(Section):

@@ -15,13 +15,13 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...config import Section
-from ...paths import Paths
-from . import Partition
+from mlops_loop.config import Section
+from mlops_loop.data.sources import Partition
+from mlops_loop.project import Paths
+
 from .tlc import Months
 
 Floats = NDArray[np.float64]
-
 ZONES = 260
 AIRPORTS = (1, 132, 138)
 CITY_MILES = 14.0

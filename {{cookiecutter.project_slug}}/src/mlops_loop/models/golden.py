@@ -1,0 +1,42 @@
+"""Golden requests: rows of the test split with a version's own answers, kept with the version.
+
+A service asks them before it takes a version: what loads may still answer otherwise than it did.
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+
+from ..data.contract import FEATURE_ROLES, Contract
+from ..files import partitions
+from ..project import Paths, UserError
+from .model import Model
+
+ROWS = 10
+TOLERANCE = 1e-6  # of a value; another processor may differ in its last digits
+
+
+def make(paths: Paths, contract: Contract) -> dict[str, Any]:
+    """Records as a request holds them, so without personal data, and the candidate's scores."""
+    known = cs.by_name(contract.dtypes(*FEATURE_ROLES), require_all=False)
+    test = pl.read_parquet(partitions(paths.interim / "test")[0]).select(known)
+    some = list(range(0, test.height, max(1, test.height // ROWS)))[:ROWS]
+    scores = np.load(paths.scores, mmap_mode="r")[some]
+    return {"records": test[some].to_dicts(), "scores": scores.tolist()}
+
+
+def check(model: Model, golden: dict[str, Any]) -> None:
+    """Raise UserError where `model` no longer scores its golden requests as it did."""
+    if not golden:
+        return
+    rows = pl.DataFrame(golden["records"], infer_schema_length=None)
+    expected, scores = np.array(golden["scores"]), model.score(rows)
+    close = np.isclose(scores, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    if not close.all():
+        first = np.argwhere(~close)[0]
+        raise UserError(
+            f"golden request {first[0] + 1} scores {scores[tuple(first)]:g} "
+            f"instead of {expected[tuple(first)]:g}"
+        )

@@ -1,0 +1,258 @@
+"""A model as files: raw input columns in, predictions out, with its own features and encoder."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..data.contract import DTYPES, conform
+from ..features import deserialise, serialise
+from ..files import read_json, write_json
+from ..project import UserError
+from . import persistence
+from .types import Array, Estimator, Floats, Label
+
+MODEL, FEATURES = "model.json", "features.json"
+FEW = 16  # rows for which threads, or an expression's start, cost more than they save
+AS_PLANNED = pl.QueryOptFlags.none()  # made once: DataFrame.select_seq makes options each time
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Features to numbers: the categories of each text feature, fitted on train only."""
+
+    names: tuple[str, ...]
+    categories: dict[str, list[str]]
+
+    @classmethod
+    def fit(cls, features: pl.DataFrame) -> "Encoder":
+        """Learn the categories of the text columns."""
+        text = [name for name, dtype in features.schema.items() if dtype == pl.String]
+        categories = {name: features[name].drop_nulls().unique().sort().to_list() for name in text}
+        return cls(tuple(features.columns), categories)
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """Positions of the text features."""
+        return tuple(i for i, name in enumerate(self.names) if name in self.categories)
+
+    def encode(self, features: pl.DataFrame) -> Floats:
+        """A matrix (rows x features) of float64; missing and unknown categories are NaN."""
+        if features.height <= FEW:
+            rows = features.rows(named=True)
+            return np.array([self._encode_row(row) for row in rows]).reshape(-1, len(self.names))
+        return features.select(self._column(name) for name in self.names).to_numpy(order="c")
+
+    def _column(self, name: str) -> pl.Expr:
+        if name not in self.categories:
+            return pl.col(name).cast(pl.Float64).fill_null(np.nan)
+        return pl.col(name).replace_strict(
+            self._codes[name], default=np.nan, return_dtype=pl.Float64
+        )
+
+    def _encode_row(self, row: dict[str, Any]) -> list[float]:
+        return [
+            (
+                self._codes[name].get(row[name], np.nan)
+                if name in self._codes
+                else np.nan if row[name] is None else float(row[name])
+            )
+            for name in self.names
+        ]
+
+    @cached_property
+    def _codes(self) -> dict[str, dict[str, float]]:
+        return {
+            name: {category: float(code) for code, category in enumerate(categories)}
+            for name, categories in self.categories.items()
+        }
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model; `inputs` are the raw columns that its `features` use.
+
+    `classes` is empty for regression. Of two classes the second is answered where its probability
+    reaches `threshold`. `weights` are the class weights that the estimator was fitted with.
+    """
+
+    task: str
+    target: str
+    inputs: pl.Schema
+    features: tuple[pl.Expr, ...]
+    encoder: Encoder
+    estimator: Estimator
+    classes: tuple[Label, ...] = ()
+    weights: tuple[float, ...] = ()
+    threshold: float = 0.5
+
+    @property
+    def task_signature(self) -> str:
+        """What the model answers; models of different questions cannot be compared."""
+        if not self.classes:
+            return f"{self.target} ({self.task})"
+        classes = ", ".join(map(repr, self.classes))
+        return f"{self.target} ({self.task}: {classes})"
+
+    def predict(self, frame: pl.DataFrame) -> Array:
+        """Answer each row of raw input columns: a number, or a class.
+
+        Raises UserError naming the columns that are missing.
+        """
+        return self.label(self.score(frame))
+
+    def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`prediction` and, for classes, the probability of each as `probability_<class>`."""
+        scores = self.score(frame)
+        columns: dict[str, Array] = {"prediction": self.label(scores)}
+        if self.classes:
+            names = answer_columns(self.classes)[1:]
+            columns |= dict(zip(names, by_class(scores).T, strict=True))
+        return pl.DataFrame(columns)
+
+    def score(self, frame: pl.DataFrame) -> Floats:
+        """The values, P(second class) or P(each class) of each row of raw input columns.
+
+        Raises UserError naming the columns that are missing.
+        """
+        return self.score_features(self.compute(frame))
+
+    def compute(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The features of raw input columns.
+
+        Raises UserError naming the columns that are missing.
+        """
+        missing = [name for name in self.inputs if name not in frame.columns]
+        if missing:
+            raise UserError(f"the model needs columns that are not there: {', '.join(missing)}.")
+        return conform(frame, self.inputs).select(self.features)
+
+    def score_typed(self, frame: pl.DataFrame) -> Floats:
+        """Score rows that have the dtypes of `inputs` already, as those of a request do."""
+        if frame.height > FEW:
+            return self.score_features(frame.select(self.features))
+        plan = frame.lazy().select_seq(self.features)
+        return self.score_features(plan.collect(engine="in-memory", optimizations=AS_PLANNED))
+
+    def score_features(self, features: pl.DataFrame) -> Floats:
+        """Score features that are computed already."""
+        return self.score_matrix(self.encoder.encode(features))
+
+    def score_matrix(self, matrix: Floats) -> Floats:
+        """Score encoded features."""
+        if not len(matrix):
+            # scikit-learn refuses to predict no rows; a table may hold no good one.
+            return np.empty((0, len(self.classes)) if self.task == "multiclass" else 0)
+        return unweighted(raw_scores(self.task, self.estimator, matrix), self.weights)
+
+    def decide(self, scores: Floats) -> Array:
+        """Scores to answers: values, or positions in `classes`."""
+        return decide(self.task, scores, self.threshold)
+
+    def label(self, scores: Floats) -> Array:
+        """Scores to answers in the words of the data."""
+        answers = self.decide(scores)
+        return np.array(self.classes)[answers] if self.classes else answers
+
+    def encode_target(self, actual: pl.Series) -> Array:
+        """Actual values as numbers; see `encode_target`."""
+        return encode_target(actual, self.classes)
+
+    def save(self, folder: Path) -> None:
+        """Write the model as text and skops files; none of them runs code on load."""
+        folder.mkdir(parents=True)
+        names = {dtype: name for name, dtype in DTYPES.items()}
+        description = {
+            "task": self.task,
+            "target": self.target,
+            "classes": self.classes,
+            "weights": self.weights,
+            "threshold": self.threshold,
+            "inputs": {name: names[dtype] for name, dtype in self.inputs.items()},
+            "features": self.encoder.names,
+            "categories": self.encoder.categories,
+        }
+        write_json(folder / MODEL, description)
+        (folder / FEATURES).write_text(serialise(self.features), encoding="utf-8")
+        persistence.save(self.estimator, folder)
+
+
+def encode_target(values: pl.Series, classes: tuple[Label, ...]) -> Array:
+    """The values as floats, or as positions in `classes`, -1 for any other class."""
+    if not classes:
+        return values.cast(pl.Float64).to_numpy()
+    positions = {label: position for position, label in enumerate(classes)}
+    return values.replace_strict(positions, default=-1, return_dtype=pl.Int64).to_numpy()
+
+
+def decide(task: str, scores: Floats, threshold: float) -> Array:
+    """Scores to answers: values, or positions of classes."""
+    if task == "regression":
+        return scores
+    several = task == "multiclass"
+    return np.asarray(scores.argmax(axis=1) if several else scores >= threshold, dtype=int)
+
+
+def answer_columns(classes: tuple[Label, ...]) -> list[str]:
+    """The names of the columns of `Model.answer`."""
+    return ["prediction", *(f"probability_{label}" for label in classes)]
+
+
+def by_class(scores: Floats) -> Floats:
+    """Probabilities as a matrix (rows x classes), also of two classes."""
+    return np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores
+
+
+def raw_scores(task: str, estimator: Estimator, matrix: Floats) -> Floats:
+    """An estimator's values, P(second class) or P(each class)."""
+    # scikit-learn's classifiers answer with classes unless they are asked for probabilities.
+    predict = getattr(estimator, "predict_proba", estimator.predict)
+    scores = np.asarray(predict(matrix))
+    return scores[:, 1] if task == "binary" and scores.ndim == 2 else scores
+
+
+def unweighted(scores: Floats, weights: tuple[float, ...]) -> Floats:
+    """Probabilities as a fit without class weights would mean them."""
+    if not weights:
+        return scores
+    # Weights multiply the odds of a class; dividing by them again keeps probabilities calibrated.
+    shares = by_class(scores) / weights
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares[:, 1] if scores.ndim == 1 else shares
+
+
+def describe(folder: Path) -> tuple[str, pl.Schema, tuple[Label, ...]]:
+    """Target, input columns and classes of a saved model, without loading its estimator."""
+    description = read_json(folder / MODEL)
+    inputs = {name: DTYPES[dtype] for name, dtype in description["inputs"].items()}
+    # Versions from before there were classes have no such key.
+    return description["target"], pl.Schema(inputs), tuple(description.get("classes", ()))
+
+
+def load(folder: Path) -> Model:
+    """Read a model that `Model.save` wrote."""
+    description = read_json(folder / MODEL)
+    target, inputs, classes = describe(folder)
+    return Model(
+        task=description["task"],
+        target=target,
+        inputs=inputs,
+        features=deserialise((folder / FEATURES).read_text(encoding="utf-8")),
+        encoder=Encoder(tuple(description["features"]), description["categories"]),
+        estimator=persistence.load(folder),
+        classes=classes,
+        weights=tuple(description.get("weights", ())),
+        threshold=description.get("threshold", 0.5),
+    )
+
+
+def model_hash(folder: Path) -> str:
+    """A digest of a saved model's files: equal models have equal hashes."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

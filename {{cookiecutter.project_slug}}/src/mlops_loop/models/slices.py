@@ -1,0 +1,271 @@
+"""How the model does in parts of the test split: the declared groups, and the worst ones found."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..data.contract import Contract
+from ..project import Paths, UserError
+from .bootstrap import (
+    Bootstrap,
+    Predictions,
+    Scoring,
+    difference_interval,
+    loss_interval,
+)
+from .types import Array, Floats
+
+MOST_VALUES, QUARTERS = 20, (0.25, 0.5, 0.75)
+OTHER, MISSING = "(other)", "(missing)"
+SEARCHED_ROWS, SEARCHED, PAIRED, SHOWN = 100_000, 30, 6, 5
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What slices are judged by: metrics, bootstrap, and the fewest rows of a slice."""
+
+    scoring: Scoring
+    bootstrap: Bootstrap
+    min_rows: int
+
+
+def report(
+    declared: pl.DataFrame,
+    features: pl.DataFrame,
+    rows: Predictions,
+    contract: Contract,
+    params: Judging,
+) -> dict[str, Any]:
+    """The content of reports/slices.json.
+
+    The frames hold what the contract wants sliced and the features, the most important first, of
+    the rows whose outcome is given. Raises UserError where they hold other rows.
+    """
+    if declared.width and declared.height != features.height:
+        raise UserError("data/interim/test and data/processed/test differ; run `make data` first.")
+    parts = [groups(values) for values in declared]
+    sensitive = [column.name for column in contract.columns if column.sensitive]
+    # More rows would find little more that matters.
+    some = sample(len(rows.actual), SEARCHED_ROWS, params.bootstrap.seed)
+    others = features.drop(declared.columns, strict=False)[some, :SEARCHED]
+    losses = params.scoring.losses(rows[some])
+    everything = [*(part[some] for part in parts), *map(groups, others)]
+    found, searched = worst(everything, len(parts), losses, params)
+    compared = [part[some] for part in parts if part.name in sensitive]
+    return {
+        "metric": params.scoring.primary,
+        "min_rows": params.min_rows,
+        "declared": slices(parts, rows, params),
+        "worst": found,
+        "searched": searched,
+        "fairness": fairness(compared, rows[some], params),
+    }
+
+
+def read_declared(paths: Paths, contract: Contract) -> pl.DataFrame:
+    """The columns of data/interim/test that the contract wants sliced.
+
+    Raises UserError for a column that is not there.
+    """
+    rows = pl.scan_parquet(paths.interim / "test" / "*.parquet")
+    names = [column.name for column in contract.columns if column.sliced]
+    missing = [name for name in names if name not in rows.collect_schema()]
+    if missing:
+        raise UserError(f"data/interim/test has no column {missing[0]}; run `make data` first.")
+    return rows.select(names).collect()
+
+
+def sample(height: int, most: int, seed: int) -> Array:
+    """The numbers of some rows, in order."""
+    chosen = np.random.default_rng(seed).choice(height, min(most, height), replace=False)
+    return np.sort(chosen)
+
+
+def groups(values: pl.Series) -> pl.Series:
+    """The group of each row, an Enum in a natural order: its month, its quarter, or its value.
+
+    Numbers of many values are cut at their quartiles; of other values the rare ones are pooled.
+    """
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+    if values.dtype.is_temporal():
+        keys, names = _months(values)
+    elif values.dtype.is_numeric() and values.n_unique() > MOST_VALUES:
+        keys, names = _quarters(values)
+    else:
+        keys, names = values, _frequent(values)
+    group = pl.Enum(list(dict.fromkeys([*names.values(), OTHER, MISSING])))
+    return keys.replace_strict({**names, None: MISSING}, default=OTHER, return_dtype=group)
+
+
+def _months(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
+    months = values.dt.month_start()
+    known = months.drop_nulls().unique().sort()
+    return months, dict(zip(known, known.dt.strftime("%Y-%m"), strict=True))
+
+
+def _quarters(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
+    edges = [values.quantile(share) for share in QUARTERS]
+    above = pl.sum_horizontal((values > edge).cast(pl.Int8) for edge in edges)
+    quarters = pl.select(quarter=above).to_series().set(values.is_null(), None)
+    said = values.round_sig_figs(4) if values.dtype.is_float() else values
+    frame = pl.DataFrame([quarters, said.alias("value")]).drop_nulls()
+    limits = frame.group_by("quarter").agg(low=pl.col("value").min(), high=pl.col("value").max())
+    text = limits.sort("quarter").cast({"low": pl.String, "high": pl.String})
+    names = {q: low if low == high else f"{low} to {high}" for q, low, high in text.iter_rows()}
+    return quarters.alias(values.name), names
+
+
+def _frequent(values: pl.Series) -> dict[Any, str]:
+    counts = values.drop_nulls().alias("value").value_counts(name="rows")
+    counts = counts.with_columns(text=pl.col("value").cast(pl.String))
+    top = counts.sort("rows", "text", descending=[True, False]).head(MOST_VALUES)
+    return dict(zip(top["value"], top["text"], strict=True))
+
+
+def members(part: pl.Series) -> dict[str, Array]:
+    """Which rows are in each group."""
+    return {group: (part == group).to_numpy() for group in part.unique().sort()}
+
+
+def slices(parts: Sequence[pl.Series], rows: Predictions, params: Judging) -> list[dict[str, Any]]:
+    """The figures of each group of each declared column."""
+    return [
+        {"column": part.name, "group": group, **judged(rows[chosen], params)}
+        for part in parts
+        for group, chosen in members(part).items()
+    ]
+
+
+def judged(rows: Predictions, params: Judging) -> dict[str, Any]:
+    """Rows, metrics and the primary one's interval of a group, or why there are none."""
+    height, least = len(rows.actual), params.min_rows
+    if height < least:
+        note = f"too few rows to judge (evaluate.slices.min_rows: {least})"
+        return {"rows": height, "metrics": None, "interval": None, "note": note}
+    interval = _interval(params.scoring.losses(rows), params)
+    return {"rows": height, "metrics": params.scoring.score(rows), "interval": interval}
+
+
+def _interval(losses: Floats, params: Judging) -> tuple[float, float]:
+    return loss_interval(params.scoring, losses, params.bootstrap)
+
+
+def worst(
+    parts: Sequence[pl.Series], declared: int, losses: Floats, params: Judging
+) -> tuple[list[dict[str, Any]], int]:
+    """The worst slices by one column or by two, and the number of those that were searched.
+
+    Pairs are of the columns `declared` and the first features after them. Worse than all other rows
+    is proven by Welch's test with Bonferroni's correction for the number searched, as in Slice
+    Finder (Chung et al., 2019).
+    """
+    found = candidates(parts, declared + PAIRED, losses, params.min_rows)
+    searched = found.height
+    doubt = (1 - params.bootstrap.confidence) / max(searched, 1)
+    bound = pl.col("difference") + NormalDist().inv_cdf(doubt) * pl.col("error")
+    # Rounded, as Polars adds in any order and some slices hold the same rows.
+    found = found.with_columns(bound=bound.round_sig_figs(9)).filter(bound > 0)
+    keys, down = ["bound", "one", "two", "first", "second"], [True, *[False] * 4]
+    proven = worse_than_parents(found).sort(keys, descending=down)
+    described = [
+        {
+            "slice": name,
+            "rows": int(chosen.sum()),
+            "value": params.scoring.from_losses(losses[chosen].mean()),
+            "interval": _interval(losses[chosen], params),
+        }
+        for name, chosen in apart(proven, parts)
+    ]
+    return described, searched
+
+
+def candidates(parts: Sequence[pl.Series], paired: int, losses: Floats, least: int) -> pl.DataFrame:
+    """How much higher the mean loss of each slice is than that of all other rows, and how sure.
+
+    A slice of one column is given as the pair of the column with itself.
+    """
+    frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
+    frame = frame.with_columns(loss=pl.Series(losses))
+    single = [(number, number) for number in range(len(parts))]
+    pairs = [*single, *combinations(range(min(paired, len(parts))), 2)]
+    rows, total, squares = pl.col("rows"), pl.col("total"), pl.col("squares")
+    rest, left = frame.height - rows, float(losses.sum()) - total
+    found = pl.concat(pl.collect_all(_totals(frame.lazy(), *pair) for pair in pairs))
+    mean, others = total / rows, left / rest
+    variance = (squares / rows - mean**2) / rows
+    variance += ((float(losses @ losses) - squares) / rest - others**2) / rest
+    return found.filter(rows >= least, rest >= least).with_columns(
+        difference=mean - others, error=variance.clip(0).sqrt()
+    )
+
+
+def _totals(frame: pl.LazyFrame, one: int, two: int) -> pl.LazyFrame:
+    loss = pl.col("loss")
+    totals = frame.group_by(first=pl.col(str(one)), second=pl.col(str(two))).agg(
+        rows=pl.len().cast(pl.Int64), total=loss.sum(), squares=(loss**2).sum()
+    )
+    return totals.with_columns(pl.col("first", "second").cast(pl.String), one=one, two=two)
+
+
+def worse_than_parents(found: pl.DataFrame) -> pl.DataFrame:
+    """Without the pairs that are no worse than a slice of one of their columns."""
+    single = pl.col("one") == pl.col("two")
+    parents = found.filter(single).select("one", "first", parent="bound")
+    both = found.join(parents, on=["one", "first"], how="left").join(
+        parents,
+        left_on=["two", "second"],
+        right_on=["one", "first"],
+        how="left",
+        suffix="_of_second",
+    )
+    bound = pl.max_horizontal("parent", "parent_of_second").fill_null(0)
+    return both.filter(single | (pl.col("bound") > bound))
+
+
+def apart(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str, Array]]:
+    """Names and rows of the first few slices that hold mostly other rows than those before."""
+    seen = np.zeros(len(parts[0]), dtype=bool)
+    shown = 0
+    for one, two, first, second in found.select("one", "two", "first", "second").iter_rows():
+        chosen = ((parts[one] == first) & (parts[two] == second)).to_numpy()
+        if shown < SHOWN and 2 * (chosen & seen).sum() <= chosen.sum():
+            names = dict.fromkeys([f"{parts[one].name} = {first}", f"{parts[two].name} = {second}"])
+            yield " and ".join(names), chosen
+            seen |= chosen
+            shown += 1
+
+
+def fairness(
+    parts: Sequence[pl.Series], rows: Predictions, params: Judging
+) -> list[dict[str, Any]]:
+    """For each sensitive column, the gap of each figure between its groups with enough rows.
+
+    The interval is that of the difference between the highest and the lowest of them.
+    """
+    least, gaps = params.min_rows, []
+    for part in parts:
+        some = {group: rows[c] for group, c in members(part).items() if c.sum() >= least}
+        for name, metric in {**params.scoring.metrics, **params.scoring.gaps}.items():
+            found = _gap(metric.compute, some, params)
+            if found:
+                gaps.append({"column": part.name, "metric": name, **found})
+    return gaps
+
+
+def _gap(
+    compute: Callable[[Predictions], float], some: dict[str, Predictions], params: Judging
+) -> dict[str, Any] | None:
+    values = {group: compute(rows) for group, rows in some.items()}
+    ordered = sorted((g for g in values if not np.isnan(values[g])), key=values.__getitem__)
+    if len(ordered) < 2:
+        return None
+    low, high = ordered[0], ordered[-1]
+    interval = difference_interval(compute, some[high], some[low], params.bootstrap)
+    gap = values[high] - values[low]
+    return {"gap": gap, "interval": interval, "lowest": low, "highest": high}

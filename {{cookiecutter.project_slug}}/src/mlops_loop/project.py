@@ -1,0 +1,143 @@
+"""Where a command runs: the project's layout, its settings, and how its errors are reported."""
+
+import gc
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+
+SPLITS = ("train", "validation", "test")
+
+
+class UserError(Exception):
+    """An error that the user can fix; the message names cause and remedy."""
+
+
+class Paths:
+    """The files and folders of a project: `root` is its folder, `package` that of its code."""
+
+    def __init__(self, root: Path, package: Path) -> None:
+        self.root, self.package = root, package
+        self.pyproject = root / "pyproject.toml"
+        self.params = root / "params.yaml"
+        self.contract = root / "contract.yaml"
+        self.dvc_lock = root / "dvc.lock"
+        self.requirements = root / "requirements" / "base.txt"
+
+        self.definitions = package / "features" / "definitions.py"
+        self.charter = root / "docs" / "charter.md"
+        self.behaviour = root / "tests" / "behaviour.yaml"
+        self.data_card = root / "docs" / "data_card.md"
+
+        self.external = root / "data" / "external"
+        self.raw = root / "data" / "raw"
+        self.interim = root / "data" / "interim"
+        self.processed = root / "data" / "processed"
+
+        self.candidate = root / "models" / "candidate"
+        self.baseline = root / "models" / "baseline"
+        self.training = root / "models" / "training.json"
+        self.scores = root / "models" / "test_scores.npy"
+        self.run = root / "models" / "run.json"
+
+        self.validation_report = root / "reports" / "validation.json"
+        self.prepare_report = root / "reports" / "prepare.json"
+        self.metrics = root / "reports" / "metrics.json"
+        self.slices = root / "reports" / "slices.json"
+        self.explanations = root / "reports" / "explanations.json"
+        self.explained = root / "reports" / "explain"
+        self.plots = root / "reports" / "plots"
+        self.model_card = root / "reports" / "model_card.md"
+        self.model_page = root / "reports" / "model_card.html"
+        self.gate = root / "reports" / "gate.json"
+        self.tuning = root / "reports" / "tuning"
+        self.comparison = root / "reports" / "comparison.md"
+
+        self.served = root / ".serving" / "models"
+        self.image = root / ".serving" / "image"
+        self.log = root / ".serving" / "predictions.db"
+
+        self.store = root / "mlflow.db"
+        self.studies = root / "tuning.db"
+        self.artifacts = root / "mlartifacts"
+
+    @property
+    def example(self) -> list[Path]:
+        """The modules that call themselves example: a table of your own takes their place."""
+        modules = (m for folder in ("src", "tests") for m in (self.root / folder).rglob("*.py"))
+        return [m for m in modules if m.read_text(encoding="utf-8").startswith('"""Example: ')]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The project's name and where its runs and models are kept."""
+
+    project: str
+    template_version: str
+    tracking_uri: str
+    trigger: str
+
+
+def load_settings(paths: Paths) -> Settings:
+    """Read pyproject.toml, .env and the environment, which wins over .env."""
+    load_environment(paths)
+    pyproject = tomllib.loads(paths.pyproject.read_text(encoding="utf-8"))
+    return Settings(
+        project=pyproject["project"]["name"],
+        template_version=pyproject["tool"]["mlops-loop"]["template_version"],
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.store}",
+        trigger=os.environ.get("TRIGGER") or "manual",
+    )
+
+
+def pii_key(paths: Paths) -> str:
+    """The secret that hashes personal data; raises UserError that tells how to make one."""
+    load_environment(paths)
+    key = os.environ.get("PII_KEY")
+    if not key:
+        raise UserError(
+            "params.yaml: prepare.pii: hash needs PII_KEY in .env or the environment; make one "
+            'with python -c "import secrets; print(secrets.token_hex(32))".'
+        )
+    return key
+
+
+def load_environment(paths: Paths) -> None:
+    """Read .env into the environment, which wins over it."""
+    from dotenv import load_dotenv
+
+    load_dotenv(paths.root / ".env")
+
+
+@contextmanager
+def locked(paths: Paths) -> Iterator[None]:
+    """Wait for another stage in this checkout to end.
+
+    DVC has a lock of its own, but when it is killed the stage that it started goes on writing.
+    """
+    with (paths.root / ".stage.lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
+
+
+def run(main: Callable[[], None], code: int = 1) -> None:
+    """Run a command; a UserError ends it with its message and this exit code."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(code)
+
+
+def run_stage(main: Callable[[Paths], None], paths: Paths) -> None:
+    """Run a stage alone; a UserError ends it with its message and exit code 1."""
+    # A fifth of a stage's time went into garbage collection of what its libraries make on import,
+    # and again at exit. What a stage leaves behind is gone when it ends.
+    gc.disable()
+    with locked(paths):
+        run(lambda: main(paths))
+    gc.freeze()

@@ -1,0 +1,31 @@
+"""The model as MLflow's own tools load it: `mlflow.pyfunc.load_model`, `mlflow models serve`."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from ..models.model import Model, load
+from ..models.types import Array
+
+
+class PandasModel:
+    """A Model that takes and gives what MLflow passes around."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def predict(
+        self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> Array | pd.DataFrame:
+        """Values of a frame of input columns; of classes the answers and their probabilities."""
+        frame = pl.from_pandas(model_input)
+        if not self.model.classes:
+            return self.model.predict(frame)
+        return self.model.answer(frame).to_pandas()
+
+
+def _load_pyfunc(data_path: str) -> PandasModel:
+    """MLflow's entry point (`loader_module`)."""
+    return PandasModel(load(Path(data_path)))

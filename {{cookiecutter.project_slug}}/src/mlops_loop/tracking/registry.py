@@ -1,0 +1,394 @@
+"""MLflow: runs, versions and aliases. No other module knows its API.
+
+Importing this takes two seconds, so commands import it where they need it.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from time import time
+from typing import Any
+
+import mlflow
+import polars as pl
+from mlflow import MlflowClient, MlflowException
+from mlflow.data.http_dataset_source import HTTPDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunData, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import Model as MlflowModel
+from mlflow.models import ModelSignature
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from ..config import Section, flat
+from ..data.contract import Contract, load_contract
+from ..files import partitions, read_json, write_json
+from ..models.model import Model, answer_columns, describe, load
+from ..project import Paths, Settings, UserError
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
+EXAMPLE_ROWS = 5
+GOLDEN = "golden.json"
+RUN_ID = re.compile("[0-9a-f]{32}")
+
+TYPES = {
+    pl.Int64(): DataType.long,
+    pl.Float64(): DataType.double,
+    pl.String(): DataType.string,
+    pl.Boolean(): DataType.boolean,
+    pl.Date(): DataType.datetime,
+    pl.Datetime("us"): DataType.datetime,
+}
+
+LABELS = {str: DataType.string, int: DataType.long, bool: DataType.boolean}
+
+# MLflow reports each table that it creates, and misses pip in an environment that uv made.
+for noisy in ("mlflow", "alembic"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version, or a run whose model was never registered: it has no number."""
+
+    number: int | None
+    run_id: str
+    tags: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """What `Registry.find` finds it by."""
+        return str(self.number or self.run_id)
+
+    def __str__(self) -> str:
+        return f"version {self.number}" if self.number else f"run {self.run_id[:8]}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The project's runs and the versions of its one registered model."""
+
+    client: MlflowClient
+    name: str
+
+    def run_exists(self, run_id: str) -> bool:
+        """Whether the store holds this run."""
+        try:
+            return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+        except MlflowException:
+            return False
+
+    def versions(self) -> list[ModelVersion]:
+        """Every version, the oldest first."""
+        found = self.client.search_model_versions(f"name='{self.name}'")
+        return sorted(found, key=lambda version: int(version.version))
+
+    def version_of(self, model_hash: str) -> int | None:
+        """The version that holds a model of this hash, if one is registered and ready."""
+        for version in self.versions():
+            if version.tags.get("model_hash") == model_hash and version.status == "READY":
+                return int(version.version)
+        return None
+
+    def aliases(self) -> dict[str, int]:
+        """Aliases and their versions; empty before the first registration."""
+        try:
+            aliases = self.client.get_registered_model(self.name).aliases
+        except MlflowException:
+            return {}
+        return {alias: int(version) for alias, version in aliases.items()}
+
+    def register(self, run_id: str, tags: dict[str, str]) -> int:
+        """Register the model of a run as a new version, with its tags in the same step."""
+        model = self._model_id(run_id)
+        if not self.aliases() and not self.versions():
+            _create_if_missing(self.client, self.name)
+        # A server, unlike SQLite, wants the model's id beside its address.
+        version = self.client.create_model_version(
+            self.name, f"models:/{model}", run_id, tags=tags, model_id=model
+        )
+        return int(version.version)
+
+    def tag(self, version: int, tags: dict[str, str]) -> None:
+        """Set tags of a version; setting them again is harmless."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(self.name, str(version), key, value)
+
+    def point(self, alias: str, version: int) -> None:
+        """Move an alias to a version."""
+        self.client.set_registered_model_alias(self.name, alias, str(version))
+
+    def unpoint(self, alias: str) -> None:
+        """Remove an alias; it may be gone already."""
+        self.client.delete_registered_model_alias(self.name, alias)
+
+    def find(self, name: int | str) -> Version:
+        """What a version number, an alias or the id of a run names.
+
+        Raises UserError that lists the versions and aliases that there are.
+        """
+        try:
+            return self._find(str(name))
+        except MlflowException as error:
+            raise UserError(self._unknown(name)) from error
+
+    def _find(self, name: str) -> Version:
+        if RUN_ID.fullmatch(name):
+            run = self.client.get_run(name)
+            return Version(None, name, run.data.tags)
+        by_number = self.client.get_model_version
+        by_alias = self.client.get_model_version_by_alias
+        found = (by_number if name.isdecimal() else by_alias)(self.name, name)
+        return Version(int(found.version), str(found.run_id), found.tags)
+
+    def _unknown(self, name: int | str) -> str:
+        versions = ", ".join(str(version.version) for version in self.versions())
+        if not versions:
+            return f"{self.name} has no version {name}, nor any other; run `make train` first."
+        aliases = ", ".join(f"{alias} ({number})" for alias, number in self.aliases().items())
+        return (
+            f"{self.name} has no version, alias or run {name} in {mlflow.get_tracking_uri()}; "
+            f"there are the versions {versions} and the aliases {aliases or 'none'}."
+        )
+
+    def record(self, version: Version) -> RunData:
+        """The parameters and metrics that were logged for a version."""
+        return self.client.get_run(version.run_id).data
+
+    def artifact(self, version: Version, path: str) -> Path:
+        """A file that was stored with a version; raises UserError if it is not there."""
+        try:
+            file = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=path)
+        except (MlflowException, OSError) as error:
+            raise UserError(f"{version} has no {path} in {mlflow.get_tracking_uri()}.") from error
+        return Path(file)
+
+    def attach(self, run_id: str, folder: Path) -> None:
+        """Keep a folder with a run, under the folder's name."""
+        self.client.log_artifacts(run_id, str(folder), folder.name)
+
+    def load(self, name: int | str) -> Model:
+        """The model of a version number, an alias or a run; raises UserError if there is none."""
+        return load(self._files(self.find(name)))
+
+    def download(self, version: Version, folder: Path) -> None:
+        """Copy a version: `model/`, and in `version.json` tags, metrics and golden requests."""
+        shutil.copytree(self._files(version), folder / "model")
+        metrics = read_json(self.artifact(version, "reports/metrics.json"))
+        known = {"version": version.number, "tags": version.tags, "metrics": metrics}
+        write_json(folder / "version.json", {**known, "golden": self.golden(version)})
+
+    def golden(self, version: Version) -> dict[str, Any]:
+        """The golden requests of a version; empty where it was registered without."""
+        stored = [file.path for file in self.client.list_artifacts(version.run_id)]
+        requests: dict[str, Any] = (
+            read_json(self.artifact(version, GOLDEN)) if GOLDEN in stored else {}
+        )
+        return requests
+
+    def _files(self, version: Version) -> Path:
+        uri = f"models:/{self._model_id(version.run_id)}"
+        return Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate"
+
+    def _model_id(self, run_id: str) -> str:
+        outputs = self.client.get_run(run_id).outputs
+        if not outputs:
+            raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
+        return str(outputs.model_outputs[0].model_id)
+
+    def start_run(self, name: str, tags: dict[str, str], parent: str = "") -> str:
+        """Begin a run, below `parent` if any, and return its id."""
+        experiment = self.client.get_experiment_by_name(self.name)
+        nested = {"mlflow.parentRunId": parent} if parent else {}
+        run = self.client.create_run(
+            experiment.experiment_id, run_name=name, tags={**tags, **nested}
+        )
+        return str(run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        params: Mapping[str, object],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Add what is known of a run."""
+        now = int(time() * 1_000)
+        self.client.log_batch(
+            run_id,
+            [Metric(name, value, now, 0) for name, value in metrics.items()],
+            [Param(name, str(value)) for name, value in params.items()],
+            [RunTag(name, value) for name, value in tags.items()],
+        )
+
+    def end_run(self, run_id: str, status: str = "FINISHED") -> None:
+        """End a run: FINISHED or KILLED."""
+        self.client.set_terminated(run_id, status)
+
+    def kill_runs(self, tag: str, value: str) -> None:
+        """End the runs with this tag that an interruption left running."""
+        experiment = self.client.get_experiment_by_name(self.name)
+        query = f"attributes.status = 'RUNNING' and tags.{tag} = '{value}'"
+        for run in self.client.search_runs([experiment.experiment_id], query):
+            self.end_run(str(run.info.run_id), "KILLED")
+
+
+def _create_if_missing(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def connect(paths: Paths, settings: Settings) -> Registry:
+    """Open the store, with the project's experiment selected."""
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(settings.project)
+    local = settings.tracking_uri == f"sqlite:///{paths.store}"
+    if experiment is None:
+        location = paths.artifacts.as_uri() if local else None
+        mlflow.create_experiment(settings.project, artifact_location=location)
+    elif local and experiment.artifact_location != paths.artifacts.as_uri():
+        raise UserError(
+            f"{paths.store} keeps absolute paths and was made for {experiment.artifact_location}. "
+            f"Move the project back, or see docs/moving.md for how to rewrite them."
+        )
+    mlflow.set_experiment(settings.project)
+    return Registry(client, settings.project)
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={installed(name)}" for name in MODEL_NEEDS]
+
+
+def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
+    """The id of the run of models/, logged from what `train` left where the store lacks it.
+
+    Killed on the way, or in a clone whose store is empty, the next `register` logs it anew.
+    """
+    client, report, record = registry.client, read_json(paths.training), read_json(paths.run)
+    experiment = client.get_experiment_by_name(registry.name)
+    query = f"tags.training_id = '{record['training_id']}'"
+    for run in client.search_runs([experiment.experiment_id], query):
+        if run.info.status == "FINISHED":
+            return str(run.info.run_id)
+        client.delete_run(run.info.run_id)
+    run_id: str = client.create_run(
+        experiment.experiment_id,
+        start_time=record["started"],
+        run_name=report["model"],
+        tags=resolve_tags({**record["lineage"], **_tags(record)}),
+    ).info.run_id
+    metrics = [
+        Metric(f"validation_{name}", value, record["ended"], step)
+        for name, values in report["history"].items()
+        for step, value in enumerate(values, start=1)
+    ]
+    values = {**flat(params), "trees": report["trees"]}.items()
+    client.log_batch(run_id, metrics, [Param(name, str(value)) for name, value in values])
+    data = _dataset(paths, record["lineage"]["data_version"])._to_mlflow_entity()
+    used = DatasetInput(data, [InputTag("mlflow.data.context", "training")])
+    client.log_inputs(run_id, [used])
+    client.log_artifact(run_id, str(paths.requirements), "environment")
+    _log_model(paths, load_contract(paths.contract), run_id)
+    client.set_terminated(run_id, "FINISHED", record["ended"])
+    return run_id
+
+
+def _tags(record: dict[str, Any]) -> dict[str, str]:
+    return {name: record[name] for name in ("model_hash", "training_id")}
+
+
+def _dataset(paths: Paths, data_version: str) -> MetaDataset:
+    # MLflow cannot name a folder as a source; its URL source only records the address.
+    source = HTTPDatasetSource(paths.raw.as_uri())
+    return MetaDataset(source, name="data/raw", digest=data_version[:36])
+
+
+def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
+    target, inputs, classes = describe(paths.candidate)
+    schema = signature_schema(inputs, contract)
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(TYPES[dtype], name, required) for name, (dtype, required) in schema.items()
+    ]
+    output = [ColSpec(DataType.double, target)]
+    if classes:
+        answer, *probabilities = answer_columns(classes)
+        output = [ColSpec(LABELS[type(classes[0])], answer)]
+        output += [ColSpec(DataType.double, name) for name in probabilities]
+    first = partitions(paths.interim / "train")[0]
+    rows = pl.read_parquet(first, columns=list(schema), n_rows=EXAMPLE_ROWS)
+    MlflowModel.log(
+        artifact_path=None,
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        name="model",
+        loader_module="mlops_loop.tracking.pyfunc",
+        data_path=str(paths.candidate),
+        signature=ModelSignature(Schema(columns), Schema(output)),
+        input_example=rows.cast({name: dtype for name, (dtype, _) in schema.items()}).to_pandas(),
+        # Without this list MLflow spends most of a minute on finding it out.
+        pip_requirements=_requirements(),
+    )
+
+
+def signature_schema(inputs: pl.Schema, contract: Contract) -> dict[str, tuple[pl.DataType, bool]]:
+    """Dtype of each input, and whether it is required, as pandas and so MLflow can hold them."""
+    nullable = {column.name: column.nullable for column in contract.columns}
+    schema = {}
+    for name, dtype in inputs.items():
+        # pandas turns integers with missing values into floats.
+        held = pl.Float64() if nullable[name] and dtype.is_integer() else dtype
+        schema[name] = (held, not nullable[name])
+    return schema
+
+
+def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
+    """Add the reports and plots of `evaluate` to a run; doing it again changes nothing."""
+    report = read_json(paths.metrics)
+    metrics = {f"test_{name}": value for name, value in report["test"].items()}
+    metrics |= {f"baseline_{name}": value for name, value in report["baseline"].items()}
+    for name, interval in report["intervals"].items():
+        low, high = interval or (None, None)
+        metrics |= {f"test_{name}_low": low, f"test_{name}_high": high}
+    # MLflow shows the latest value: with the file's own time an evaluation again replaces the old.
+    time = int(paths.metrics.stat().st_mtime * 1_000)
+    known = {name: value for name, value in metrics.items() if value is not None}
+    registry.client.log_batch(run_id, [Metric(name, v, time, 0) for name, v in known.items()])
+    registry.client.log_artifacts(run_id, str(paths.plots), "plots")
+    for path in (paths.metrics, paths.slices, paths.explanations):
+        registry.client.log_artifact(run_id, str(path), "reports")
+
+
+def log_lock(registry: Registry, run_id: str, paths: Paths) -> None:
+    """Add the dvc.lock that names the exact data and outputs of every stage."""
+    if paths.dvc_lock.exists():
+        registry.client.log_artifact(run_id, str(paths.dvc_lock))
+
+
+def log_golden(registry: Registry, run_id: str, requests: dict[str, Any]) -> None:
+    """Add golden requests to a run."""
+    registry.client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
+
+
+def log_card(registry: Registry, run_id: str, version: int | None, paths: Paths) -> None:
+    """Add the model card to a run, and its first lines to the version as MLflow shows it."""
+    for page in (paths.model_card, paths.model_page):
+        registry.client.log_artifact(run_id, str(page), "card")
+    if version is not None:
+        head = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
+        more = f"The whole card: `card/{paths.model_page.name}` among the artifacts of the run."
+        registry.client.update_model_version(registry.name, str(version), f"{head}\n\n{more}")
