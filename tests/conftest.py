@@ -2,15 +2,17 @@
 
 import itertools
 import os
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
-from helpers import BIN, CHOICES, TEMPLATE, git, render, run
+from helpers import BIN, CHOICES, TEMPLATE, Factory, git, render, run
 
-Factory = Callable[..., Path]
+# Machinery is imported from the template folder, where every file would be rendered.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 # Two workers share the files. The longest come first, so that none is left over at the end, and
 # those without environment second, so that nobody waits while it is built.

@@ -5,12 +5,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
 BIN = Path(sys.executable).parent
+Factory = Callable[..., Path]
 QUESTIONS = {
     question: default
     for question, default in json.loads((TEMPLATE / "cookiecutter.json").read_text()).items()
@@ -32,7 +35,8 @@ def render(folder: Path, **answers: str) -> Path:
 
 def shell() -> dict[str, str]:
     """The environment variables of a user's shell: `make test` must not speak to other makes."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    ours = ("MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
 
 
 def run(
@@ -66,8 +70,9 @@ def files(project: Path) -> list[Path]:
 
 
 def package(project: Path) -> Path:
-    """The folder of a project's package."""
-    return next((project / "src").glob("*/__init__.py")).parent
+    """The folder of a project's own package."""
+    found = (path.parent for path in (project / "src").glob("*/__init__.py"))
+    return next(folder for folder in found if folder.name != "mlops_loop")
 
 
 def blocks(text: str) -> list[tuple[str, str]]:

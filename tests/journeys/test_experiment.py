@@ -1,0 +1,119 @@
+"""`make experiment` for real: other parameters, and a workspace that does not notice."""
+
+import hashlib
+import json
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from helpers import Factory, git, run
+
+MINE = {".git", ".dvc", ".venv", "mlflow.db", "mlartifacts", "__pycache__"}
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Factory) -> Path:
+    """A project that was trained once; nothing of that is committed."""
+    created = make_project()
+    path = created / "params.yaml"
+    path.write_text(path.read_text().replace("_month: 50000", "_month: 1000"))
+    git(created, "commit", "--quiet", "--no-verify", "--all", "--message", "Few rows")
+    run(created, "make", "train")
+    path.write_text(path.read_text() + "# not committed\n")
+    return created
+
+
+def workspace(project: Path) -> dict[str, str]:
+    """Every file of the project, but for the stores of git, DVC and MLflow."""
+    paths = (path for path in project.rglob("*") if path.is_file())
+    own = (path for path in paths if not MINE & set(path.relative_to(project).parts))
+    return {str(path): hashlib.md5(path.read_bytes()).hexdigest() for path in own}
+
+
+def query(project: Path, sql: str) -> list[tuple]:
+    with sqlite3.connect(project / "mlflow.db") as store:
+        return store.execute(sql).fetchall()
+
+
+def row(output: str, name: str) -> list[str]:
+    """The cells of a line of the table of experiments."""
+    [line] = [line for line in output.splitlines() if line.split()[:1] == [name]]
+    return line.split()[1:]
+
+
+def test_two_experiments_leave_the_workspace_alone(project: Path) -> None:
+    before, status = workspace(project), git(project, "status", "--porcelain")
+    run(project, "make", "experiment", "SET=train.learning_rate=0.05 train.max_trees=20")
+    said = run(project, "make", "experiment", "SET=train.model=linear", "NAME=simple").stdout
+    assert workspace(project) == before
+    assert git(project, "status", "--porcelain") == status
+    ours = json.loads((project / "reports/metrics.json").read_text())["test"]
+    assert row(said, "workspace") == [f"{value:.3f}" for value in ours.values()]
+    few = row(said, "learning_rate-0.05-max_trees-20")
+    assert set(few[3:]) == {"train.learning_rate=0.05", "train.max_trees=20"}
+    simple = row(said, "simple")
+    assert simple[3:] == ["train.model=linear"]
+    assert len({float(cells[0]) for cells in (few, simple, row(said, "workspace"))}) == 3
+    assert run(project, "make", "experiments").stdout in said
+    assert said.endswith("`make branch NAME=simple` makes a git branch of it.\n")
+    assert "Running stage 'evaluate'" in said and "dvc exp" not in said
+
+
+def test_runs_are_in_the_projects_store_and_nothing_is_registered(project: Path) -> None:
+    tagged = "select run_uuid from tags where key = 'trigger' and value = 'experiment'"
+    runs = [run_id for (run_id,) in query(project, tagged)]
+    assert len(runs) == 2
+    where = f"run_uuid in {tuple(runs)} and key = 'train.model'"
+    assert query(project, f"select value from params where {where} order by value") == [
+        ("lightgbm",),
+        ("linear",),
+    ]
+    assert query(project, "select version from model_versions") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], 'make experiment SET="train.learning_rate=0.05'),
+        (["SET=train.learning_rate"], 'make experiment SET="train.learning_rate=0.05'),
+        (["SET=train.rate=1"], "params.yaml: train.rate: unknown key"),
+        (["SET=train.max_trees=few"], "params.yaml: train.max_trees: Input should be a valid int"),
+        (["SET=train.model=linear", "NAME=simple"], "there is an experiment simple"),
+    ],
+)
+def test_what_cannot_be_tried_is_said_before_anything_runs(
+    project: Path, arguments: list[str], said: str
+) -> None:
+    before = git(project, "for-each-ref"), workspace(project)
+    answer = run(project, "make", "experiment", *arguments, succeeds=False).stdout
+    assert said in answer and "Running stage" not in answer and "Traceback" not in answer
+    assert (git(project, "for-each-ref"), workspace(project)) == before
+
+
+def test_code_that_git_does_not_know_is_named(project: Path) -> None:
+    new = project / "src/my_project/features/extra.py"
+    new.touch()
+    answer = run(project, "make", "experiment", "SET=seed=1", succeeds=False).stdout
+    assert "git does not know src/my_project/features/extra.py" in answer
+    new.unlink()
+
+
+def test_an_experiment_becomes_a_branch_that_trains(project: Path) -> None:
+    answer = run(project, "make", "branch", "NAME=nothing", succeeds=False).stdout
+    assert "there is no experiment nothing" in answer and "simple" in answer
+    said = run(project, "make", "branch", "NAME=simple", "BRANCH=linear-model").stdout
+    assert "git switch linear-model" in said and "git checkout" not in said
+    again = run(project, "make", "branch", "NAME=simple", "BRANCH=linear-model", succeeds=False)
+    assert "there is a branch linear-model" in again.stdout
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--no-verify", "--message", "As it was")
+    git(project, "switch", "--quiet", "linear-model")
+    said = run(project, "make", "train").stdout
+    assert re.findall(r"Running stage '(\w+)'", said) == ["register"], "the rest is there already"
+    assert "version 2" in said
+    [(run_id,)] = query(project, "select run_id from model_versions where version = 2")
+    [(model,)] = query(
+        project, f"select value from params where run_uuid = '{run_id}' and key = 'train.model'"
+    )
+    assert model == "linear"

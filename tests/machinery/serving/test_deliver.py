@@ -1,0 +1,163 @@
+"""The delivery checklist: what it finds in a service, and where it lets a version go."""
+
+import json
+import re
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from mlops_loop.data.contract import load_contract
+from mlops_loop.project import UserError
+from mlops_loop.serving import checklist, load
+from mlops_loop.serving import release as deliver
+from mlops_loop.serving.params import Canary, Deliver
+from mlops_loop.tracking import registry as tracking
+from project.params import load_params
+from services import Change, Service
+
+LIMITS = Deliver(rate=40, seconds=2, p99_ms=2_000)
+
+
+def deliver_to(
+    environment: str, service: Service, patch: pytest.MonkeyPatch, **arguments: str
+) -> dict[str, Any]:
+    """`make deliver` against the service, in-process; returns the report."""
+    words = [w for name, value in arguments.items() for w in (f"--{name}", value)]
+    patch.setattr(sys, "argv", ["deliver", "--environment", environment, *words])
+    patch.setattr(deliver, "load_serving", lambda _: type("Options", (), {"deliver": LIMITS}))
+    service.environment = environment
+    with service.running() as client:
+        patch.setattr(deliver.httpx, "Client", lambda **_: nullcontext(client))
+        deliver.main(service.project)
+    return json.loads(service.project.delivery(environment).read_text())
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_version_goes_from_test_over_staging_to_production(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = deliver_to("test", service, monkeypatch)
+    assert (report["passed"], report["version"]) == (True, 1)
+    assert [check["point"] for check in report["checks"]] == list(range(1, 10))
+    assert [check["passed"] for check in report["checks"]] == [True] * 6 + [None] * 3
+    assert "  2  golden requests             passed" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"staging: APPROVED_BY=name"):
+        deliver_to("staging", service, monkeypatch)
+    staged = deliver_to("staging", service, monkeypatch, **{"approved-by": "Ana"})
+    assert staged["checks"][6] == {
+        "point": 7,
+        "name": "to staging on approval",
+        "passed": True,
+        "found": "by Ana",
+    }
+    live = deliver_to("production", service, monkeypatch, **{"approved-by": "Ana"})
+    assert live["passed"]
+    assert live["checks"][2]["found"] == "not in production; staging passed it"
+    assert live["checks"][8]["found"] == f"staging passed {staged['time']}"
+
+
+@pytest.mark.usefixtures("registry")
+def test_to_ask_is_not_to_deliver_and_nobody_at_the_address_is_said(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["deliver", "--ask", "1"])
+    deliver.main(service.project)
+    assert capsys.readouterr().out == "version 1 may go to test.\n"
+    monkeypatch.setattr(sys, "argv", ["deliver", "--url", "http://127.0.0.1:1"])
+    with pytest.raises(UserError, match=re.escape("URL=http://127.0.0.1:1: ")):
+        deliver.main(service.project)
+    assert not service.project.delivery("test").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, r"delivery-staging.json: missing; run `make deliver ENVIRONMENT=staging`"),
+        ({"passed": False}, r"version 1 failed in staging \(delivery-staging.json\)"),
+        ({"model_hash": "other", "version": 7}, r"is of version 7, not of version 1"),
+    ],
+)
+def test_a_failing_staging_blocks_production(
+    change: dict[str, Any] | None, message: str, service: Service, registry: tracking.Registry
+) -> None:
+    project, version = service.project, registry.find("champion")
+    report = {"passed": True, "model_hash": version.tags["model_hash"], "version": 1, "time": ""}
+    if change is not None:
+        project.delivery("staging").write_text(json.dumps(report | change))
+    with pytest.raises(UserError, match=message):
+        deliver.permitted(project, "production", version, "Ana")
+    assert not project.delivery("production").exists()
+
+
+def told(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/model").json()
+    return found
+
+
+def test_another_model_contract_or_library_is_not_compatible(
+    client: TestClient, service: Service
+) -> None:
+    contract = load_contract(service.project.contract)
+    tags = told(client)["lineage"]
+    assert checklist.compatible(told(client), tags, contract, "test").passed
+    other = told(client) | {"contract": {"columns": []}}
+    other["runtime"]["polars"] = "0.20.1"
+    check = checklist.compatible(other, tags | {"model_hash": "other"}, contract, "staging")
+    assert not check.passed
+    for words in ("another model_hash; another contract; ", "its ENVIRONMENT is test; ", "0.20.1"):
+        assert words in check.found
+
+
+def test_an_answer_that_changed_is_named() -> None:
+    answers: list[Any] = [{"prediction": 2.0}, {"prediction": 3.0}]
+    assert checklist.golden(answers, [2.0, 3.0 + 1e-9]).passed
+    assert checklist.golden(answers, [2.0, 3.1]).found == "request 2 differs"
+    assert checklist.golden([None, answers[1]], [2.0, 3.0]).found == "1 answered as expected"
+    assert not checklist.golden([None, None], [2.0, 3.0]).passed
+    shares: list[Any] = [{"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
+    assert checklist.golden(shares, [0.75]).passed
+
+
+@pytest.mark.parametrize(("percent", "answered"), [(5.0, 1), (100.0, 0)])
+def test_of_two_versions_the_one_that_is_meant_is_asked(
+    percent: float, answered: int, service: Service, record: Change
+) -> None:
+    rollout = {"strategy": "canary", "canary": Canary(percent=percent)}
+    with service.running(**rollout) as client:
+        records = [record(size=float(size)) for size in range(10)]
+        found = checklist.asked(client, 1, records)
+    assert [each["model_version"] if each else None for each in found] == [answered or None] * 10
+
+
+def test_a_slow_or_failing_service_does_not_bear_its_load(client: TestClient) -> None:
+    limits = LIMITS.model_copy(update={"p99_ms": 0.001})
+    assert "is above 0.001" in checklist.loaded(client, {}, limits).found
+    assert checklist.loaded(client, {}, LIMITS).found.startswith("80 failed; 0 of 40 requests")
+
+
+def test_a_load_is_steady_and_counts_waiting() -> None:
+    seen = load.steady(lambda: True, rate=200, seconds=0.5)
+    assert seen.failed == 0
+    assert seen.per_second == pytest.approx(200, rel=0.2)
+    assert load.steady(lambda: False, rate=100, seconds=0.1).failed == 10
+
+
+def test_a_service_that_takes_anything_is_found_out(client: TestClient, service: Service) -> None:
+    contract = load_contract(service.project.contract)
+    assert checklist.refused(client, contract).passed
+    columns = tuple(c.model_copy(update={"name": f"{c.name}_"}) for c in contract.columns)
+    check = checklist.refused(client, contract.model_copy(update={"columns": columns}))
+    assert check.passed is False or "size_" in check.found
+
+
+def test_a_version_below_its_bar_or_on_hold_is_not_fit(client: TestClient, elsewhere: Path) -> None:
+    params = load_params(elsewhere / "project" / "params.yaml")
+    assert checklist.targets(told(client), params).passed
+    bars = params.registration.model_copy(update={"bars": {"r2": 0.9999}})
+    held = told(client)
+    held["lineage"]["decision"] = "hold"
+    check = checklist.targets(held, params.model_copy(update={"registration": bars}))
+    assert "is below the bar of 0.9999; the gate's decision is hold" in check.found

@@ -1,0 +1,62 @@
+"""The ONNX graph of every kind of model and task, which `make export` must have prepared."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from mlops_loop.models.model import Model
+from mlops_loop.serving import export
+from project.models import train
+from project.params import load_params
+from projects import Project
+
+onnx = pytest.importorskip("project.serving.graph", reason="`make export` installs ONNX")
+
+COLUMNS = {"both": ["size", "far", "shop", "colour"], "numbers": ["far"], "texts": ["shop"]}
+TARGETS = {
+    "regression": pl.col("far") + pl.col("size").fill_null(3) * (pl.col("colour") == "red"),
+    "binary": pl.col("shop").eq_missing("south") | (pl.col("size") > 0.9),
+    "multiclass": pl.when(pl.col("size") > 0.7).then(pl.lit("large")).otherwise("colour"),
+}
+
+
+def rows(seed: int, number: int = 400) -> pl.DataFrame:
+    """Numbers and texts; `size` and `shop` are sometimes missing, `far` and `colour` never."""
+    rng = np.random.default_rng(seed)
+    sizes = [None if size < 0.1 else size for size in rng.random(number).tolist()]
+    shops = rng.choice(np.array(["north", "south", None]), number).tolist()
+    far, colours = rng.normal(1e6, 3, number), rng.choice(["red", "green"], number)
+    return pl.DataFrame({"size": sizes, "far": far, "shop": shops, "colour": colours})
+
+
+def learnt(project: Project, columns: str, **params: Any) -> Model:
+    """A model of the rows."""
+    forest = {"trees": 10, "min_samples_leaf": 5}
+    project.edit(train__random_forest=forest, train__max_trees=20, **params)
+    options = load_params(project.params)
+    names = [*COLUMNS[columns], TARGETS[options.task].alias("target")]
+    learning, validation = (rows(seed).select(names).drop_nulls("target") for seed in (0, 1))
+    features = [pl.col(name) for name in COLUMNS[columns]]
+    return train.train(learning, validation, features, learning.schema, options).candidate
+
+
+CASES = [
+    (kind, task, weight, "both")
+    for kind in ("lightgbm", "random_forest", "linear")
+    for task, weight in (*((task, None) for task in TARGETS), ("binary", "balanced"))
+]
+CASES += [("random_forest", "multiclass", "balanced", "both")]
+CASES += [("linear", "multiclass", "balanced", columns) for columns in ("both", "numbers")]
+CASES += [("linear", "binary", None, "texts")]
+
+
+@pytest.mark.parametrize(("kind", "task", "weight", "columns"), CASES)
+def test_a_graph_answers_as_its_model(
+    project: Project, kind: str, task: str, weight: str | None, columns: str
+) -> None:
+    model = learnt(project, columns, task=task, train__model=kind, train__class_weight=weight)
+    matrix = model.encoder.encode(rows(2))
+    assert np.ptp(model.score_matrix(matrix)) > 0.05
+    content = onnx.graph(model).SerializeToString()
+    assert export.difference(content, model, matrix) < 1e-6

@@ -1,0 +1,113 @@
+"""`make app`: the form asks what the contract asks, and the page shows what the service answers."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from mlops_loop.serving import api as app
+from mlops_loop.serving import predictor as predict
+from projects import Project
+from services import Change, Service
+
+testing = pytest.importorskip("streamlit.testing.v1", reason="`make app` installs Streamlit")
+FORM = "project.serving.form.record"
+
+
+def script(paths: object, client: object) -> None:
+    """What Streamlit runs, with a service of the test's own."""
+    from mlops_loop.serving import page
+
+    page.show(paths, client)
+
+
+def opened(project: Project, client: TestClient) -> Any:
+    """The page as a visitor finds it."""
+    page = testing.AppTest.from_function(script, args=(project, client), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def send(page: Any) -> Any:
+    """Press the button below the form."""
+    [button] = page.button
+    button.click().run()
+    assert not page.exception
+    return page
+
+
+def test_the_form_asks_what_the_contract_asks(service: Service, client: TestClient) -> None:
+    page = opened(service.project, client)
+    size, items = page.number_input(key="size"), page.number_input(key="items")
+    assert (size.value, size.max, size.help) == (0.0, 100.0, "size")
+    assert (items.value, items.min, items.max) == (None, 1, 9)
+    shop, express = page.selectbox(key="shop"), page.selectbox(key="express")
+    assert (shop.value, shop.options) == (None, ["north", "south", "east"])
+    assert (express.value, express.options) == (True, ["True", "False"])
+    assert page.get("datetime_input")[0].value == datetime(2024, 1, 31, 12)
+    assert "Version 1 predicts" in page.caption[0].value
+
+
+def test_what_a_person_asks_is_answered_and_logged_as_all_else(
+    service: Service, record: Change
+) -> None:
+    with service.running() as client:
+        page = opened(service.project, client)
+        page.selectbox(key="shop").select("south")
+        page.number_input(key="size").set_value(20.0)
+        page.number_input(key="items").set_value(2)
+        send(page)
+        asked = record(sold_at="2024-01-31T12:00:00", shop="south", express=True)
+        expected = client.post("/predict", json=asked).json()
+        assert page.metric[0].value == f"{expected['prediction']:,.4g}"
+        assert "Interval: " in page.caption[1].value
+        assert len(page.get("image")) == 1
+    first, second = service.logged()
+    assert first["inputs"] == second["inputs"] == asked
+    latest = opened(service.project, client).dataframe[0].value
+    assert latest["size"].to_list() == [20.0, 20.0]
+    assert latest["prediction"].to_list() == [expected["prediction"]] * 2
+
+
+def test_a_model_that_cannot_be_divided_is_said_to_be_one(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (app, predict):
+        monkeypatch.setattr(module, "is_additive", lambda _: False)
+    with service.running() as client:
+        page = send(opened(service.project, client))
+    assert not page.get("image")
+    assert "A forest cannot tell" in page.caption[2].value
+
+
+def test_the_services_own_words_say_why_nothing_is_predicted(
+    service: Service, client: TestClient, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As from a page that was opened before the contract changed.
+    monkeypatch.setattr(FORM, lambda _: record(size=500.0))
+    page = send(opened(service.project, client))
+    assert page.error[0].value == r"size\: Input should be less than or equal to 100"
+    assert not page.metric
+    service.keys = ("0" * 64,)
+    with service.running() as locked:
+        refused = opened(service.project, locked)
+    assert "send a valid key" in refused.error[0].value
+
+
+@pytest.fixture
+def at_home(served_once: Project, service: Service, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The served project where its store was made; the prediction log is the service's."""
+    monkeypatch.setenv("DATABASE_URL", service.url)
+    return served_once
+
+
+def test_the_card_is_the_versions(at_home: Project, client: TestClient) -> None:
+    [card] = opened(at_home, client).get("iframe")
+    assert "<h1>Model card: " in card.proto.srcdoc
+    assert "version 1" in card.proto.srcdoc
+
+
+def test_the_page_says_what_is_not_there(service: Service, client: TestClient) -> None:
+    service.project.log.unlink(missing_ok=True)
+    warnings = [warning.value for warning in opened(service.project, client).warning]
+    assert any("see docs" in warning for warning in warnings), "the store is another project's"

@@ -1,0 +1,270 @@
+"""Who answers: champion and challenger by strategy, and which versions are never served."""
+
+import asyncio
+import time
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from mlops_loop.data.contract import load_contract
+from mlops_loop.files import read_json, write_json
+from mlops_loop.models.model import Model
+from mlops_loop.project import UserError, load_settings
+from mlops_loop.serving import prediction_log as log
+from mlops_loop.serving import router
+from mlops_loop.serving import telemetry as observe
+from mlops_loop.serving import versions
+from mlops_loop.serving.ab_test import main as verdict
+from mlops_loop.serving.params import Canary, load_serving
+from projects import Project
+from services import Change, Service
+
+from .test_log import wait
+from .test_predict import ask, counter
+
+BOTH = ("champion", "challenger")
+
+
+def served_by(service: Service, strategy: str, **options: Any) -> router.Router:
+    """The router of a strategy, with some of its options changed."""
+    contract = load_contract(service.project.contract)
+    found = versions.Versions(service.project, load_settings(service.project), contract, BOTH)
+    chosen = load_serving(service.project).model_copy(update={"strategy": strategy, **options})
+    return router.Router(chosen, contract, found, Random(0))
+
+
+def slow(patch: pytest.MonkeyPatch, service: Service, seconds: float) -> None:
+    """Make the challenger slow, or fail where `seconds` are negative."""
+    score, trees = Model.score_typed, read_json(service.project.training)["trees"]
+
+    def scored(model: Model, rows: Any) -> Any:
+        if model.estimator.num_trees() != trees:  # type: ignore[union-attr]
+            time.sleep(seconds)
+        return score(model, rows)
+
+    patch.setattr(Model, "score_typed", scored)
+
+
+def test_a_shadow_is_logged_and_never_shown(service: Service, record: Change) -> None:
+    with service.running(strategy="shadow") as client:
+        answers = ask(client, [record(size=size) for size in (1.0, 50.0, 90.0)])
+        wait(lambda: len(service.logged()) == 6)
+        assert {answer["model_version"] for answer in answers} == {1}
+        assert client.get("/ready").json()["versions"] == {"champion": 1, "challenger": 2}
+    shown = [row for row in service.logged() if row["shown"]]
+    unseen = [row for row in service.logged() if not row["shown"]]
+    assert [row["output"] for row in shown] == answers
+    assert {(row["version"], row["alias"]) for row in unseen} == {(2, "challenger")}
+    assert {(row["strategy"], row["request_id"]) for row in service.logged()} == {
+        ("shadow", shown[0]["request_id"])
+    }
+    assert [row["inputs"] for row in unseen] == [row["inputs"] for row in shown]
+    assert [row["output"]["prediction"] for row in unseen] != [a["prediction"] for a in answers]
+
+
+@pytest.mark.parametrize("seconds", [0.5, -1])
+def test_a_slow_or_failing_shadow_costs_no_answer(
+    seconds: float, service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "SHADOWED_ROWS", 1)
+    slow(monkeypatch, service, seconds)
+    before = observe.unshown._value.get()
+    with service.running(strategy="shadow") as client:
+        started = time.monotonic()
+        for _ in range(4):
+            assert ask(client, record())["model_version"] == 1
+        assert time.monotonic() - started < 0.5
+        wait(lambda: observe.unshown._value.get() >= before + 2)
+
+
+def test_a_canary_gets_its_share_and_keeps_it(service: Service) -> None:
+    keys = [f"customer {number}" for number in range(10_000)]
+    chosen = {}
+    for percent in (10, 30):
+        some = served_by(service, "canary", canary=Canary(percent=percent))
+        chosen[percent] = {key for key in keys if some.parts([{}], key)[0].alias == "challenger"}
+        assert chosen[percent] == {
+            key for key in keys if some.parts([{}], key)[0].alias == "challenger"
+        }
+        deviation = np.sqrt(len(keys) * percent / 100 * (1 - percent / 100))
+        assert abs(len(chosen[percent]) - len(keys) * percent / 100) < 4 * deviation
+    assert chosen[10] < chosen[30], "who had the challenger keeps it"
+
+
+def test_equal_keys_are_answered_by_one_version(service: Service, record: Change) -> None:
+    def versions_of(client: TestClient, key: str) -> set[int]:
+        answers = [
+            client.post("/predict", json=record(), headers={"x-sticky-key": key}).json()
+            for _ in range(3)
+        ]
+        return {answer["model_version"] for answer in answers}
+
+    half = {"strategy": "canary", "canary": Canary(percent=50)}
+    with service.running(**half) as client:
+        found = [versions_of(client, f"customer {number}") for number in range(12)]
+        assert {1} in found
+        assert {2} in found
+        assert all(len(each) == 1 for each in found)
+        assert counter(client, 'scoring_seconds_count{version="2"}') > 0
+    with service.running(**half, sticky_by="size") as client:
+        sizes = [float(size) for size in range(40)] * 2
+        answers = ask(client, [record(size=size) for size in sizes])
+        chosen = [answer["model_version"] for answer in answers]
+        assert chosen[:40] == chosen[40:]
+        assert 5 < chosen[:40].count(2) < 35
+    logged = {row["id"]: row for row in service.logged()}
+    for answer, size in zip(answers, sizes, strict=True):
+        row = logged[answer["prediction_id"]]
+        assert (row["version"], row["inputs"]["size"]) == (answer["model_version"], size)
+        assert row["alias"] == BOTH[row["version"] - 1]
+    with pytest.raises(UserError, match=r"serving\.sticky_by: note is none of .*'size'"):
+        served_by(service, "canary", sticky_by="note")
+
+
+def broken(project: Project, version: int, **changes: Any) -> None:
+    """Change what the copy of a version knows."""
+    for note in project.served.glob("*/version.json"):
+        known = read_json(note)
+        if known["version"] == version:
+            write_json(note, {**known, **changes})
+
+
+def test_without_a_challenger_that_will_do_the_champion_answers(
+    service: Service, record: Change
+) -> None:
+    half = {"strategy": "canary", "canary": Canary(percent=100)}
+    golden = {"records": [record()], "scores": [-1.0]}
+    broken(service.project, 2, golden=golden)
+    with service.running(**half) as client:
+        ready = client.get("/ready").json()
+        assert (ready["strategy"], ready["versions"]) == ("single", {"champion": 1})
+        assert "golden request 1 scores" in ready["registry"]
+        assert "instead of -1" in ready["registry"]
+        assert 'model_refused{alias="challenger"} 1.0' in client.get("/metrics").text
+        assert ask(client, record())["model_version"] == 1
+    assert service.logged()[0]["strategy"] == "single"
+
+
+def test_a_challenger_that_is_withdrawn_no_longer_answers(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = served_by(service, "canary", canary=Canary(percent=100))
+    assert some.parts([{}], "key")[0].served.version == 2
+    find = versions.registry.find
+    kept = {"champion": find(service.project, load_settings(service.project), "champion")}
+    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: kept.get(alias))
+    some.versions.look()
+    assert some.parts([{}], "key")[0].served.version == 1
+    assert some.versions.problem == versions.MISSING["challenger"]
+    assert some.versions.refused == {"champion": False, "challenger": False}
+    named = find(service.project, load_settings(service.project), "challenger")
+    monkeypatch.setitem(kept, "challenger", named)
+    some.versions.look()
+    assert some.versions.served["challenger"].version == 2, "named once more it is served again"
+    kept.clear()
+    some.versions.look()
+    assert some.versions.champion.version == 1, "without an alias the champion stays"
+    service.project.edit(serving__strategy="ab")
+    with pytest.raises(UserError, match="needs a champion and a challenger"):
+        verdict(service.project)
+
+
+def test_a_challenger_that_no_longer_answers_the_champions_question_is_dropped(
+    service: Service,
+) -> None:
+    some = served_by(service, "canary", canary=Canary(percent=100)).versions
+    champion = some.served["champion"]
+    other = replace(champion, model=replace(champion.model, target="cents"))
+    some.served = {**some.served, "champion": other}
+    some.look()
+    assert set(some.served) == {"champion"}
+    assert "it answers euros (regression), the champion cents" in str(some.problem)
+    assert some.refused == {"champion": False, "challenger": True}
+
+
+def test_a_look_that_fails_is_not_the_last(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some, looks = served_by(service, "canary", refresh_seconds=0.01), []
+
+    def fail() -> None:
+        looks.append(1)
+        raise ZeroDivisionError("of nobody's business")
+
+    monkeypatch.setattr(some.versions, "look", fail)
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(some.watch(log.database(service.url)), 1))
+    assert len(looks) > 2
+    said = capsys.readouterr().out
+    assert '"problem":"ZeroDivisionError"' in said
+    assert "business" not in said
+
+
+def test_a_champion_that_answers_otherwise_is_not_taken(
+    service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
+    found = versions.Versions(
+        service.project,
+        load_settings(service.project),
+        load_contract(service.project.contract),
+        BOTH[:1],
+    )
+    names = {"champion": "challenger"}
+    find = versions.registry.find
+    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: find(p, s, names[alias]))
+    found.look()
+    assert found.champion.version == 1
+    problem = found.problem
+    assert problem is not None
+    assert problem.startswith("champion: version 1 stays: golden request 1 scores")
+    broken(service.project, 2, golden={})
+    found.look()
+    assert (found.champion.version, found.problem) == (1, problem), "not again at every look"
+    later = time.monotonic() + versions.RETRY_SECONDS
+    monkeypatch.setattr(versions.time, "monotonic", lambda: later)
+    found.look()
+    assert (found.champion.version, found.problem) == (2, None)
+
+
+def test_a_refused_version_is_tried_again_when_its_alias_moves(
+    service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
+    some, find = served_by(service, "canary").versions, versions.registry.find
+    names = {"champion": "champion", "challenger": "champion"}
+    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: find(p, s, names[alias]))
+    broken(service.project, 2, golden={})
+    some.look()
+    assert some.served["challenger"].version == 1
+    names["challenger"] = "challenger"
+    some.look()
+    assert (some.served["challenger"].version, some.problem) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"strategy": "blue_green"}, "serving.strategy: Input should be 'single', 'shadow'"),
+        ({"canary": {"percent": 101}}, "serving.canary.percent: .* 100"),
+        (
+            {"ab": {"kpi": "correct"}, "strategy": "ab"},
+            "ab.kpi: regression has only absolute_error",
+        ),
+        ({"ab": {"size": 0}}, "serving.ab.size: "),
+        ({"bandit": {"policy": "greedy"}}, "serving.bandit.policy: "),
+    ],
+)
+def test_a_wrong_option_is_named(wrong: dict[str, Any], words: str, service: Service) -> None:
+    project = service.project
+    edits = {
+        f"serving__{key}__{name}" if isinstance(value, dict) else f"serving__{key}": inner
+        for key, value in wrong.items()
+        for name, inner in (value.items() if isinstance(value, dict) else [("", value)])
+    }
+    project.edit(**edits)
+    with pytest.raises(UserError, match=words):
+        load_serving(project)

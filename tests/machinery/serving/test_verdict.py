@@ -1,0 +1,220 @@
+"""What feedback decides: the verdict of an A/B test, and whom a bandit prefers."""
+
+import re
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from math import comb
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sql
+from mlops_loop.project import UserError
+from mlops_loop.serving import ab_test as verdict
+from mlops_loop.serving import bandit
+from mlops_loop.serving import prediction_log as log
+from mlops_loop.serving.params import Bandit, load_serving
+from services import Change, Service
+
+from .test_predict import ask
+
+START = datetime(2024, 1, 1)
+BLANK = {"request_id": "r", "alias": "a", "shown": True, "environment": "e", "code_version": "c"}
+BLANK |= {"inputs": {}, "latency_ms": 1.0}
+
+
+@pytest.fixture
+def engine(service: Service) -> sql.Engine:
+    """The log of a service that runs an A/B test of 100 units each."""
+    service.project.edit(serving__strategy="ab", serving__ab__size=100)
+    engine = log.database(log.url(service.project))
+    log.tables.create_all(engine)
+    return engine
+
+
+Row = tuple[int, int, Any, Any]  # version, unit, answer, truth
+
+
+def add(engine: sql.Engine, strategy: str, rows: Iterable[Row], start: int = 0) -> None:
+    """Put predictions and their truths into the log, a second after each other."""
+    made, told = [], []
+    for second, (version, unit, answer, actual) in enumerate(rows, start):
+        known = {"id": str(uuid.uuid4()), "time": START + timedelta(seconds=second)}
+        of_this = {"version": version, "unit": unit, "output": {"prediction": answer}}
+        made.append({**BLANK, **known, **of_this, "strategy": strategy})
+        told.append({**known, "prediction_id": known["id"], "actual": actual})
+    with engine.begin() as connection:
+        log.insert(connection, log.predictions, made)
+        log.insert(connection, log.feedback, told)
+
+
+def errors(version: int, mean: float, units: range) -> list[Row]:
+    """Answers of a version whose absolute errors have this mean."""
+    sizes = np.random.default_rng(version).gamma(4, mean / 4, len(units))
+    return [(version, unit, 10 + float(size), 10) for unit, size in zip(units, sizes, strict=True)]
+
+
+def said(service: Service, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `make verdict` prints; raises SystemExit before the test is over."""
+    verdict.main(service.project)
+    return capsys.readouterr().out
+
+
+def test_nothing_is_said_before_both_have_their_size(
+    service: Service, engine: sql.Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    design = load_serving(service.project).design
+    add(engine, design, errors(1, 5, range(100)) + errors(2, 1, range(100, 199)))
+    # A customer who comes back, and a truth that is no number, do not count.
+    add(engine, design, [(2, 100, 11.0, 10), (2, 500, 11.0, "ten")], start=500)
+    with pytest.raises(SystemExit) as ended:
+        said(service, capsys)
+    assert ended.value.code == 1
+    text = capsys.readouterr().out
+    assert text == (
+        "The test is not over: the champion has 100 and the challenger 99 of 100 units whose "
+        "truth is known.\n"
+    )
+    add(engine, design, [(2, 199, 11.0, 10)], start=600)
+    assert "The challenger is better" in said(service, capsys)
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"),
+    [
+        (3.0, "The challenger is better: make promote VERSION=2"),
+        (5.0, "No significant difference: keep the champion."),
+        (8.0, "The challenger is worse: keep the champion."),
+    ],
+)
+def test_the_verdict_is_welchs_of_the_first_units(
+    mean: float,
+    words: str,
+    service: Service,
+    engine: sql.Engine,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    design = load_serving(service.project).design
+    ours, theirs = errors(1, 5, range(100)), errors(2, mean, range(100, 200))
+    add(engine, design, ours + theirs)
+    text = said(service, capsys)
+    assert words in text
+    difference = np.mean([row[2] for row in theirs]) - np.mean([row[2] for row in ours])
+    found, low, high = map(float, re.findall(r"[+-]\d[\d.e-]*", text)[:3])
+    assert found == pytest.approx(difference, rel=1e-3)
+    assert low < found < high
+    assert (low < 0 < high) == ("No significant" in text)
+    later = errors(1, 90, range(300, 400)) + errors(2, 90, range(400, 500))
+    add(engine, design, later, start=1_000)
+    assert said(service, capsys) == text, "what comes later changes nothing"
+
+
+def test_rates_are_held_against_each_other(service: Service) -> None:
+    test = load_serving(service.project).ab.model_copy(update={"kpi": "correct"})
+    found = verdict.judge(test, np.repeat([1.0, 0], [48, 32]), np.repeat([1.0, 0], [56, 14]))
+    # The example (a) of Newcombe's paper.
+    assert found.difference == pytest.approx(0.2)
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    chances = [comb(104, ones) * comb(46, 70 - ones) / comb(150, 70) for ones in range(24, 71)]
+    extreme = sum(chance for chance in chances if chance <= chances[56 - 24] * (1 + 1e-9))
+    assert found.p_value == pytest.approx(extreme)
+
+
+def test_where_no_value_differs_nothing_is_better(service: Service) -> None:
+    test, same = load_serving(service.project).ab, np.ones(20)
+    for theirs in (same, np.zeros(20)):
+        result = verdict.judge(test, same, theirs)
+        text = verdict.told(test, (1, 2), [1.0, float(theirs.mean())], result)
+        assert ("The challenger is better" in text) == (result.p_value < 0.05)
+
+
+def test_a_design_that_changes_while_it_runs_is_noticed(
+    service: Service, engine: sql.Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(engine, load_serving(service.project).design, errors(1, 5, range(100)))
+    service.project.edit(serving__ab__size=10)
+    with pytest.raises(UserError, match=r"serving\.ab or sticky_by is not what it was for 100"):
+        said(service, capsys)
+    service.project.edit(serving__ab__started=datetime(2025, 1, 1))
+    with pytest.raises(SystemExit):
+        said(service, capsys)
+    assert "champion has 0 and" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("share", "lost"), [(0.5, 90), (0.2, 50)])
+def test_units_that_are_missing_on_one_side_leave_no_verdict(
+    share: float,
+    lost: int,
+    service: Service,
+    engine: sql.Engine,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service.project.edit(serving__ab__share=share, serving__ab__size=50)
+    design, theirs = load_serving(service.project).design, int(400 * share)
+    add(engine, design, errors(1, 5, range(theirs, 400)) + errors(2, 3, range(theirs - lost)))
+    counts = f"champion answered {400 - theirs} units, the challenger {theirs - lost}, and its"
+    with pytest.raises(UserError, match=rf"split is broken.* {counts} share is {share} \(p = \d"):
+        verdict.main(service.project)
+    add(engine, design, errors(2, 3, range(theirs - lost, theirs)))
+    assert "The challenger is better" in said(service, capsys)
+    # Who comes back is no other unit.
+    add(engine, design, errors(2, 3, range(theirs)) * 4)
+    assert "The challenger is better" in said(service, capsys)
+
+
+def test_a_test_that_does_not_run_has_no_verdict(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=r"serving\.strategy is not ab"):
+        said(service, capsys)
+    service.project.edit(serving__strategy="ab")
+    with pytest.raises(UserError, match="the prediction log does not answer"):
+        said(service, capsys)
+
+
+def test_a_running_test_is_logged_by_its_design_and_units(
+    service: Service, record: Change, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.project.edit(serving__strategy="ab", serving__ab__size=10)
+    design = load_serving(service.project).design
+    with service.running() as client:
+        for number in range(60):
+            answer = ask(client, record(size=float(number)))
+            told = {"prediction_id": answer["prediction_id"], "actual": 50.0}
+            assert client.post("/feedback", json=told).status_code == 202
+    rows = service.logged()
+    assert {row["strategy"] for row in rows} == {design}
+    assert len({row["unit"] for row in rows}) == 60, "each request by itself"
+    assert {row["alias"] for row in rows} == {"champion", "challenger"}
+    assert re.search(r"challenger +2 +\d", said(service, capsys))
+
+
+@pytest.mark.parametrize("policy", ["thompson", "epsilon"])
+@pytest.mark.parametrize("judged_by", ["correct", "absolute_error"])
+@pytest.mark.parametrize("better", [1, 2])
+def test_a_bandit_comes_to_prefer_the_better(
+    policy: Any, judged_by: Any, better: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bandit, "LATEST", 100)
+    engine, noise = log.database(f"sqlite:///{tmp_path}/log.db"), Random(1)
+    arm = bandit.Bandit(Bandit(policy=policy, epsilon=0.1), judged_by, Random(0))
+    arm.refresh(engine, [1, 2])
+    log.tables.create_all(engine)
+    chosen: list[int] = []
+    for turn in range(20):
+        now = [arm.choose([1, 2]) for _ in range(60)]
+        add(engine, "bandit", [answer(v, v == better, judged_by, noise) for v in now], turn * 60)
+        arm.refresh(engine, [1, 2])
+        chosen += now
+    assert 10 < chosen[:60].count(better) < 50, "at first by a coin"
+    # The worse is not forgotten when the latest rewards are all the better's.
+    assert all(chosen[start : start + 120].count(better) > 100 for start in range(480, 1200, 120))
+
+
+def answer(version: int, is_better: bool, judged_by: str, noise: Random) -> Row:
+    """An answer that is good more often, or nearer to the truth, where it is the better's."""
+    if judged_by == "correct":
+        return version, 0, noise.random() < (0.9 if is_better else 0.6), True
+    return version, 0, noise.gauss(10, 1 if is_better else 3), 10

@@ -1,0 +1,910 @@
+"""Tables as they come, adopted: each case writes its file, and works or fails in one sentence."""
+
+import csv
+import gzip
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import cycle, islice
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from mlops_loop.commands import predict
+from mlops_loop.commands.adopt import adopt
+from mlops_loop.data.contract import Column, Contract, load_contract
+from mlops_loop.files import partitions, read_json
+from mlops_loop.lineage import git
+from mlops_loop.project import UserError
+from project import PROJECT
+from project.data import ingest, prepare, validate
+from project.features import featurize
+from project.models import evaluate, register, train
+from project.params import load_params
+from projects import Project, registry_of
+
+STAGES = (ingest, validate, prepare, featurize, train, evaluate, register)
+DATA = STAGES[:4]
+ROWS = 200
+
+
+class Blank(Project):
+    """This project before its first table is adopted."""
+
+    patch: pytest.MonkeyPatch
+
+    def adopt(self, data: Path, target: str | None = "y", **options: str) -> Contract:
+        """Adopt a table as `make adopt` does, and put its definitions in the place of the user's."""
+        asked = {"data": data, "target": target or "", **options}
+        self.patch.setattr(sys, "argv", ["", *(f"--{key}={value}" for key, value in asked.items())])
+        adopt.main(self)
+        written = run_path(str(self.definitions))
+        for module in (adopt, prepare, featurize, train):
+            for name in {"TARGET", "KEEP_ROWS", "FEATURES"} & vars(module).keys():
+                self.patch.setattr(module, name, written[name])
+        return load_contract(self.contract)
+
+    def refuse(self, data: Path, words: str, target: str | None = "y", **options: str) -> None:
+        """Adopting fails with these words, and nothing on the disk is another than before."""
+        before = snapshot(self.root)
+        with pytest.raises(UserError, match=words):
+            self.adopt(data, target, **options)
+        assert snapshot(self.root) == before
+
+    def through(self, *stages: Any) -> None:
+        """Run stages of the pipeline."""
+        for stage in stages:
+            stage.main(self)
+
+    def raw_rows(self) -> pl.DataFrame:
+        """What the contract reads in data/raw."""
+        contract = load_contract(self.contract)
+        read = [contract.typed(pl.read_parquet(p), names(contract)) for p in partitions(self.raw)]
+        return pl.concat(read)
+
+    def features(self) -> list[str]:
+        """The names of the features in data/processed."""
+        return pl.read_parquet(self.processed / "train/*.parquet").columns[:-1]
+
+
+@pytest.fixture
+def blank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blank:
+    """A project without data; DVC is not asked to hold anything."""
+    project = Blank(tmp_path / "project")
+    project.patch = monkeypatch
+    for name in ("params", "contract", "definitions", "pyproject", "requirements", "charter"):
+        path: Path = getattr(project, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(getattr(PROJECT, name), path)
+    monkeypatch.setattr(adopt, "tool", lambda *_: None)
+    return project
+
+
+@pytest.fixture
+def learner(blank: Blank, _trained_once: Project) -> Blank:
+    """A project without data, and with an empty store; it learns quickly rather than well."""
+    shutil.copy(_trained_once.root / "empty.db", blank.store)
+    quick = {"max_trees": 60, "threads": 1}
+    blank.edit(**{f"train__{key}": value for key, value in quick.items()})
+    blank.edit(evaluate__resamples=20, register__resamples=50)
+    return blank
+
+
+def snapshot(root: Path) -> dict[Path, bytes]:
+    """Every file of a folder, with its content."""
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def names(contract: Contract) -> list[str]:
+    """Every column of a contract."""
+    return [column.name for column in contract.columns]
+
+
+def flats(rows: int = ROWS, seed: int = 0) -> pl.DataFrame:
+    """Flats with a rent that depends on their area and district."""
+    rng = np.random.default_rng(seed)
+    area, rooms = rng.uniform(20, 150, rows).round(1), rng.integers(1, 6, rows)
+    district = rng.choice(["north", "east", "harbour"], rows)
+    rent = 11 * area + 300 * (district == "harbour") + rng.normal(0, 20, rows)
+    return pl.DataFrame(
+        {"area": area, "rooms": rooms, "district": district, "rent": rent.round(2) + 1000}
+    )
+
+
+def filled(values: Iterable[Any], rows: int = 60) -> list[Any]:
+    """The values again and again."""
+    return list(islice(cycle(values), rows))
+
+
+def write(path: Path, columns: dict[str, list[Any]] | list[tuple[str, list[Any]]]) -> Path:
+    """A CSV file of these columns and a number to predict."""
+    named = list(columns.items()) if isinstance(columns, dict) else columns
+    rng = np.random.default_rng(0)
+    table = [*named, ("y", rng.integers(100, 900, len(named[0][1])))]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow([name for name, _ in table])
+        rows.writerows(zip(*(values for _, values in table), strict=True))
+    return path
+
+
+def column(contract: Contract, name: str) -> Column:
+    """One column of a contract."""
+    return next(column for column in contract.columns if column.name == name)
+
+
+def learn(project: Blank) -> dict[str, Any]:
+    """Every stage; the model must beat the baseline and become the champion."""
+    project.through(*STAGES)
+    metrics: dict[str, Any] = read_json(project.metrics)
+    assert read_json(project.gate)["decision"] == "promote"
+    assert registry_of(project).aliases() == {"champion": 1}
+    loss = "rmse" if metrics["task"] == "regression" else "log_loss"
+    assert metrics["test"][loss] < metrics["baseline"][loss]
+    return metrics
+
+
+# The same table, as different programs write it.
+
+
+def dialect(separator: str = ",", encoding: str = "utf-8", **marks: str) -> Callable[..., bytes]:
+    """A writer of CSV with this separator, encoding and marks of numbers."""
+
+    def written(frame: pl.DataFrame) -> bytes:
+        number = {",": "{:,}", ".": "{:,}"}.get(marks.get("thousands", ""), "{}")
+        swap = str.maketrans(",.", marks.get("thousands", ",") + marks.get("decimal", "."))
+        lines = [separator.join(frame.columns)]
+        for row in frame.iter_rows():
+            said = (number.format(v).translate(swap) if not isinstance(v, str) else v for v in row)
+            lines.append(separator.join(f'"{s}"' if separator in s else s for s in said))
+        return ("\r\n".join(lines) + "\r\n").encode(encoding)
+
+    return written
+
+
+DIALECTS: dict[str, Callable[[pl.DataFrame], bytes]] = {
+    "plain": dialect(),
+    "semicolon": dialect(";"),
+    "tab": dialect("\t"),
+    "bar": dialect("|"),
+    "byte order mark": dialect(encoding="utf-8-sig"),
+    "Latin-1": dialect(encoding="latin-1"),
+    "UTF-16": dialect("\t", encoding="utf-16"),
+    "decimal comma": dialect(";", decimal=","),
+    "decimal comma, quoted": dialect(",", decimal=","),
+    "1,234.5": dialect(";", thousands=","),
+    "1,234.5 quoted": dialect(",", thousands=","),
+    "1.234,5": dialect(";", thousands=".", decimal=","),
+    "Latin-1, gzipped": lambda frame: gzip.compress(dialect(";", "latin-1")(frame)),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_table_reads_the_same_in_every_dialect(blank: Blank, tmp_path: Path, name: str) -> None:
+    table = flats().with_columns(pl.col("district").replace("harbour", "Höfe; am \"Kai\", 'süd'"))
+    table = table.with_columns(pl.col("district").str.replace_all('"', ""))
+    path = tmp_path / ("flats.csv.gz" if "gzip" in name else "flats.csv")
+    path.write_bytes(DIALECTS[name](table))
+    blank.adopt(path, "rent")
+    blank.through(ingest, validate)
+    assert blank.raw_rows().equals(table)
+
+
+def test_quoted_fields_hold_separators_quotes_and_lines(blank: Blank, tmp_path: Path) -> None:
+    said = ['a, "b"; c', "two\nlines", "plain"]
+    path = write(tmp_path / "t.csv", {"x": filled(said)})
+    assert column(blank.adopt(path), "x").categories == tuple(sorted(said))
+    blank.through(ingest, validate)
+    assert blank.raw_rows()["x"].to_list() == filled(said)
+
+
+# One column, and what its text stands for.
+
+JANUARY = [date(2024, 1, 31), date(2024, 1, 5), date(2023, 12, 24)]
+NOON = [datetime(2024, 1, 31, 12), datetime(2024, 1, 5, 12, 30), datetime(2023, 12, 24, 23, 59)]
+READ: dict[str, tuple[list[str], str, list[Any]]] = {
+    "US dates": (["01/31/2024", "01/05/2024", "12/24/2023"], "Date", JANUARY),
+    "US dates, short": (["1/31/24", "1/5/24", "12/24/23"], "Date", JANUARY),
+    "German dates": (["31.01.2024", "05.01.2024", "24.12.2023"], "Date", JANUARY),
+    "German dates, short": (["31.1.2024", "5.1.2024", "24.12.2023"], "Date", JANUARY),
+    "month names": (["Jan 31, 2024", "Jan 5, 2024", "Dec 24, 2023"], "Date", JANUARY),
+    "mixed dates": (["2024-01-31", "05.01.2024", "Dec 24, 2023"], "Date", JANUARY),
+    "compact dates": (
+        ["20240131", "20240105", "20231224"],
+        "Int64",
+        [20240131, 20240105, 20231224],
+    ),
+    "times": (
+        ["2024-01-31 12:00:00", "2024-01-05 12:30:00", "2023-12-24 23:59:00"],
+        "Datetime",
+        NOON,
+    ),
+    "US times": (
+        ["1/31/2024 12:00 PM", "1/5/2024 12:30 PM", "12/24/2023 11:59 PM"],
+        "Datetime",
+        NOON,
+    ),
+    "German times": (
+        ["31.01.2024 12:00", "05.01.2024 12:30", "24.12.2023 23:59"],
+        "Datetime",
+        NOON,
+    ),
+    "times in UTC": (
+        ["2024-01-31T12:00:00Z", "2024-01-05T12:30:00Z", "2023-12-24T23:59:00Z"],
+        "Datetime",
+        NOON,
+    ),
+    "times with a zone": (
+        ["2024-01-31T13:00:00+01:00", "2024-01-05T07:30:00-05:00", "2023-12-24T23:59:00+00:00"],
+        "Datetime",
+        NOON,
+    ),
+    "times with a zone, spaced": (
+        ["2024-01-31 13:00:00+01:00", "2024-01-05 07:30:00-05:00", "2023-12-24 23:59:00+00:00"],
+        "Datetime",
+        NOON,
+    ),
+    "Yes and No": (["Yes", "No", "yes"], "Boolean", [True, False, True]),
+    "true, false, blank": (["true", "FALSE", ""], "Boolean", [True, False, None]),
+    "0 and 1": (["0", "1", "1"], "Int64", [0, 1, 1]),
+    "words for missing": (
+        ["1", "?", "NA", "-", "N/A", "", " ", "nan", "null", "2"],
+        "Int64",
+        [1, None, None, None, None, None, None, None, None, 2],
+    ),
+    "an unknown word": (
+        [*(f"{i}.5" for i in range(29)), "unknown"],
+        "Float64",
+        [*(i + 0.5 for i in range(29)), None],
+    ),
+    "missing dates": (["2024-01-31", "-", "2023-12-24"], "Date", [JANUARY[0], None, JANUARY[2]]),
+    "outer blanks": ([" 1.5", "2.5 ", " 3 "], "Float64", [1.5, 2.5, 3.0]),
+    "signs and exponents": (["-1.5", "+2", "1e3"], "Float64", [-1.5, 2.0, 1000.0]),
+    "integers as pandas writes them": (["1.0", "", "30.0"], "Float64", [1, None, 30]),
+    "leading zeros": (["01234", "00501", "90210"], "String", ["01234", "00501", "90210"]),
+    "plus and minus": (["+", "-", "-"], "String", ["+", "-", "-"]),
+    "whole with thousands": (["1,234", "12,345", "987"], "Int64", [1234, 12345, 987]),
+    "spaces for thousands": (["1 234,5", "12 345,0", "9,5"], "Float64", [1234.5, 12345.0, 9.5]),
+    "a word among categories": (["red", "none", "blue"], "String", ["red", "none", "blue"]),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_text_is_read_as_what_it_stands_for(blank: Blank, tmp_path: Path, name: str) -> None:
+    said, dtype, meant = READ[name]
+    path = write(tmp_path / "t.csv", {"x": filled(said), "other": filled(range(7))})
+    assert column(blank.adopt(path, time="none"), "x").dtype == dtype
+    blank.through(ingest, validate)
+    assert blank.raw_rows()["x"].to_list() == filled(meant)
+
+
+# What a column is for, and why.
+
+PROSE = [f"a quiet flat near the park number {i} with a view" for i in range(60)]
+LUHN = [f"4111 1111 1111 {number}" for number in ("1111", "1129", "1137", "1145", "1152")]
+DUE = [str(9999 - i * i % 101) for i in range(60)]
+FIRST, LAST = ("Anna", "José", "Li", "Olga", "Tom"), ("Müller", "O'Neil", "Smith", "Lange")
+PEOPLE = [f"{FIRST[i % 5]} {LAST[i % 4]}" for i in range(60)]
+ROLES: dict[str, tuple[str, list[Any], str, str]] = {
+    "empty": ("x", [""], "ignored", "no value at all"),
+    "constant": ("x", ["a"], "ignored", "one value only: a"),
+    "row number from 0": ("x", list(range(60)), "ignored", "row number"),
+    "row number from 1": ("x", list(range(1, 61)), "ignored", "row number"),
+    "pandas' index": ("", list(range(60)), "id", "identifier"),
+    "identifier": ("customer_id", [7 * i for i in range(60)], "id", "identifier"),
+    "text identifier": ("x", [f"A{i:03}" for i in range(60)], "id", "identifier"),
+    "uuid": ("x", [f"{i:08x}-0000-4000-8000-00000000000a" for i in range(60)], "id", "identifier"),
+    "prose": ("x", PROSE, "ignored", "free text"),
+    "code": ("zip", ["1000", "2000", "3000"], "input", "code with 3 values"),
+    "category": ("x", ["a", "b"], "input", "2 categories"),
+    "truth": ("x", ["y", "n"], "input", "yes or no"),
+}
+PERSONAL: dict[str, tuple[str, list[Any]]] = {
+    "names": ("customer name", PEOPLE),
+    "names, last first": ("name", [f"{LAST[i % 4]}, {FIRST[i % 5]}" for i in range(60)]),
+    "names of the Titanic": ("Name", ["Braund, Mr. Owen Harris", "Allen, Miss. Elisabeth Walton"]),
+    "first name": ("first_name", FIRST),
+    "surname": ("Nachname", LAST),
+    "e-mails": ("x", [f"p{i}@example.org" for i in range(60)]),
+    "e-mails, half": ("contact email", ["a@example.org", ""]),
+    "phones by title": ("phone", ["030 1234567", "(0)89/99 88 77", "0171-5551234"]),
+    "phones by value": ("x", ["+49 30 1234567", "+1 (555) 010-9999"]),
+    "phones, national": ("x", ["555-010-9999", "(555) 010-1234"]),
+    "phone numbers as integers": ("mobile", [4930123456, 4930123457]),
+    "cards": ("x", LUHN),
+    "card integers": ("payment", ["4111111111111111", "5500000000000004"]),
+    "IBANs": ("x", ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"]),
+    "accounts": ("account number", [10002003 + i for i in range(60)]),
+    "social security": ("SSN", ["123-45-6789", "987-65-4321"]),
+    "streets": ("address", ["12 High Street", "Hauptstr. 5"]),
+}
+NOT_PERSONAL: dict[str, tuple[str, list[Any]]] = {
+    "car models": ("name", ["chevrolet chevelle malibu", "ford torino", "amc rebel sst"]),
+    "cars": ("Name", ["Audi A4 1.8T 4dr", "BMW 745i 4dr", "Mazda RX4 Wag"]),
+    "model": ("model", ["Honda Civic", "Ford Focus", "Audi Quattro"]),
+    "products": ("product_name", ["Blue Widget", "Red Widget", "Green Lamp"]),
+    "cities": ("city", ["New York", "Los Angeles", "San José"]),
+    "city names": ("city_name", ["New York", "Los Angeles", "San José"]),
+    "countries": ("country name", ["United States", "Costa Rica", "New Zealand"]),
+    "stamps": ("timestamp", [1700000000000 + 977 * i for i in range(60)]),
+    "big numbers": ("x", [4000000000000000 + 7919 * i * i for i in range(60)]),
+    "amounts on account": ("account_balance", [1500 + i for i in range(60)]),
+    "card types": ("card", ["Visa", "Master Card"]),
+    "owners": ("owner", ["First Owner", "Second Owner", "Third Owner"]),
+    "segments": ("customer segment", ["Small Business", "Home Office"]),
+    "balances": ("account_balance", [15000, 25000]),
+    "hotel": ("hotel", ["1200", "800"]),
+    "addresses counted": ("address changes", [0, 1, 2]),
+    "versions": ("version", ["1.2.3", "1.2.4"]),
+    "dates": ("x", ["2024-01-31", "2023-12-24"]),
+    "dates, bare": ("x", ["2024-01", "2023-12"]),
+    "ranges": ("age band", ["20-29", "30-39", "40-49"]),
+}
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_every_role_has_its_reason(blank: Blank, tmp_path: Path, name: str) -> None:
+    title, values, role, why = ROLES[name]
+    contract = blank.adopt(
+        write(tmp_path / "t.csv", {title: filled(values), "other": filled(range(7))})
+    )
+    found = contract.columns[0]
+    assert (found.role, found.pii) == (role, False)
+    assert found.description.startswith(why)
+    blank.through(*DATA)
+    assert (found.name in blank.features()) == (role == "input")
+
+
+def test_few_categories_are_slices_and_traits_of_people_sensitive(
+    blank: Blank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {f"kind {i}": filled(["a", "b", "c", None]) for i in range(6)}
+    people = {"applicantSex": filled(["f", "m"]), "age_years": filled(range(18, 80))}
+    others = {"sexton": filled([f"name{i}" for i in range(11)]), "usage": filled(range(30))}
+    contract = blank.adopt(write(tmp_path / "t.csv", {**people, **few, **others}))
+    sliced = [c.name for c in contract.columns if c.slice]
+    assert sliced == ["applicantSex", "kind 0", "kind 1", "kind 2", "kind 3"]
+    assert [c.name for c in contract.columns if c.sensitive] == ["applicantSex", "age_years"]
+    assert "slice: false" not in blank.contract.read_text(), "only what is true is written"
+    page, said = blank.data_card.read_text(), capsys.readouterr().out
+    assert "| compared for fairness | `applicantSex`, `age_years` |" in page
+    assert "  sensitive   applicantSex, age_years" in said
+    blank.through(*STAGES)
+    report = read_json(blank.slices)
+    assert {gap["column"] for gap in report["fairness"]} <= {"applicantSex", "age_years"}
+    assert {each["column"] for each in report["declared"]} == {*sliced, "age_years"}
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_personal_data_stay_out(blank: Blank, tmp_path: Path, name: str) -> None:
+    title, values = PERSONAL[name]
+    path = write(tmp_path / "t.csv", {title: filled(values), "other": filled(range(7))})
+    found = column(blank.adopt(path), title)
+    assert found.pii and found.role in ("id", "ignored")
+    assert found.description.startswith("personal data")
+    blank.through(*DATA)
+    interim = pl.read_parquet(blank.interim / "train/*.parquet")
+    assert title not in interim.columns and title not in blank.features()
+    page = blank.data_card.read_text()
+    assert f"| personal data | `{title}` |" in page
+    assert not any(str(value) in page for value in values if value)
+
+
+@pytest.mark.parametrize("name", NOT_PERSONAL)
+def test_other_words_and_numbers_are_nobody(blank: Blank, tmp_path: Path, name: str) -> None:
+    title, values = NOT_PERSONAL[name]
+    path = write(tmp_path / "t.csv", {title: filled(values), "other": filled(range(7))})
+    assert not column(blank.adopt(path, time="none"), title).pii
+
+
+@pytest.mark.parametrize(
+    ("rows", "group", "leaf", "folds"),
+    [(40, "", 8, 5), (999, "", 20, 5), (999, "district", 20, None), (1000, "", 20, None)],
+)
+def test_trees_fit_the_number_of_rows(
+    blank: Blank, tmp_path: Path, rows: int, group: str, leaf: int, folds: int | None
+) -> None:
+    flats(rows).write_csv(tmp_path / "flats.csv")
+    blank.adopt(tmp_path / "flats.csv", "rent", group=group)
+    size = load_params(blank.params).train.lightgbm
+    assert (size.num_leaves, size.min_child_samples, size.folds) == (31, leaf, folds)
+
+
+def test_folds_do_not_look_into_the_future(blank: Blank, tmp_path: Path) -> None:
+    days = pl.date_range(date(2024, 1, 1), date(2024, 3, 31), eager=True).alias("day")
+    flats(len(days)).with_columns(days).write_csv(tmp_path / "flats.csv")
+    blank.adopt(tmp_path / "flats.csv", "rent")
+    assert load_params(blank.params).train.lightgbm.folds is None
+
+
+# Names of columns.
+
+ODD = (
+    *("target", "class", "None", "prediction", "error", "dropped", "row", "time", "len", "literal"),
+    *(
+        "living area (m²)",
+        "straße 7",
+        "日本",
+        "^.*",
+        "$x$",
+        "a: b",
+        "[x]",
+        "{y}",
+        'say "hi"',
+        "it's",
+        "a\\b",
+    ),
+    *("a,b", "#", "true", "1.5", "^", "index", "weight", "label", "column", "rule", "value"),
+)
+
+
+def test_columns_of_any_name_are_features(learner: Blank, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({name: rng.normal(0, 1, ROWS).round(3) for name in ODD})
+    table = table.with_columns((3 * table["^.*"] + table["error"]).round(3).alias("sum"))
+    table.write_csv(tmp_path / "odd.csv")
+    learner.adopt(tmp_path / "odd.csv", "sum", time="none")
+    learn(learner)
+    assert learner.features() == list(ODD)
+    assert learner.raw_rows().equals(table)
+
+
+WORDS = ["n/a?", "10:30", "a:b", "? x", "??", "- a", "#1", "{a}", "[b]", "yes", "~", "'q'"]
+WORDS += ['"', "a, b", "*x", "&y", "!t", "%z", "@w", "`v", "x: y", "a #b", "a b", "ü/€", "=", "|"]
+
+
+def test_categories_of_any_words_are_read_again(blank: Blank, tmp_path: Path) -> None:
+    contract = blank.adopt(write(tmp_path / "t.csv", {"word": filled(WORDS), "why?": filled("ab")}))
+    assert set(column(contract, "word").categories or ()) == set(WORDS)
+    assert names(contract) == ["word", "why?", "y"]
+    blank.through(*DATA)
+    assert set(blank.raw_rows()["word"].unique()) == set(WORDS)
+
+
+def test_duplicate_and_empty_names_get_a_number(blank: Blank, tmp_path: Path) -> None:
+    twice = [(name, filled(range(7))) for name in ("a", "a", "", " a ", "a_2")]
+    contract = blank.adopt(write(tmp_path / "t.csv", twice))
+    assert names(contract) == ["a", "a_2", "column_3", "a_3", "a_2_2", "y"]
+    blank.through(*DATA)
+    assert blank.features() == ["a", "a_2", "column_3", "a_3", "a_2_2"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_target_may_have_any_name(blank: Blank, tmp_path: Path, name: str) -> None:
+    flats().rename({"rent": name}).write_csv(tmp_path / "t.csv")
+    blank.adopt(tmp_path / "t.csv", name, time="none")
+    blank.through(*DATA)
+    test = pl.read_parquet(blank.processed / "test/*.parquet")
+    assert test.columns == ["area", "rooms", "district", name]
+    assert test[name].dtype == pl.Float64
+
+
+@pytest.mark.parametrize("name", ["None", "class", "$rent$"])
+def test_a_target_of_any_name_is_learnt(learner: Blank, tmp_path: Path, name: str) -> None:
+    flats().rename({"rent": name}).write_csv(tmp_path / "t.csv")
+    contract = learner.adopt(tmp_path / "t.csv", name)
+    learn(learner)
+    scored = predict.predict(flats(30, 1), predict.load_champion(learner), contract)
+    assert scored["prediction"].null_count() == 0
+
+
+# Targets.
+
+SIGNS = ["+", "-"]
+GRADES = {"codes": [3, 7], "signs": SIGNS, "truth": ["Yes", "No"], "words": ["good", "bad", "ugly"]}
+
+
+def graded(labels: list[Any], rows: int = ROWS) -> pl.DataFrame:
+    """Flats with a class that depends on their area."""
+    table = flats(rows)
+    share = (table["area"].rank() / (rows + 1) * len(labels)).cast(pl.Int64)
+    return table.with_columns(pl.Series("y", [labels[i] for i in share])).drop("rent")
+
+
+@pytest.mark.parametrize("name", GRADES)
+def test_classes_of_every_kind_are_learnt(learner: Blank, tmp_path: Path, name: str) -> None:
+    labels = GRADES[name]
+    graded(labels).write_csv(tmp_path / "t.csv")
+    contract = learner.adopt(tmp_path / "t.csv")
+    metrics = learn(learner)
+    assert metrics["task"] == ("binary" if len(labels) == 2 else "multiclass")
+    known = {"Yes": True, "No": False}
+    champion = predict.load_champion(learner)
+    assert set(champion.classes) == {known.get(label, label) for label in labels}
+    scored = predict.predict(graded(labels, 50), champion, contract)
+    assert set(scored["prediction"]) <= set(champion.classes)
+
+
+def test_rows_without_a_target_are_counted(blank: Blank, tmp_path: Path) -> None:
+    gaps = pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.lit("?")).otherwise("rent")
+    flats().with_columns(pl.col("rent").cast(str)).with_columns(gaps.alias("rent")).write_csv(
+        tmp_path / "t.csv"
+    )
+    assert column(blank.adopt(tmp_path / "t.csv", "rent"), "rent").nullable
+    blank.through(*DATA)
+    report = read_json(blank.prepare_report)
+    assert report["dropped"] == {"target is missing": ROWS // 5}
+    assert sum(report["rows"].values()) == ROWS - ROWS // 5
+
+
+def test_classes_of_one_row_are_left_out(learner: Blank, tmp_path: Path) -> None:
+    labels = ["rare", 'é "rare"']
+    table = graded(["a", "b"])
+    odd = pl.Series("y", labels + table["y"].to_list()[2:])
+    table.with_columns(odd).write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv")
+    learn(learner)
+    assert predict.load_champion(learner).classes == ("a", "b")
+    assert read_json(learner.prepare_report)["dropped"] == {
+        "not among: classes with rows enough": 2
+    }
+    assert "| classes left out, too rare to learn | `" in learner.data_card.read_text()
+
+
+NUMBERS = {f"x{i}": list(range(i, i + 60)) for i in range(2)}
+REFUSED: dict[str, tuple[dict[str, list[Any]], dict[str, str], str]] = {
+    "one value": ({"z": [5] * 60}, {}, "z: holds one value only; there is nothing to predict"),
+    "dates": (
+        {"z": [f"2024-01-{1 + i % 28:02}" for i in range(60)]},
+        {},
+        "z: holds dates; predict a number or a class",
+    ),
+    "names": ({"z": [f"label {i}" for i in range(60)]}, {}, "z: at most one value has 3 rows"),
+    "500 labels": (
+        {"z": [f"label {i % 500}" for i in range(2000)]},
+        {},
+        "z: has 500 different values; multiclass needs 3 to 100; group them",
+    ),
+    "mostly missing": ({"z": ["1.5"] * 9 + ["NA"] * 51}, {}, "z: 9 rows have a value; at least 20"),
+    "labels as numbers": (
+        {"z": ["a", "b"] * 30},
+        {"task": "regression"},
+        "z: is String; a regression needs numbers",
+    ),
+    "two of many": (
+        {"z": list(range(60))},
+        {"task": "binary"},
+        "z: has 60 values; binary needs two",
+    ),
+    "classes of fractions": (
+        {"z": [i % 3 + 0.5 for i in range(60)]},
+        {"task": "multiclass"},
+        "z: holds fractions, which are no classes",
+    ),
+    "several of two": (
+        {"z": ["a", "b"] * 30},
+        {"task": "multiclass"},
+        "z: has 2 different values; multiclass needs 3 to 100",
+    ),
+    "no such task": ({"z": [1, 2] * 30}, {"task": "ranking"}, "TASK=ranking: is none of"),
+    "no such target": (
+        {"z": [1, 2] * 30},
+        {"target": "zz"},
+        "TARGET=zz: the table has no such column; did you mean z?",
+    ),
+    "no target": ({"z": [1, 2] * 30}, {"target": ""}, "name the column to predict"),
+    "no such time": ({"z": [1, 2] * 30}, {"time": "when"}, "TIME=when: the table has no such"),
+    "no such group": ({"z": [1, 2] * 30}, {"group": "who"}, "GROUP=who: the table has no such"),
+    "time without dates": ({"z": [1, 2] * 30}, {"time": "x1"}, "TIME=x1: holds Int64, not dates"),
+    "two rows": ({"z": [1, 2]}, {}, "z: 2 rows have a value; at least 20 are needed"),
+    "header only": ({"z": []}, {}, "z: 0 rows have a value; at least 20 are needed"),
+    "nothing left": (
+        {"x0": [1] * 60, "x1": [""] * 60, "z": list(range(60))},
+        {},
+        "no column is left to predict from",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_predicted_is_said(blank: Blank, tmp_path: Path, name: str) -> None:
+    columns, options, words = REFUSED[name]
+    rows = len(columns["z"])
+    table = {key: list(range(rows)) for key in NUMBERS} | columns
+    path = tmp_path / "t.csv"
+    write_rows(path, table)
+    blank.refuse(path, words, **{"target": "z", **options})
+
+
+def write_rows(path: Path, columns: dict[str, list[Any]]) -> None:
+    """A CSV file of these columns."""
+    pl.DataFrame(columns, strict=False).write_csv(path)
+
+
+FILES: dict[str, tuple[str, bytes, str]] = {
+    "empty": ("t.csv", b"", "t.csv: the file is empty"),
+    "only blank lines": ("t.csv", b"\n\n", "t.csv"),
+    "spreadsheet": ("t.xlsx", b"PK\x03\x04", "t.xlsx: a spreadsheet; save the sheet as CSV"),
+    "spreadsheet in disguise": ("t.csv", b"PK\x03\x04\x00", "not text, whatever its name says"),
+    "unknown kind": ("t.json", b"{}", "t.json: not a .csv, .csv.gz or .parquet file"),
+    "torn gzip": ("t.csv.gz", gzip.compress(b"a,y\n" * 99)[:-9], "not a complete gzip file"),
+    "torn parquet": ("t.parquet", b"PAR1 torn", "not a complete Parquet file"),
+    "a name that is a pattern": ("t.csv", b"^a.*$,y\n1,2\n" * 30, r"column \^a\.\*\$: Polars"),
+    "a name for all": (
+        "t.csv",
+        b"*,y\n" + b"1,2\n" * 30,
+        r"column \*: Polars takes this for a pattern; rename it",
+    ),
+    "a short line": ("t.csv", b"a,y\n1,2\n3\n" * 9, "line 3 has 1 fields, the header has 2"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_that_are_no_table_are_named(blank: Blank, tmp_path: Path, name: str) -> None:
+    title, content, words = FILES[name]
+    (tmp_path / title).write_bytes(content)
+    blank.refuse(tmp_path / title, words)
+
+
+def test_a_file_that_is_not_there_is_named(blank: Blank, tmp_path: Path) -> None:
+    blank.refuse(tmp_path / "none.csv", "none.csv: no such file")
+
+
+# Sizes.
+
+
+def test_twenty_rows_are_learnt(learner: Blank, tmp_path: Path) -> None:
+    flats(20).write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv", "rent")
+    assert learn(learner)["rows"] == {"train": 14, "validation": 3, "test": 3}
+
+
+def test_five_hundred_columns(learner: Blank, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wide = pl.DataFrame({f"f{i}": rng.normal(0, 1, 300).round(3) for i in range(500)})
+    wide = wide.with_columns(y=(5 * wide["f7"] + wide["f8"]).round(3))
+    wide.write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv")
+    learn(learner)
+    assert len(learner.features()) == 500
+
+
+def test_ten_thousand_levels_and_many_rows(learner: Blank, tmp_path: Path) -> None:
+    rows = 30_000
+    table = flats(rows).with_columns(
+        agent=pl.format("agent {}", pl.int_range(pl.len()) * 7 % 10_000),
+        let=pl.lit("2024-01-01T00:00:00Z"),
+    )
+    table.write_csv(tmp_path / "t.csv")
+    contract = learner.adopt(tmp_path / "t.csv", "rent")
+    assert column(contract, "agent").description == "high cardinality: 10000 categories"
+    metrics = learn(learner)
+    assert sum(metrics["rows"].values()) == rows
+    assert metrics["test"]["rmse"] < 60
+
+
+# Leakage.
+
+
+def test_a_copy_of_the_target_is_left_out(blank: Blank, tmp_path: Path) -> None:
+    table = flats().with_columns(
+        cents=(pl.col("rent") * 2 + 1).round(2), band=(pl.col("rent") / 50).round()
+    )
+    table.write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv", "rent")
+    assert column(contract, "cents").role == "ignored"
+    assert column(contract, "cents").description.startswith("leakage: a copy of the target")
+    assert "follows the target closely" in column(contract, "band").description
+    blank.through(*DATA)
+    assert blank.features() == ["area", "rooms", "district", "band"]
+
+
+def test_a_class_in_other_words_is_left_out(blank: Blank, tmp_path: Path) -> None:
+    table = graded(["good", "bad", "ugly"])
+    code = pl.col("y").replace_strict({"good": 1, "bad": 2, "ugly": 3})
+    table.with_columns(code=code).write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv")
+    assert column(contract, "code").description.startswith("leakage: a copy of the target")
+
+
+# Splits.
+
+
+def dated(rows: int = ROWS) -> pl.DataFrame:
+    """Flats, each let at another day."""
+    days = [date(2024, 1, 1) + timedelta(days=7 * i % rows) for i in range(rows)]
+    return flats(rows).with_columns(day=pl.Series(days))
+
+
+@pytest.mark.parametrize(("asked", "role"), [("", "time"), ("day", "time"), ("none", "input")])
+def test_rows_are_split_by_time(blank: Blank, tmp_path: Path, asked: str, role: str) -> None:
+    dated().write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv", "rent", time=asked)
+    assert column(contract, "day").role == role
+    blank.through(*DATA)
+    days = [
+        pl.read_parquet(blank.interim / split / "*.parquet")["day"] for split in ("train", "test")
+    ]
+    assert (days[0].max() < days[1].min()) == (role == "time")
+    assert {f"day_{part}" for part in ("year", "month", "weekday")} <= set(blank.features())
+
+
+def test_a_group_stays_in_one_split(blank: Blank, tmp_path: Path) -> None:
+    table = flats().with_columns(house=pl.format("h{}", pl.int_range(pl.len()) % 40))
+    table.write_csv(tmp_path / "t.csv")
+    contract = blank.adopt(tmp_path / "t.csv", "rent", group="house")
+    assert column(contract, "house").role == "id"
+    blank.through(*DATA)
+    splits = ("train", "validation", "test")
+    houses = [pl.read_parquet(blank.interim / s / "*.parquet")["house"].unique() for s in splits]
+    assert sum(map(len, houses)) == len(pl.concat(houses).unique()) == 40
+    assert "house" not in blank.features()
+
+
+# Parquet, with the types that other programs write.
+
+
+def test_parquet_keeps_its_types(learner: Blank, tmp_path: Path) -> None:
+    start = datetime(2024, 1, 1)
+    hours = pl.datetime_range(start, start + timedelta(hours=ROWS - 1), "1h", eager=True)
+    table = (
+        flats()
+        .with_columns(
+            pl.col("district").cast(pl.Categorical),
+            pl.col("rooms").cast(pl.Int8),
+            price=pl.col("rent").cast(pl.Decimal(10, 2)) * Decimal("1.00"),
+            at=hours.dt.replace_time_zone("Europe/Berlin", ambiguous="earliest"),
+            small=pl.col("area").cast(pl.Float32),
+            flag=pl.col("area") > 50,
+            big=pl.lit(2**63, pl.UInt64) + pl.int_range(pl.len(), dtype=pl.UInt64) % 7,
+            clock=pl.lit(start.time()),
+            nothing=pl.lit(None),
+        )
+        .drop("rent")
+    )
+    table.write_parquet(tmp_path / "t.parquet")
+    contract = learner.adopt(tmp_path / "t.parquet", "price")
+    dtypes = {c.name: c.dtype for c in contract.columns}
+    assert dtypes["district"] == "String" and dtypes["rooms"] == "Int64"
+    assert dtypes["price"] == dtypes["small"] == "Float64"
+    assert dtypes["at"] == "Datetime" and dtypes["flag"] == "Boolean"
+    assert dtypes["big"] == "String"
+    learn(learner)
+    parts = [f"at_{part}" for part in ("year", "month", "weekday", "hour")]
+    assert learner.features() == ["area", "rooms", "district", *parts, "small", "flag", "big"]
+
+
+NESTED = {
+    "span": pl.duration(hours=pl.col("rooms")),
+    "tags": pl.concat_list("district"),
+    "place": pl.struct("area", "rooms"),
+    "blob": pl.col("district").cast(pl.Binary),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_columns_are_refused(blank: Blank, tmp_path: Path, name: str) -> None:
+    flats().with_columns(NESTED[name].alias(name)).write_parquet(tmp_path / "t.parquet")
+    blank.refuse(tmp_path / "t.parquet", f"{name}: holds .*; keep numbers, text, dates", "rent")
+
+
+# Adopted again, and failures in the middle.
+
+
+@pytest.fixture
+def known(blank: Blank, tmp_path: Path) -> Blank:
+    """A project that has adopted the flats of 2023 already."""
+    flats().write_csv(tmp_path / "2023.csv")
+    blank.adopt(tmp_path / "2023.csv", "rent")
+    return blank
+
+
+def test_a_newer_file_is_one_more_partition(known: Blank, tmp_path: Path) -> None:
+    decided = known.contract.read_text(), known.params.read_text(), known.definitions.read_text()
+    flats(50, 1).write_csv(tmp_path / "2024.csv")
+    known.adopt(tmp_path / "2024.csv", None)
+    assert decided == (
+        known.contract.read_text(),
+        known.params.read_text(),
+        known.definitions.read_text(),
+    )
+    known.through(*DATA)
+    assert [path.name for path in partitions(known.raw)] == ["2023.parquet", "2024.parquet"]
+    assert sum(read_json(known.prepare_report)["rows"].values()) == ROWS + 50
+    files = known.data_card.read_text().partition("## Files")[2]
+    assert "| 2023.csv | 200 |" in files and "| 2024.csv | 50 |" in files
+
+
+def test_a_new_category_is_reported(
+    known: Blank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flats(50, 1).with_columns(district=pl.lit("west")).write_csv(tmp_path / "2024.csv")
+    known.adopt(tmp_path / "2024.csv", None)
+    said = capsys.readouterr().out
+    assert "one of east, harbour, north" in said and "west" in said
+    with pytest.raises(UserError, match="the data break"):
+        known.through(*DATA)
+
+
+OTHER: dict[str, tuple[dict[str, pl.Expr], str]] = {
+    "new column": ({"balcony": pl.lit(True)}, "balcony: is new"),
+    "other type": ({"area": pl.lit("large")}, "area: 50 values are no Float64, row 1: large"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_another_table_changes_nothing(known: Blank, tmp_path: Path, name: str) -> None:
+    columns, words = OTHER[name]
+    flats(50, 1).with_columns(**columns).write_csv(tmp_path / "2024.csv")
+    known.refuse(tmp_path / "2024.csv", words, None)
+    known.adopt(tmp_path / "2024.csv", "rent", force="1")
+    known.through(*DATA)
+    assert [path.name for path in partitions(known.raw)] == ["2024.parquet"]
+
+
+def test_a_lost_column_and_another_target_are_said(known: Blank, tmp_path: Path) -> None:
+    flats(50, 1).drop("area").write_csv(tmp_path / "2024.csv")
+    known.refuse(tmp_path / "2024.csv", "area: is missing", None)
+    flats(50, 1).write_csv(tmp_path / "2024.csv")
+    known.refuse(tmp_path / "2024.csv", "TARGET=area: the project predicts rent", "area")
+
+
+def test_the_same_file_twice_is_refused(known: Blank, tmp_path: Path) -> None:
+    known.refuse(tmp_path / "2023.csv", "2023.csv: is there already", None)
+    flats(50, 1).write_csv(tmp_path / "2023.csv")
+    known.refuse(tmp_path / "2023.csv", "2023.csv: has other content; rename the new file", None)
+
+
+def test_comments_survive(blank: Blank, tmp_path: Path) -> None:
+    params, contract = blank.params.read_text(), blank.contract.read_text()
+    blank.params.write_text(params.replace("\ntrain:", "\n# Ours: ask Ada.\ntrain:   # slow", 1))
+    blank.contract.write_text(f"# Our own contract.\n{contract}")
+    flats().write_csv(tmp_path / "t.csv")
+    blank.adopt(tmp_path / "t.csv", "rent")
+    left = blank.params.read_text()
+    assert "# Ours: ask Ada.\ntrain:" in left and "# slow" in left
+    kept = [line for line in params.splitlines() if "# " in line and "sample" not in line]
+    lost = [line for line in kept if line.partition("# ")[2] not in left]
+    assert not [line for line in lost if not line.strip().startswith(("months", "rows", "base"))]
+    assert blank.contract.read_text().startswith(
+        f"# Our own contract.\n{contract.partition(chr(10))[0]}"
+    )
+
+
+@pytest.mark.parametrize("failing", ["black", "dvc"])
+def test_a_failure_in_the_middle_leaves_all_as_it_was(
+    blank: Blank, tmp_path: Path, failing: str
+) -> None:
+    def fail(paths: Any, *command: Any) -> None:
+        if command[0] == failing:
+            raise UserError(f"{failing}: the disk is full. Nothing was changed.")
+
+    blank.patch.setattr(adopt, "tool", fail)
+    flats().write_csv(tmp_path / "t.csv")
+    blank.refuse(tmp_path / "t.csv", f"{failing}: the disk is full", "rent")
+    blank.patch.setattr(adopt, "tool", lambda *_: None)
+    blank.adopt(tmp_path / "t.csv", "rent")
+    flats(50, 1).write_csv(tmp_path / "u.csv")
+    blank.patch.setattr(adopt, "tool", fail)
+    if failing == "dvc":
+        blank.refuse(tmp_path / "u.csv", "dvc: the disk is full", None)
+
+
+def test_uncommitted_work_is_not_touched(blank: Blank, tmp_path: Path) -> None:
+    flats().write_csv(tmp_path / "t.csv")
+    who = ("-c", "user.name=U", "-c", "user.email=u@example.org")
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "All"]):
+        subprocess.run(["git", *command], cwd=blank.root, check=True)
+    definitions = blank.definitions.read_text()
+    blank.definitions.write_text(definitions + "# my work\n")
+    blank.refuse(tmp_path / "t.csv", "definitions.py", "rent")
+    blank.definitions.write_text(definitions)
+    note = blank.root / "src" / "note.py"
+    note.write_text("not yet committed")
+    blank.refuse(tmp_path / "t.csv", "src/note.py", "rent")
+    note.rename(blank.root / "scored.csv")
+    blank.adopt(tmp_path / "t.csv", "rent")
+    assert len(git(blank.root, "log", "--format=%h").splitlines()) == 1, "adopt commits nothing"
+
+
+def test_a_tree_without_a_commit_is_clean(blank: Blank, tmp_path: Path) -> None:
+    flats().write_csv(tmp_path / "t.csv")
+    subprocess.run(["git", "init", "-q"], cwd=blank.root, check=True)
+    blank.adopt(tmp_path / "t.csv", "rent")
+    assert blank.data_card.exists()

@@ -1,0 +1,142 @@
+"""Two versions side by side: what differs, and how they do on the same rows."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from mlops_loop.commands import compare
+from mlops_loop.files import read_json, write_json
+from mlops_loop.models.bootstrap import Predictions
+from mlops_loop.models.model import load
+from mlops_loop.project import UserError
+from project.models import register
+from project.params import load_params
+from projects import Project, offer, registry_of
+
+
+@pytest.fixture
+def two(trained: Project) -> Project:
+    """A project whose champion is version 1 and whose worse challenger is version 2."""
+    register.main(trained)
+    assert offer(trained, "worse")["decision"] == "hold"
+    return trained
+
+
+def sections(project: Project, a: str, b: str | None) -> dict[str, compare.Section]:
+    """The parts of a comparison by their titles."""
+    _, found = compare.compare(registry_of(project), a, b, project)
+    return {section.title: section for section in found}
+
+
+def test_what_differs_and_what_got_worse_is_listed(two: Project) -> None:
+    found = sections(two, "champion", None)
+    assert found["parameters"].rows == [("trees", "40", "3")]
+    assert found["features"].note == "nothing differs"
+    test = pl.read_parquet(two.interim / "test" / "*.parquet")
+    errors = [
+        (load(two.root / name / "models" / "candidate").predict(test) - test["euros"].to_numpy())
+        for name in ("better", "worse")
+    ]
+    one, other = (abs(error).mean() for error in errors)
+    [mae] = [row for row in found["metrics"].rows if row[0] == "mae"]
+    assert mae[1:4] == (f"{one:.4g}", f"{other:.4g}", f"{one - other:.4g}")
+    assert {row[-1] for row in found["metrics"].rows} == {"worse"}
+    assert {row[-1] for row in sections(two, "2", "1")["metrics"].rows} == {"better"}
+
+
+def test_only_slices_with_enough_rows_that_got_worse_are_listed(two: Project) -> None:
+    test = pl.read_parquet(two.interim / "test" / "*.parquet")
+    north = test.select((pl.col("shop") == "north").fill_null(False)).to_series().to_numpy()
+    right = Predictions(
+        test["euros"].to_numpy(), test["euros"].to_numpy(), test["euros"].to_numpy()
+    )
+    wrong = replace(right, scores=right.scores + np.where(north, 5.0, 0.0))
+    declared = test.select("shop", "express")
+
+    def worse(min_rows: int) -> compare.Section:
+        two.edit(evaluate__slices__min_rows=min_rows)
+        params = load_params(two.params)
+        return compare.worse_slices(("",), "regression", right, wrong, declared, params)
+
+    listed = worse(30)
+    assert (f"shop = north ({north.sum()} rows)", "0", "5", "-5", "-5 to -5") in listed.rows
+    names = [row[0].partition(" (")[0] for row in listed.rows]
+    assert sorted(names) == ["express = false", "express = true", "shop = north"]
+    assert listed.note == "rmse in 3 of 5 groups; 1 others have too few rows to judge"
+    assert worse(1_000).rows == []
+
+
+def test_a_run_is_compared_as_a_version_is(two: Project) -> None:
+    by_run = registry_of(two).find("2").run_id
+    assert sections(two, "1", by_run)["metrics"].rows == sections(two, "1", "2")["metrics"].rows
+
+
+def test_the_other_version_is_the_challenger_else_the_newest(two: Project) -> None:
+    registry = registry_of(two)
+    assert compare.opponent(registry, registry.find("champion")).number == 2
+    assert compare.opponent(registry, registry.find("challenger")).number == 1
+    registry.unpoint("challenger")
+    assert compare.opponent(registry, registry.find("champion")).number == 2
+
+
+def test_what_cannot_be_compared_is_said(trained: Project) -> None:
+    register.main(trained)
+    for a, b, said in (
+        ("1", None, "there is nothing to compare version 1 with"),
+        ("1", "champion", "A and B are both version 1"),
+        ("1", "7", "no version, alias or run 7 .* there are the versions 1"),
+    ):
+        with pytest.raises(UserError, match=said):
+            sections(trained, a, b)
+    [path] = (trained.interim / "test").iterdir()
+    path.unlink()
+    with pytest.raises(UserError, match="run `make data` first"):
+        sections(trained, "1", None)
+
+
+def test_models_of_different_questions_share_their_origin_only(trained: Project) -> None:
+    register.main(trained)
+    trained.put_model("worse")
+    description = trained.candidate / "model.json"
+    write_json(description, {**read_json(description), "target": "dollars"})
+    register.main(trained)
+    found = sections(trained, "1", "2")
+    assert found["parameters"].rows == [("trees", "40", "3")]
+    assert found["metrics"].rows == []
+    assert "one answers euros (regression), the other dollars" in found["metrics"].note
+
+
+def test_rows_that_a_model_may_have_seen_are_mentioned(two: Project) -> None:
+    assert "data" not in sections(two, "1", "2")
+    outs = [{"path": "data/raw", "md5": "abc.dir"}]
+    write_json(two.dvc_lock, {"stages": {"ingest": {"outs": outs}}})
+    assert "version 1 and version 2: trained on other" in sections(two, "1", "2")["data"].note
+
+
+def test_features_are_told_apart_by_their_expressions(trained: Project) -> None:
+    model = load(trained.candidate)
+    _, *others = model.features
+    changed = replace(
+        model, features=(*others[1:], pl.col("size").sqrt().alias("size"), pl.col("a"))
+    )
+    rows = compare.differing(compare.features(model), compare.features(changed))
+    assert rows == [
+        ("shop", 'col("shop")', "-"),
+        ("size", 'col("size")', 'col("size").sqrt().alias("size")'),
+        ("a", "-", 'col("a")'),
+    ]
+
+
+def test_the_comparison_is_printed_and_written(
+    two: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["compare", "--a", "1", "--b", "challenger"])
+    compare.main(two)
+    said, written = capsys.readouterr().out, two.comparison.read_text()
+    assert said.startswith("version 1 and version 2\n\nlineage: nothing differs\n")
+    assert "  trees  40" in said
+    assert (
+        "\n## Parameters\n\n|  | version 1 | version 2 |\n|---|---|---|\n| trees | 40 |" in written
+    )

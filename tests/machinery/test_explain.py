@@ -1,0 +1,164 @@
+"""Explanations: contributions that add up, importance, dependence, and `make explain`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import polars as pl
+import pytest
+from mlops_loop.commands import explain
+from mlops_loop.files import read_json
+from mlops_loop.models import explanations as attribution
+from mlops_loop.models.model import Model, load
+from mlops_loop.models.plots import beeswarm
+from project.models import train
+from project.models.register import main as register
+from project.params import load_params
+from projects import Project, sales
+
+NEW = sales(30, seed=3).drop("price")
+FILES = {
+    *("contributions.parquet", "summary.png", "dependence.png"),
+    *("importance.json", "dependence.json", "slices.json"),
+}
+
+
+def rows(project: Project, split: str = "test") -> pl.DataFrame:
+    """Features and target of a split, the target last."""
+    frame = pl.read_parquet(project.processed / split / "*.parquet")
+    return frame.select(pl.exclude("euros"), "euros")
+
+
+def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
+    """A model of a target made from the features."""
+    project.edit(task=task, train__max_trees=20, **changes)
+    features = rows(project).columns[:-1]
+    frames = (rows(project, split).with_columns(target) for split in ("train", "validation"))
+    return train.train(
+        *(frame.select(*features, target.meta.output_name()) for frame in frames),
+        [pl.col(name) for name in features],
+        pl.Schema(),
+        load_params(project.params),
+    ).candidate
+
+
+def command(project: Project, patch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run `make explain` with these arguments."""
+    patch.setattr(sys, "argv", ["explain", *arguments])
+    explain.main(project)
+
+
+def test_contributions_add_up_to_the_value(trained: Project) -> None:
+    model, test = load(trained.candidate), rows(trained)
+    values = attribution.contributions(model, model.encoder.encode(test))
+    assert values.shape == (test.height, len(model.encoder.names) + 1)
+    assert np.allclose(values.sum(axis=1), model.score_features(test))
+    assert len(set(values[:, -1])) == 1, "the base value is the same for each row"
+
+
+LINEAR = {
+    "regression": pl.col("euros"),
+    "binary": (pl.col("euros") > 20).alias("dear"),
+    "multiclass": (pl.col("euros") // 20).clip(0, 2).cast(pl.String).alias("twenties"),
+}
+
+
+@pytest.mark.parametrize("task", LINEAR)
+def test_terms_of_a_linear_model_add_up_to_its_score(trained: Project, task: str) -> None:
+    model = fit(trained, task, LINEAR[task], train__model="linear")
+    matrix = model.encoder.encode(rows(trained))
+    estimator: Any = model.estimator
+    raw = estimator.predict if task == "regression" else estimator.decision_function
+    scores, values = raw(matrix), attribution.contributions(model, matrix)
+    if task == "multiclass":
+        scores = scores[np.arange(len(scores)), model.decide(model.score_matrix(matrix))]
+    assert np.allclose(values.sum(axis=1), scores)
+    assert all(np.ptp(values[:, position]) > 0 for position in range(len(model.encoder.names)))
+
+
+def test_only_a_feature_that_is_used_is_important() -> None:
+    matrix = np.arange(20.0).reshape(10, 2)
+
+    def loss(shuffled: np.ndarray) -> float:
+        return float(np.abs(shuffled[:, 0] - matrix[:, 0]).mean())
+
+    found = attribution.shuffled(loss, matrix, ("used", "unused"), seed=0)
+    assert found["used"] > 0
+    assert found["unused"] == 0
+
+
+@pytest.mark.parametrize(("kind", "method"), [("lightgbm", "TreeSHAP"), ("linear", "permutation")])
+def test_what_decides_the_price_is_important(trained: Project, kind: str, method: str) -> None:
+    model = fit(trained, "regression", pl.col("euros"), train__model=kind)
+    found = attribution.explanation(rows(trained), model, seed=0)
+    assert found["method"] == method
+    assert set(list(found["importance"])[:2]) == {"size", "items"}
+    assert list(found["importance"].values()) == sorted(found["importance"].values(), reverse=True)
+    curve = found["dependence"]["size"]
+    assert curve["values"] == sorted(curve["values"])[: attribution.GRID]
+    assert curve["mean"][-1] > curve["mean"][0] + 30
+    shops = found["dependence"]["shop"]
+    assert set(shops["values"]) == {"north", "south", "east"}
+    assert shops["values"][np.argmax(shops["mean"])] == "south"
+
+
+def test_only_a_number_is_coloured_by_its_height(trained: Project) -> None:
+    model, test = load(trained.candidate), rows(trained)
+    matrix = model.encoder.encode(test)
+    [axes] = beeswarm(attribution.contributions(model, matrix), matrix, model, "").axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    points = dict(zip(labels, axes.collections, strict=True))
+    grey = {name: np.ma.getmaskarray(points[name].get_array()) for name in labels}
+    assert grey["shop"].all()
+    assert not grey["weekday"].any()
+    assert 0 < grey["items"].sum() == test["items"].null_count()
+
+
+def test_evaluate_explains_what_it_judges(trained: Project) -> None:
+    found = read_json(trained.explanations)
+    assert (found["method"], found["rows"], found["unit"]) == ("TreeSHAP", 162, "euros")
+    assert set(found["importance"]) == {"shop", "size", "items", "express", "weekday"}
+    assert set(found["dependence"]) == set(found["importance"])
+
+
+def test_a_version_is_explained_and_keeps_it(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register(trained)
+    command(trained, monkeypatch, "--version=1")
+    assert {path.name for path in trained.explained.iterdir()} == FILES
+    table = pl.read_parquet(trained.explained / "contributions.parquet")
+    assert table.columns[:3] == ["row", "prediction", "base"]
+    assert table.height == rows(trained).height
+    added = table.select(pl.sum_horizontal(pl.exclude("row", "prediction"))).to_series()
+    assert np.allclose(added, table["prediction"])
+    assert np.allclose(table["prediction"], load(trained.candidate).score_features(rows(trained)))
+    assert read_json(trained.explained / "slices.json") == read_json(trained.slices)
+    [run] = mlflow.search_runs(output_format="list")
+    kept = mlflow.MlflowClient().list_artifacts(run.info.run_id, "explain")
+    assert {Path(artifact.path).name for artifact in kept} == FILES
+    said = capsys.readouterr().out
+    for words in ("version 1: explained on 162 test rows", "TreeSHAP, euros", "fairness  metric"):
+        assert words in said
+
+
+def test_rows_of_a_file_are_explained(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(trained)
+    source, target = trained.root / "new.parquet", trained.root / "explained.parquet"
+    number = pl.int_range(pl.len())
+    bad = NEW.with_columns(size=pl.when(number == 4).then(None).otherwise("size"))
+    bad.write_parquet(source)
+    command(trained, monkeypatch, f"--input={source}", f"--output={target}")
+    explained = pl.read_parquet(target)
+    names = [f"contribution_{name}" for name in load(trained.candidate).encoder.names]
+    assert explained.columns == [*NEW.columns, "prediction", "error", "base", *names]
+    assert explained["error"].is_not_null().arg_true().to_list() == [4]
+    assert explained.select(pl.col("base", *names).is_null().arg_true().implode()).row(0) == (
+        *[[4]] * (len(names) + 1),
+    )
+    good = explained.filter(pl.col("error").is_null())
+    assert np.allclose(
+        good.select(pl.sum_horizontal("base", *names)).to_series(), good["prediction"]
+    )

@@ -1,0 +1,57 @@
+"""Tables as people keep them."""
+
+from pathlib import Path
+
+import pytest
+from mlops_loop.data import delimited
+from mlops_loop.data.tables import read_chunks, read_table
+from mlops_loop.project import UserError
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "row"),
+    [
+        (b"a,b\n1,2\n", ["a", "b"], ("1", "2")),
+        (b"a;b\n1,5;2\n", ["a", "b"], ("1,5", "2")),
+        (b"a\tb\n1\t2\n", ["a", "b"], ("1", "2")),
+        (b'a,b\n"x, ""y""",2\n', ["a", "b"], ('x, "y"', "2")),
+        (b'a,b\r\n"x\r\ny",2\r\n\r\n', ["a", "b"], ("x\r\ny", "2")),
+        (b"\xef\xbb\xbfa,b\n1,\n", ["a", "b"], ("1", None)),
+        ("a,b\n1,2\n".encode("utf-16"), ["a", "b"], ("1", "2")),
+        ("größe,b\n1,é\n".encode("latin-1"), ["größe", "b"], ("1", "é")),
+        (b" a , b c\n1,2\n", ["a", "b c"], ("1", "2")),
+        (b"a,a,,class\n1,2,3,4\n", ["a", "a_2", "column_3", "class"], ("1", "2", "3", "4")),
+        (b"alone\n1\n", ["alone"], ("1",)),
+        (b"a,b\n\n1,2\n,\n,\n", ["a", "b"], ("1", "2")),
+    ],
+)
+def test_dialects(tmp_path: Path, content: bytes, names: list[str], row: tuple[str, ...]) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    table = read_table(tmp_path / "x.csv")
+    assert table.columns == names
+    assert table.rows() == [row]
+
+
+def test_a_file_is_cut_between_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["name,note", 'a,"two\n\nlines"', "", "b,é", ",", 'c,"x, ""y"""', "d,"]
+    expected = [("a", "two\n\nlines"), ("b", "é"), (None, None), ("c", 'x, "y"'), ("d", None)]
+    path = tmp_path / "x.csv"
+    path.write_text("\r\n".join(lines), newline="")
+    for size in (20, 25, 30, 1_000):
+        monkeypatch.setattr(delimited, "BLOCK_BYTES", size)
+        assert read_table(path).rows() == expected
+        chunks = list(read_chunks(path))
+        for skip in (1, 2):
+            rest = [chunk.rows() for chunk in read_chunks(path, skip)]
+            assert rest == [chunk.rows() for chunk in chunks[skip:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("x.xlsx", "save the sheet as CSV"), ("x.json", "convert it"), ("none.csv", "no such file")],
+)
+def test_other_files_are_refused_with_the_cure(tmp_path: Path, name: str, words: str) -> None:
+    if "none" not in name:
+        (tmp_path / name).write_bytes(b"something")
+    with pytest.raises(UserError, match=words):
+        read_table(tmp_path / name)

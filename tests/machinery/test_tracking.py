@@ -1,0 +1,143 @@
+"""What a run in MLflow tells, and where it comes from."""
+
+import json
+import subprocess
+
+import mlflow
+import numpy as np
+import pytest
+from mlops_loop import lineage
+from mlops_loop.files import read_json, write_json
+from mlops_loop.models.model import load
+from mlops_loop.project import UserError, load_settings
+from mlops_loop.tracking import registry as tracking
+from project.models import register, train
+from project.params import load_params
+from projects import Project, sales
+
+
+def git(project: Project, *arguments: str) -> None:
+    """Run git as somebody."""
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    subprocess.run(["git", *identity, *arguments], cwd=project.root, check=True)
+
+
+def tags(project: Project) -> dict[str, str]:
+    """The lineage that a training would carry now."""
+    return lineage.lineage(project, load_settings(project), load_params(project.params))
+
+
+def test_a_run_tells_where_it_comes_from(trained: Project) -> None:
+    train.main(trained)
+    register.main(trained)
+    run = mlflow.get_run(read_json(trained.run)["run_id"])
+    params, report = load_params(trained.params), read_json(trained.training)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.lightgbm.num_leaves"] == str(params.train.lightgbm.num_leaves)
+    assert run.data.params["seed"] == str(params.seed)
+    assert run.data.params["trees"] == str(report["trees"])
+    assert read_json(trained.run)["lineage"].items() <= run.data.tags.items()
+    assert {"author", "hardware", "python"} <= set(run.data.tags)
+    [data] = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("data/raw", "untracked")
+    [name] = report["history"]
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, f"validation_{name}")
+    assert [metric.value for metric in history] == report["history"][name]
+
+
+def test_a_run_carries_what_was_evaluated(trained: Project) -> None:
+    register.main(trained)
+    [run] = mlflow.search_runs(output_format="list")
+    report = read_json(trained.metrics)
+    assert run.data.metrics["test_rmse"] == report["test"]["rmse"]
+    assert run.data.metrics["baseline_rmse"] == report["baseline"]["rmse"]
+    assert run.data.metrics["test_rmse_low"] == report["intervals"]["rmse"][0]
+    artifacts = mlflow.MlflowClient().list_artifacts
+    plots = {artifact.path for artifact in artifacts(run.info.run_id, "plots")}
+    assert plots == {f"plots/{path.name}" for path in trained.plots.iterdir()}
+    assert [a.path for a in artifacts(run.info.run_id, "environment")] == ["environment/base.txt"]
+
+
+def test_metrics_that_are_evaluated_again_replace_the_old_ones(trained: Project) -> None:
+    register.main(trained)
+    report = read_json(trained.metrics)
+    write_json(trained.metrics, report | {"test": report["test"] | {"mae": 0.5}})
+    register.main(trained)
+    [run] = mlflow.search_runs(output_format="list")
+    assert run.data.metrics["test_mae"] == 0.5
+
+
+def test_mlflow_itself_can_load_the_model(trained: Project) -> None:
+    register.main(trained)
+    name = load_settings(trained).project
+    model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
+    rows = sales(50, seed=2).drop("price", "note", strict=False)
+    assert np.allclose(model.predict(rows.to_pandas()), load(trained.candidate).predict(rows))
+    inputs = {
+        column.name: (column.type.name, column.required)
+        for column in model.metadata.signature.inputs
+    }
+    assert inputs == {
+        "sold_at": ("datetime", True),
+        "shop": ("string", False),
+        "size": ("double", True),
+        "items": ("double", False),
+        "express": ("boolean", True),
+    }
+    assert [column.name for column in model.metadata.signature.outputs] == ["euros"]
+    example = model.input_example
+    assert list(example.columns) == list(inputs)
+    assert np.isfinite(model.predict(example)).all()
+
+
+def test_a_moved_store_is_refused(trained: Project) -> None:
+    register.main(trained)
+    moved = Project(trained.root.rename(trained.root.with_name("moved")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        with pytest.raises(UserError, match="keeps absolute paths"):
+            register.main(moved)
+
+
+def test_another_server_is_used_where_one_is_named(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = trained.root / "elsewhere.db"
+    trained.store.rename(other)
+    (trained.root / ".env").write_text(f"MLFLOW_TRACKING_URI=sqlite:///{other}\nTRIGGER=timer\n")
+    monkeypatch.chdir(trained.root)
+    register.main(trained)
+    assert not trained.store.exists()
+    assert tracking.connect(trained, load_settings(trained)).aliases() == {"champion": 1}
+    assert tags(trained)["trigger"] == "timer"
+
+
+def test_code_that_is_not_committed_makes_a_model_dirty(trained: Project) -> None:
+    assert tags(trained)["git_commit"] == "none"
+    (trained.root / ".gitignore").write_text("/data\n/models\n/*/models\nmlflow.db\nempty.db\n")
+    git(trained, "init", "--quiet")
+    git(trained, "add", "--all")
+    git(trained, "commit", "--quiet", "--message", "all")
+    assert tags(trained)["git_dirty"] == "false"
+    assert len(tags(trained)["git_commit"]) == 40
+    write_json(trained.metrics, {})
+    trained.dvc_lock.write_text("stages: {}")
+    assert tags(trained)["git_dirty"] == "false", "what the pipeline writes is not code"
+    trained.edit(seed=5)
+    assert tags(trained)["git_dirty"] == "true"
+
+
+def test_the_data_version_is_dvcs_hash_of_the_raw_data(trained: Project) -> None:
+    outs = [{"path": "data/raw", "md5": "abc.dir"}]
+    trained.dvc_lock.write_text(json.dumps({"stages": {"ingest": {"outs": outs}}}))
+    assert tags(trained)["data_version"] == "abc.dir"
+
+
+def test_hashes_follow_parameters_and_features(trained: Project) -> None:
+    before = tags(trained)
+    assert tags(trained) == before
+    trained.edit(seed=5)
+    features = trained.processed / "features.json"
+    features.write_text(features.read_text().replace("weekday", "day"))
+    after = tags(trained)
+    assert {key for key in before if before[key] != after[key]} == {"params_hash", "features_hash"}

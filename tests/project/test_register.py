@@ -1,0 +1,205 @@
+"""Stage `register`: what the gate decides, and that it can be killed anywhere."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+import pytest
+from mlops_loop.data.contract import load_contract
+from mlops_loop.files import read_json, write_json
+from mlops_loop.models import golden, summary
+from mlops_loop.models.model import load
+from mlops_loop.project import UserError
+from mlops_loop.tracking import registry as tracking
+from project.models import gate as gate_rule
+from project.models import register
+from project.params import load_params
+from projects import Project, assert_agreed, gate, offer, registry_of
+
+
+def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -> None:
+    register.main(trained)
+    assert gate(trained) == {
+        "decision": "promote",
+        "reasons": ["first model to pass the bars and beat the baseline"],
+        "version": 1,
+        "alias": "champion",
+        "champion_version": None,
+        "comparisons": {},
+    }
+    assert registry_of(trained).aliases() == {"champion": 1}
+    assert_agreed(trained)
+    version = registry_of(trained).versions()[0]
+    lineage = read_json(trained.run)["lineage"]
+    assert lineage.items() <= version.tags.items()
+    assert {"git_commit", "git_dirty", "data_version", "params_hash", "features_hash"} <= set(
+        lineage
+    )
+    assert {"template_version", "trigger", "reason", "decided_at"} <= set(version.tags)
+
+
+def test_a_version_keeps_requests_that_it_must_answer_as_it_did(trained: Project) -> None:
+    register.main(trained)
+    registry, model = registry_of(trained), load(trained.candidate)
+    requests = registry.golden(registry.find("champion"))
+    assert len(requests["records"]) == golden.ROWS
+    assert set(requests["records"][0]) == {"sold_at", "shop", "size", "items", "express"}
+    golden.check(model, requests)
+    golden.check(model, {})
+    requests["scores"][3] += 0.01
+    with pytest.raises(UserError, match="golden request 4 scores"):
+        golden.check(model, requests)
+    contract = load_contract(trained.contract)
+    shop = contract.columns[1].model_copy(update={"pii": True})
+    hidden = contract.model_copy(update={"columns": (shop, *contract.columns[2:])})
+    assert set(golden.make(trained, hidden)["records"][0]) == {"size", "items", "express"}
+
+
+def test_registering_the_same_model_again_changes_nothing(trained: Project) -> None:
+    register.main(trained)
+    tags = registry_of(trained).versions()[0].tags
+    register.main(trained)
+    assert registry_of(trained).versions()[0].tags == tags, "the reason of its promotion is lost"
+    assert gate(trained)["decision"] == "promote"
+    assert gate(trained)["version"] == 1
+    assert registry_of(trained).aliases() == {"champion": 1}
+    assert len(registry_of(trained).versions()) == 1
+
+
+def test_worse_is_held_better_is_promoted_and_back_again(trained: Project) -> None:
+    assert offer(trained, "worse")["decision"] == "promote"
+    better = offer(trained, "better")
+    assert better["decision"] == "promote"
+    assert better["champion_version"] == 1
+    assert better["comparisons"]["metric"] == "rmse"
+    low, high = better["comparisons"]["interval"]
+    assert 0 < low < better["comparisons"]["improvement"] < high
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
+    held = offer(trained, "worse")
+    assert held["decision"] == "hold"
+    assert held["version"] == 1, "a model of the same hash is the same version"
+    assert "not significantly better" in held["reasons"][0]
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1, "challenger": 1}
+    assert_agreed(trained)
+
+
+@pytest.mark.parametrize(
+    ("bars", "worsened", "reason"),
+    [
+        ({"rmse": 0.1}, {}, "is above the bar of 0.1"),
+        ({"r2": 1.0}, {}, "is below the bar of 1"),
+        ({}, {"rmse": 1e9}, "rmse is not better than the baseline's"),
+    ],
+)
+def test_what_fails_is_not_registered(
+    trained: Project, bars: dict[str, float], worsened: dict[str, float], reason: str
+) -> None:
+    trained.edit(register__bars=bars)
+    report = read_json(trained.metrics)
+    write_json(trained.metrics, {**report, "test": report["test"] | worsened})
+    register.main(trained)
+    assert gate(trained)["decision"] == "reject"
+    assert gate(trained)["version"] is None
+    assert reason in " ".join(gate(trained)["reasons"])
+    assert registry_of(trained).versions() == []
+
+
+@pytest.mark.parametrize(
+    ("bars", "reason"),
+    [
+        ({"slices": {"rmse": 0.1}}, r"shop = north: rmse [\d.]+ is above the bar of 0.1"),
+        ({"fairness": {"rmse": 0.0}}, r"express: the gap in rmse between .* above the bar of 0"),
+    ],
+)
+def test_a_slice_or_a_gap_that_misses_its_bar_rejects(
+    trained: Project, bars: dict[str, dict[str, float]], reason: str
+) -> None:
+    trained.edit(**{f"register__{key}": value for key, value in bars.items()})
+    register.main(trained)
+    assert gate(trained)["decision"] == "reject"
+    assert re.search(reason, " ".join(gate(trained)["reasons"]))
+    assert registry_of(trained).versions() == []
+
+
+def test_a_slice_of_few_rows_is_not_judged_and_it_is_said(trained: Project) -> None:
+    trained.edit(register__slices={"rmse": 100.0, "r2": -100.0})
+    register.main(trained)
+    assert gate(trained)["decision"] == "promote"
+    assert re.fullmatch(
+        r"not judged, too few rows: shop = \(missing\) \(\d+\)", gate(trained)["reasons"][1]
+    )
+
+
+def test_a_rejected_model_leaves_the_champion_alone(trained: Project) -> None:
+    register.main(trained)
+    trained.edit(register__bars={"r2": 0.999})
+    assert offer(trained, "worse")["decision"] == "reject"
+    assert gate(trained)["champion_version"] == 1
+    assert registry_of(trained).aliases() == {"champion": 1}
+
+
+def test_a_champion_that_misses_a_raised_bar_stays_and_it_is_said(trained: Project) -> None:
+    register.main(trained)
+    trained.edit(register__bars={"r2": 0.999})
+    register.main(trained)
+    decided = gate(trained)
+    assert (decided["decision"], decided["version"]) == ("hold", 1)
+    assert "is below the bar of 0.999" in decided["reasons"][1]
+    assert registry_of(trained).aliases() == {"champion": 1}
+    assert registry_of(trained).versions()[0].tags["decision"] == "promote"
+    assert "hold: version 1 stays the champion" in summary.decision(trained)[0]
+
+
+def test_the_run_of_a_training_is_logged_once_in_each_store(trained: Project) -> None:
+    for _ in range(2):
+        register.main(trained)
+    [run] = tracking.mlflow.search_runs(output_format="list")
+    record = read_json(trained.run)
+    assert run.data.tags["training_id"] == record["training_id"]
+    assert (run.info.start_time, run.info.end_time) == (record["started"], record["ended"])
+    assert run.data.metrics["test_rmse"] == read_json(trained.metrics)["test"]["rmse"]
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """An estimator that is off by a little more than another one."""
+
+    estimator: Any
+    shift: float
+
+    def predict(self, matrix: Any, /) -> Any:
+        return self.estimator.predict(matrix) + self.shift
+
+
+def test_better_by_chance_is_held(trained: Project) -> None:
+    candidate = load(trained.candidate)
+    test = pl.read_parquet(trained.interim / "test" / "*.parquet")
+    bias = (candidate.predict(test) - test["euros"].to_numpy()).mean()
+    champion = replace(candidate, estimator=Shifted(candidate.estimator, bias / 100))
+    verdict = gate_rule.compare(
+        test, candidate, candidate.score(test), champion, load_params(trained.params)
+    )
+    assert verdict.comparisons["improvement"] > 0
+    assert verdict.decision == "hold"
+
+
+def test_a_model_of_another_target_is_not_held_against_the_champion(trained: Project) -> None:
+    register.main(trained)
+    trained.put_model("worse")
+    description = trained.candidate / "model.json"
+    write_json(description, {**read_json(description), "target": "dollars"})
+    register.main(trained)
+    assert gate(trained)["decision"] == "promote"
+    assert gate(trained)["reasons"] == [
+        "first model of dollars (regression); the champion predicts euros (regression)"
+    ]
+
+
+def test_a_champion_that_cannot_be_scored_is_not_replaced(trained: Project) -> None:
+    register.main(trained)
+    [path] = (trained.interim / "test").iterdir()
+    pl.read_parquet(path).drop("size").write_parquet(path)
+    assert offer(trained, "worse")["decision"] == "hold"
+    assert "the champion cannot be scored on this test split" in gate(trained)["reasons"][0]
+    assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}

@@ -1,0 +1,205 @@
+"""Stage `train`: every model type is fitted, kept as files that run no code, and read back."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import skops.io
+from projects import DEFINITIONS, Project, sales
+from mlops_loop.data.contract import load_contract
+from mlops_loop.files import read_json
+from mlops_loop.models.model import Encoder, load
+from mlops_loop.project import UserError
+from project.models import train
+from project.params import load_params
+from sklearn.preprocessing import FunctionTransformer
+
+MODELS = ("lightgbm", "random_forest", "linear")
+
+
+def rows_of(project: Project, split: str) -> pl.DataFrame:
+    """The features and the target of a split."""
+    return pl.read_parquet(project.processed / split / "*.parquet")
+
+
+def fit(project: Project, **params: Any) -> train.Training:
+    """Train on data/processed, without MLflow."""
+    project.edit(**params)
+    features = DEFINITIONS["FEATURES"]
+    known = load_contract(project.contract).dtypes("input", "time")
+    return train.train(
+        rows_of(project, "train"),
+        rows_of(project, "validation"),
+        features,
+        train.used_inputs(features, known),
+        load_params(project.params),
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_fitted_saved_and_read_back(trained: Project, model: str) -> None:
+    training = fit(trained, train__model=model, train__random_forest__trees=20)
+    assert training.report["model"] == model
+    training.candidate.save(trained.root / "saved")
+    read = load(trained.root / "saved")
+    rows = sales(100, seed=1)
+    predicted = training.candidate.predict(rows)
+    assert np.array_equal(read.predict(rows), predicted)
+    error = predicted - rows["price"].fill_null(strategy="mean").to_numpy()
+    assert np.sqrt(np.mean(error**2)) < 0.5 * rows["price"].std()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_unknown_categories_and_missing_values_are_predicted(trained: Project, model: str) -> None:
+    candidate = fit(trained, train__model=model, train__random_forest__trees=5).candidate
+    rows = sales(4).with_columns(
+        shop=pl.Series(["moon", None, "north", ""]), items=pl.Series([2, None, None, 3])
+    )
+    assert np.isfinite(candidate.predict(rows)).all()
+    unknown, missing = candidate.predict(rows[[0, 0]].with_columns(shop=pl.Series(["moon", None])))
+    assert unknown == missing
+    assert candidate.predict(rows.clear()).shape == (0,)
+
+
+def test_the_encoder_learns_from_train_only(trained: Project) -> None:
+    for split in ("validation", "test"):
+        [path] = (trained.processed / split).iterdir()
+        pl.read_parquet(path).with_columns(shop=pl.lit("moon")).write_parquet(path)
+    candidate = fit(trained).candidate
+    assert candidate.encoder.categories == {"shop": ["east", "north", "south"]}
+
+
+def test_codes_follow_the_categories() -> None:
+    encoder = Encoder(("size", "shop"), {"shop": ["east", "north"]})
+    rows = pl.DataFrame({"shop": ["north", "east", "moon", None], "size": [1, 2, None, 4]})
+    expected = [[1, 1], [2, 0], [np.nan, np.nan], [4, np.nan]]
+    assert np.array_equal(encoder.encode(rows), expected, equal_nan=True)
+    assert encoder.categorical == (1,)
+
+
+@pytest.mark.parametrize(
+    ("task", "train_rows", "classes"),
+    [
+        ("regression", [1.5, 2.5], ()),
+        ("binary", [True, False], (False, True)),
+        ("multiclass", [7, 3, 5], (3, 5, 7)),
+        ("multiclass", ["b", "a"], ("a", "b", "c")),
+    ],
+)
+def test_classes_are_the_sorted_labels_of_train_and_validation(
+    task: str, train_rows: list[Any], classes: tuple[Any, ...]
+) -> None:
+    known = [*train_rows, "c"] if "c" in classes else train_rows
+    assert train.find_classes(task, pl.Series(train_rows), pl.Series(known)) == classes
+
+
+@pytest.mark.parametrize(
+    ("task", "train_rows", "said"),
+    [
+        ("regression", ["a", "b"], "y is String; set binary or multiclass"),
+        ("binary", [1.5, 2.5], "y is Float64; classes are text, integers or booleans"),
+        ("binary", ["a", "a"], "every row of train has y = a"),
+        ("binary", ["a", "b", "c"], "y has 3 classes; set multiclass"),
+    ],
+)
+def test_a_target_that_does_not_fit_its_task_is_named(
+    task: str, train_rows: list[Any], said: str
+) -> None:
+    rows = pl.Series("y", train_rows)
+    with pytest.raises(UserError, match=said):
+        train.find_classes(task, rows, rows)
+
+
+def test_balanced_classes_count_the_same() -> None:
+    weights = train.balanced(pl.Series(["a", "b", "a", "a"]), ("a", "b"))
+    assert weights == pytest.approx((4 / 6, 2))
+    scores = np.array([0.5, 0.75])
+    assert train.unweighted(scores, weights) == pytest.approx([0.25, 0.5])
+    assert train.unweighted(scores, ()) is scores
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"train__class_weight": "balanced"}, "train.class_weight: regression has no classes"),
+        ({"train__threshold": 0.5}, "train.threshold: only task binary has one"),
+    ],
+)
+def test_a_parameter_of_another_task_is_refused(
+    project: Project, change: dict[str, Any], said: str
+) -> None:
+    project.edit(task="regression", **change)
+    with pytest.raises(UserError, match=said):
+        load_params(project.params)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_two_trainings_give_the_same_files_whatever_the_threads(
+    trained: Project, task: str, model: str
+) -> None:
+    if task == "binary":
+        for path in trained.processed.rglob("*.parquet"):
+            pl.read_parquet(path).with_columns(euros=pl.col("euros") > 60).write_parquet(path)
+
+    def trained_hash(name: str, **changes: Any) -> str:
+        fit(trained, **changes).candidate.save(trained.root / name)
+        return train.model_hash(trained.root / name)
+
+    trained.edit(task=task, train__model=model, train__random_forest__trees=5)
+    assert trained_hash("one", train__threads=1) == trained_hash("two", train__threads=3)
+    trained.edit(train__learning_rate=0.2, train__linear__alpha=2.0, seed=1)
+    assert trained_hash("other") != train.model_hash(trained.root / "one")
+
+
+def test_lightgbm_stops_where_validation_no_longer_improves(trained: Project) -> None:
+    report = fit(trained, train__max_trees=500, train__learning_rate=0.5).report
+    [history] = report["history"].values()
+    assert report["trees"] == int(np.argmin(history)) + 1 < 500
+
+
+def test_few_rows_are_cross_validated(trained: Project) -> None:
+    report = fit(trained, train__max_trees=500, train__lightgbm__folds=5).report
+    [history] = report["history"].values()
+    assert report["trees"] == len(history) == int(np.argmin(history)) + 1 < 500
+    alone = fit(trained, train__lightgbm__folds=None).report
+    assert alone["history"]["rmse"][0] != history[0]
+
+
+def test_the_baseline_is_the_mean_whatever_the_row(trained: Project) -> None:
+    rows = pl.concat([rows_of(trained, "train"), rows_of(trained, "validation")])
+    predicted = load(trained.baseline).predict(sales(3))
+    assert predicted == pytest.approx([rows["euros"].mean()] * 3)
+
+
+def test_a_model_knows_the_columns_that_it_needs(trained: Project) -> None:
+    model = load(trained.candidate)
+    assert list(model.inputs) == ["sold_at", "shop", "size", "items", "express"]
+    assert "price" not in model.inputs
+    with pytest.raises(UserError, match="columns that are not there: shop, size"):
+        model.predict(sales(3).drop("shop", "size"))
+
+
+def test_a_column_that_no_feature_uses_is_not_needed(trained: Project) -> None:
+    known = load_contract(trained.contract).dtypes("input", "time")
+    assert list(train.used_inputs([pl.col("size") * pl.col("items")], known)) == ["size", "items"]
+    assert train.used_inputs([pl.selectors.float()], known) == known
+
+
+def test_a_file_that_hides_code_is_refused(trained: Project) -> None:
+    folder = trained.root / "linear"
+    fit(trained, train__model="linear").candidate.save(folder)
+    skops.io.dump(FunctionTransformer(print), folder / "estimator.skops")
+    with pytest.raises(UserError, match=r"holds types that no model of ours has.*print"):
+        load(folder)
+
+
+def test_the_report_says_what_was_trained(trained: Project) -> None:
+    report = read_json(trained.training)
+    assert report["rows"] == {
+        split: rows_of(trained, split).height for split in ("train", "validation")
+    }
+    record = read_json(trained.run)
+    assert record["model_hash"] == train.model_hash(trained.candidate)
+    assert record["run_id"]

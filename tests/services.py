@@ -1,0 +1,132 @@
+"""A service on the small project's champion, asked in-process."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import sqlalchemy as sql
+from fastapi.testclient import TestClient
+from mlops_loop.data.contract import load_contract
+from mlops_loop.project import load_settings
+from mlops_loop.serving import api as app
+from mlops_loop.serving import jobs
+from mlops_loop.serving import prediction_log as log
+from mlops_loop.serving import predictor as predict
+from mlops_loop.serving import service as core
+from mlops_loop.serving.params import serving_options
+from mlops_loop.serving.router import Router
+from mlops_loop.serving.spool import Spool
+from mlops_loop.serving.versions import Versions
+from mlops_loop.serving.writer import Writer
+from mlops_loop.tracking import registry as tracking
+from project.models import register
+from project.params import load_params
+from projects import Project, clone, isolate
+
+RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
+RECORD |= {"express": False}
+
+AB = {"kpi": None, "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
+
+
+class Service:
+    """A project whose champion is served."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.url = f"sqlite:///{project.log}"
+        self.keys: tuple[str, ...] = ()
+        self.environment = "test"
+
+    def assemble(self, **options: Any) -> core.Core:
+        """What answers, with some of its options changed; one thread writes its log."""
+        contract = load_contract(self.project.contract)
+        params = load_params(self.project.params)
+        serving = serving_options(params.serving, params.task).model_copy(update=options)
+        versions = Versions(self.project, load_settings(self.project), contract, serving.aliases)
+        router = Router(serving, contract, versions, Random(0))
+        spool = Spool(self.project.spool, serving.spool_bytes)
+        predictor = predict.Predictor(
+            contract, serving, router, spool, predict.Origin(self.environment, "abc")
+        )
+        engine = log.database(self.url)
+        writer = Writer(spool, log.Keeper(engine, serving.retention_days).take)
+        queue = jobs.Jobs(engine, serving.queue_bytes)
+        return core.Core(serving, predictor, writer, queue, engine)
+
+    @contextmanager
+    def running(self, **options: Any) -> Iterator[TestClient]:
+        """The service, as long as the block lasts."""
+        made = app.create_app(self.assemble(**options), self.keys)
+        with TestClient(made, raise_server_exceptions=False) as client:
+            yield client
+
+    def logged(self, table: sql.Table = log.predictions) -> list[dict[str, Any]]:
+        """The rows of the prediction log, the oldest first."""
+        engine = log.database(self.url)
+        log.tables.create_all(engine)
+        with engine.connect() as connection:
+            rows = connection.execute(table.select().order_by(table.c.time)).mappings()
+            return [dict(row) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def served_once(trained_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(patch)
+        project = clone(trained_once, tmp_path_factory.mktemp("served") / "project")
+        register.main(project)
+        contract = load_contract(project.contract)
+        project.edit(serving__strategy="single", serving__sticky_by=None, serving__ab=AB)
+        project.put_model("worse")
+        register.main(project)
+        Versions(project, load_settings(project), contract, ("champion", "challenger"))
+        project.put_model("better")
+    return project
+
+
+@pytest.fixture
+def service(served_once: Project, tmp_path: Path) -> Service:
+    """The small project's champion, 1, and its worse challenger, 2, copied from the registry."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(served_once.root, project.root)
+    return Service(project)
+
+
+@pytest.fixture
+def registry(served_once: Project, monkeypatch: pytest.MonkeyPatch) -> tracking.Registry:
+    """The registry of the project that the service's was copied from: stores know their place."""
+    found = tracking.connect(served_once, load_settings(served_once))
+    monkeypatch.setattr(tracking, "connect", lambda *_: found)
+    return found
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    """The running service."""
+    with service.running() as client:
+        yield client
+
+
+Change = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def record() -> Change:
+    """A record of a request, with some fields changed and those that are ... left out."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        changed = RECORD | changes
+        return {name: value for name, value in changed.items() if value is not ...}
+
+    return make
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder beside the project."""
+    return tmp_path

@@ -1,0 +1,126 @@
+"""The verbs that need no trained model; tests/test_users_day.py lives with the others."""
+
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from helpers import Factory, git, render, run
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Factory) -> Path:
+    return make_project()
+
+
+def test_help_lists_every_verb(project: Path) -> None:
+    said = run(project, "make").stdout
+    database = run(project, "make", "--print-data-base", "--dry-run", "help").stdout
+    phony = next(line for line in database.splitlines() if line.startswith(".PHONY:"))
+    verbs = set(phony.split()[1:])
+    assert {"setup", "data", "train", "predict", "check", "fix", "test", "metrics"} <= verbs
+    assert {line.split()[0] for line in said.splitlines()} == verbs
+
+
+@pytest.mark.parametrize("verb", ["data", "predict", "test", "pull"])
+def test_a_verb_without_an_environment_makes_it_first(verb: str, tmp_path: Path) -> None:
+    assert "setup.py environment" in run(render(tmp_path), "make", "--dry-run", verb).stdout
+
+
+def test_predict_asks_for_its_files(project: Path) -> None:
+    said = run(project, "make", "predict", "INPUT=new.csv", succeeds=False).stdout
+    assert "make predict INPUT=new.csv OUTPUT=scored.parquet" in said
+
+
+def test_dag_draws_every_stage(project: Path) -> None:
+    drawn = run(project, "make", "dag").stdout
+    stages = ["ingest", "validate", "prepare", "featurize", "train", "evaluate", "register"]
+    assert [stage for stage in stages if f"| {stage} |" in drawn] == stages
+
+
+def test_metrics_are_compared_with_a_commit(project: Path) -> None:
+    assert "No metric or parameter differs." in run(project, "make", "metrics").stdout
+    report = project / "reports" / "metrics.json"
+    report.parent.mkdir(exist_ok=True)
+    report.write_text(json.dumps({"test": {"rmse": 4.0}}))
+    params = project / "params.yaml"
+    original = params.read_text()
+    params.write_text(original.replace("seed: 42", "seed: 43"))
+    assert "test.rmse" in run(project, "make", "metrics").stdout
+    git(project, "add", "--force", "reports/metrics.json")
+    git(project, "commit", "--quiet", "--no-verify", "--message", "Metrics")
+    report.write_text(json.dumps({"test": {"rmse": 3.5}}))
+    table = run(project, "make", "--silent", "metrics", "BASE=HEAD", "MD=1").stdout
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()]
+    assert ["", "reports/metrics.json", "test.rmse", "4.0", "3.5", "-0.5", ""] in rows
+    assert ["", "params.yaml", "seed", "42", "43", ""] in rows
+    report.unlink()
+    params.write_text(original)
+
+
+def test_clean_removes_only_what_can_be_rebuilt(project: Path) -> None:
+    rebuilt = ["data/interim/x", "data/processed/x", "models/x", "reports/plots/x", ".mypy_cache/x"]
+    kept = ["data/raw/x", "data/external/x", "mlflow.db", "mlartifacts/x", ".dvc/cache/x"]
+    for name in [*rebuilt, *kept]:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("x")
+    said = run(project, "make", "clean").stdout
+    assert [name for name in [*rebuilt, *kept] if (project / name).exists()] == kept
+    assert [f"removing {Path(name).parent}" in said for name in rebuilt] == [True] * len(rebuilt)
+    for name in kept:
+        (project / name).unlink()
+
+
+def test_lock_keeps_the_committed_versions(project: Path) -> None:
+    locks = sorted((project / "requirements").glob("*.txt"))
+    assert [lock.stem for lock in locks] == ["base", "dev", "notebook", "remote", "tune"]
+    before = [pins(lock) for lock in locks]
+    run(project, "make", "lock")
+    assert [pins(lock) for lock in locks] == before
+    git(project, "checkout", "--quiet", "requirements")
+
+
+def pins(lock: Path) -> list[str]:
+    """The versions of a lock; a release may gain files, and so hashes, at any time."""
+    return [line.split()[0] for line in lock.read_text().splitlines() if "==" in line]
+
+
+def test_ui_points_to_the_teams_server(project: Path) -> None:
+    said = run(project, "make", "ui", MLFLOW_TRACKING_URI="https://mlflow.example.org").stdout
+    assert "https://mlflow.example.org" in said
+
+
+def test_ui_serves_the_projects_store(project: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["make", "ui", f"PORT={port}"]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(project / "src")}
+    server = subprocess.Popen(command, cwd=project, env=environment, start_new_session=True)
+    try:
+        assert answer(f"http://127.0.0.1:{port}/health", server) == "OK"
+        assert (project / "mlflow.db").exists()
+    finally:
+        run(project, "kill", "--", f"-{server.pid}")
+        server.wait()
+
+
+def answer(url: str, server: subprocess.Popen[bytes]) -> str:
+    """What the server says as soon as it listens."""
+    while server.poll() is None:
+        try:
+            with urllib.request.urlopen(url) as response:
+                return response.read().decode()
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the server ended")
+
+
+def test_notebook_adds_its_own_lock(project: Path) -> None:
+    planned = run(project, "make", "--dry-run", "notebook").stdout
+    assert "--require-hashes" in planned
+    assert "--requirement requirements/notebook.txt" in planned
+    assert "jupyter lab --notebook-dir notebooks" in planned
