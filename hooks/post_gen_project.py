@@ -60,6 +60,9 @@ def keep_chosen() -> None:
         gone |= dict.fromkeys(p for answer in answers if answer not in kept for p in owned[answer])
     for path in gone:
         remove(ROOT / path.format(**COOKIECUTTER))
+    for pattern in ("__pycache__", ".*_cache"):  # of tools that ran in the template folder
+        for path in ROOT.rglob(pattern):
+            remove(path)
     (ROOT / f"LICENSE-{COOKIECUTTER['license']}").rename(ROOT / "LICENSE")
 
 

@@ -72,7 +72,7 @@ PYPROJECT = '[project]\nname = "shop"\n\n[tool.mlops-loop]\ntemplate_version = "
 PARAMS = "".join(  # at every level
     line
     for line in (SOURCE / "params.yaml").read_text().splitlines(keepends=True)
-    if not line.startswith("{%")
+    if not line.startswith("#%")
 )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from {{ cookiecutter.package_name }}.data import contract as contracts
-from {{ cookiecutter.package_name }}.data.contract import Column, Contract
+from . import contract as contracts
+from .contract import Column, Contract
 
 # Where the contract sets no limit: the least value, and how far the values spread.
 ORDINARY: dict[str, tuple[Any, Any]] = {
@@ -28,13 +28,13 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
     has something to learn; an outcome that is a date comes soon after the time column.
     """
     rng = np.random.default_rng(seed)
-    places = {name: rng.random(rows) for name in contract.names(*contracts.USED)}
+    places = {name: rng.random(rows) for name in contract.names(*contracts.CHECKED_ROLES)}
     places |= {name: np.arange(rows) / rows for name in contract.names("time", "id")}
     causes = [places[name] for name in contract.names("input") if name in used][:CAUSES]
     for name in contract.names("outcome"):
         effect = sum(causes) + rng.normal(0, NOISE, rows)
         places[name] = effect.argsort().argsort() / rows
-    columns = [column for column in contract.columns if column.role in contracts.USED]
+    columns = [column for column in contract.columns if column.role in contracts.CHECKED_ROLES]
     frame = pl.DataFrame([_values(column, places[column.name]) for column in columns])
     frame = frame.with_columns(_later(contract, places))
     gaps = {c.name: rng.random(rows) < MISSING for c in columns if c.nullable}
