@@ -61,8 +61,8 @@ def keep_chosen() -> None:
     for path in gone:
         remove(ROOT / path.format(**COOKIECUTTER))
     for pattern in ("__pycache__", ".*_cache"):  # of tools that ran in the template folder
-        for path in ROOT.rglob(pattern):
-            remove(path)
+        for path in list(ROOT.rglob(pattern)):
+            shutil.rmtree(path, ignore_errors=True)
     (ROOT / f"LICENSE-{COOKIECUTTER['license']}").rename(ROOT / "LICENSE")
 
 
