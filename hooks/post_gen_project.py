@@ -26,7 +26,6 @@ KEEP = {
             "requirements/serving.txt",
             "src/mlops_loop/serving",
             "src/{package_name}/serving",
-            "tests/service",
         ],
     },
     "license": {
