@@ -1,6 +1,7 @@
 """A service on the small project's champion, asked in-process."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from mlops_loop.serving import jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import service as core
-from mlops_loop.serving.params import serving_options
+from mlops_loop.serving.params import Serving, serving_options
 from mlops_loop.serving.router import Router
 from mlops_loop.serving.spool import Spool
 from mlops_loop.serving.versions import Versions
@@ -33,23 +34,49 @@ RECORD |= {"express": False}
 AB = {"kpi": None, "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
 
 
+def wait(condition: Callable[[], bool]) -> None:
+    """Wait until it holds; ten seconds at most."""
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def ask(client: TestClient, content: Any) -> Any:
+    """The answer to a request that must succeed."""
+    answer = client.post("/predict", json=content)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def counter(client: TestClient, line: str) -> float:
+    """The value of a counter of /metrics, 0 before it is first counted."""
+    found = [text for text in client.get("/metrics").text.splitlines() if text.startswith(line)]
+    return float(found[0].split()[-1]) if found else 0.0
+
+
 class Service:
     """A project whose champion is served."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self.spool = project.root / ".serving" / "spool"
         self.url = f"sqlite:///{project.log}"
         self.keys: tuple[str, ...] = ()
         self.environment = "test"
 
+    def options(self, **changes: Any) -> Serving:
+        """Section `serving` of the project's params.yaml, with some values changed."""
+        params = load_params(self.project.params)
+        return serving_options(params.serving, params.task).model_copy(update=changes)
+
     def assemble(self, **options: Any) -> core.Core:
         """What answers, with some of its options changed; one thread writes its log."""
         contract = load_contract(self.project.contract)
-        params = load_params(self.project.params)
-        serving = serving_options(params.serving, params.task).model_copy(update=options)
+        serving = self.options(**options)
         versions = Versions(self.project, load_settings(self.project), contract, serving.aliases)
         router = Router(serving, contract, versions, Random(0))
-        spool = Spool(self.project.spool, serving.spool_bytes)
+        spool = Spool(self.spool, serving.spool_bytes)
         predictor = predict.Predictor(
             contract, serving, router, spool, predict.Origin(self.environment, "abc")
         )

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlops_loop.serving.params import load_serving
 from mlops_loop.serving.server import server
-from services import Change, Service
+from services import Change, Service, ask
 
 POST = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 PIECE = b"1" * 100_000
@@ -57,7 +56,7 @@ def on_a_socket(service: Service, **changed: Any) -> Iterator[Live]:
     """The service as `make serve` runs it, with a shorter patience."""
     changed = {"timeout_seconds": TIMEOUT, **changed}
     with service.running(**changed) as client:
-        options = load_serving(service.project).model_copy(update=changed)
+        options = service.options(**changed)
         running = server(client.app, options, "127.0.0.1", 0)
         running.config.lifespan = "off"  # `client` has begun what it begins
         thread = threading.Thread(target=running.run)

@@ -12,15 +12,8 @@ from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import telemetry as observe
 from mlops_loop.serving.spool import Full, Spool, read
 from projects import Project
-from services import Change, Service
+from services import Change, Service, wait
 
-
-def wait(condition: Callable[[], bool]) -> None:
-    """Wait until it holds; ten seconds at most."""
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_a_database_that_is_down_only_lets_the_spool_grow(
@@ -60,10 +53,10 @@ def test_a_full_spool_refuses_or_drops_and_counts(
 def test_what_a_killed_process_left_is_drained_by_the_next(
     service: Service, record: Change
 ) -> None:
-    spool = Spool(service.project.spool, 10_000)
+    spool = Spool(service.spool, 10_000)
     common = {"table": "feedback", "prediction_id": "p", "time": datetime.now()}
     spool.append([{**common, "id": str(number), "actual": number} for number in range(3)])
-    [segment] = service.project.spool.glob("*.jsonl")
+    [segment] = service.spool.glob("*.jsonl")
     segment.write_bytes(segment.read_bytes() + b'{"table": "feedba')
     os.close(spool._file)
     with service.running():

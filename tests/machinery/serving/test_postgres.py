@@ -19,10 +19,9 @@ import sqlalchemy as sql
 from mlops_loop.project import UserError
 from mlops_loop.serving import batch, jobs
 from mlops_loop.serving import prediction_log as log
-from services import Change, Service
+from services import Change, Service, wait
 
 from .test_jobs import put, worked
-from .test_log import wait
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 

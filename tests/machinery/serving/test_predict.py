@@ -14,7 +14,7 @@ from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving.batching import Together
 from numpy.typing import NDArray
-from services import Change, Service
+from services import Change, Service, ask, counter
 
 WRONG: dict[str, tuple[Any, str, str]] = {
     "a missing field": (..., "size", "Field required"),
@@ -33,17 +33,6 @@ WRONG: dict[str, tuple[Any, str, str]] = {
 }
 
 
-def ask(client: TestClient, content: Any) -> Any:
-    """The answer to a request that must succeed."""
-    answer = client.post("/predict", json=content)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def counter(client: TestClient, line: str) -> float:
-    """The value of a counter of /metrics, 0 before it is first counted."""
-    found = [text for text in client.get("/metrics").text.splitlines() if text.startswith(line)]
-    return float(found[0].split()[-1]) if found else 0.0
 
 
 def test_one_record_and_a_list_are_answered_as_the_model_answers(
@@ -188,7 +177,7 @@ def test_every_prediction_is_logged(service: Service, record: Change) -> None:
         assert row["latency_ms"] > 0
         assert row["request_id"] == rows[0]["request_id"]
     assert rows[2]["request_id"] == "mine-1"
-    assert list(service.project.spool.glob("*.jsonl"))[:-1] == []
+    assert list(service.spool.glob("*.jsonl"))[:-1] == []
 
 
 def test_feedback_is_logged_by_prediction(service: Service, record: Change) -> None:

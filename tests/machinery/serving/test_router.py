@@ -18,12 +18,10 @@ from mlops_loop.serving import router
 from mlops_loop.serving import telemetry as observe
 from mlops_loop.serving import versions
 from mlops_loop.serving.ab_test import main as verdict
-from mlops_loop.serving.params import Canary, load_serving
+from mlops_loop.serving.params import Canary
 from projects import Project
-from services import Change, Service
+from services import Change, Service, ask, counter, wait
 
-from .test_log import wait
-from .test_predict import ask, counter
 
 BOTH = ("champion", "challenger")
 
@@ -32,7 +30,7 @@ def served_by(service: Service, strategy: str, **options: Any) -> router.Router:
     """The router of a strategy, with some of its options changed."""
     contract = load_contract(service.project.contract)
     found = versions.Versions(service.project, load_settings(service.project), contract, BOTH)
-    chosen = load_serving(service.project).model_copy(update={"strategy": strategy, **options})
+    chosen = service.options(strategy=strategy, **options)
     return router.Router(chosen, contract, found, Random(0))
 
 
@@ -267,4 +265,4 @@ def test_a_wrong_option_is_named(wrong: dict[str, Any], words: str, service: Ser
     }
     project.edit(**edits)
     with pytest.raises(UserError, match=words):
-        load_serving(project)
+        service.options()
