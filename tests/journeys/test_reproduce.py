@@ -67,7 +67,7 @@ def state(project: Path) -> dict[str, object]:
 def reproduce(project: Path, version: str, folder: Path) -> tuple[int, str]:
     """Exit code and output; asserts that no trace is left."""
     before = state(project)
-    command = [project / ".venv/bin/python", "-m", f"{package(project).name}.models.reproduce"]
+    command = [project / ".venv/bin/python", "-m", package(project).name, "reproduce"]
     done = run(project, *command, version, succeeds=None, TMPDIR=str(folder))
     assert state(project) == before
     assert list(folder.glob("reproduce-*")) == []
@@ -167,7 +167,7 @@ def test_an_unknown_version_is_answered_with_those_that_there_are(
 def test_interrupted_it_leaves_no_trace(project: Path, tmp_path: Path) -> None:
     before = state(project)
     process = subprocess.Popen(
-        [project / ".venv/bin/python", "-m", f"{package(project).name}.models.reproduce", "1"],
+        [project / ".venv/bin/python", "-m", package(project).name, "reproduce", "1"],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(project / "src"), "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ CURRENT = {
     "lightgbm.min_child_samples": "50",
 }
 
-SEARCH = ("-m", "my_project.models.tune", f"--trials={TRIALS}")
+SEARCH = ("-m", "my_project", "tune", f"--trials={TRIALS}")
 POISON = """
 from pathlib import Path
 import polars as pl

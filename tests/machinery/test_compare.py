@@ -1,6 +1,5 @@
 """Two versions side by side: what differs, and how they do on the same rows."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,10 @@ from mlops_loop.commands import compare
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models.bootstrap import Predictions
 from mlops_loop.models.model import load
+from mlops_loop.models.slices import Judging
 from mlops_loop.project import UserError
 from project.models import register
+from project.models.metrics import judging
 from project.params import load_params
 from projects import Project, offer, registry_of
 
@@ -24,9 +25,15 @@ def two(trained: Project) -> Project:
     return trained
 
 
+def judged_by(project: Project) -> Judging:
+    """What versions are judged by."""
+    params = load_params(project.params)
+    return judging(params, params.registration)
+
+
 def sections(project: Project, a: str, b: str | None) -> dict[str, compare.Section]:
     """The parts of a comparison by their titles."""
-    _, found = compare.compare(registry_of(project), a, b, project)
+    _, found = compare.compare(registry_of(project), a, b, project, judged_by(project))
     return {section.title: section for section in found}
 
 
@@ -57,8 +64,7 @@ def test_only_slices_with_enough_rows_that_got_worse_are_listed(two: Project) ->
 
     def worse(min_rows: int) -> compare.Section:
         two.edit(evaluate__slices__min_rows=min_rows)
-        params = load_params(two.params)
-        return compare.worse_slices(("",), "regression", right, wrong, declared, params)
+        return compare.worse_slices(("",), right, wrong, declared, judged_by(two))
 
     listed = worse(30)
     assert (f"shop = north ({north.sum()} rows)", "0", "5", "-5", "-5 to -5") in listed.rows
@@ -130,10 +136,9 @@ def test_features_are_told_apart_by_their_expressions(trained: Project) -> None:
 
 
 def test_the_comparison_is_printed_and_written(
-    two: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    two: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["compare", "--a", "1", "--b", "challenger"])
-    compare.main(two)
+    compare.main(two, judged_by(two), ["--a", "1", "--b", "challenger"])
     said, written = capsys.readouterr().out, two.comparison.read_text()
     assert said.startswith("version 1 and version 2\n\nlineage: nothing differs\n")
     assert "  trees  40" in said

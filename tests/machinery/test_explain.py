@@ -1,6 +1,5 @@
 """Explanations: contributions that add up, importance, dependence, and `make explain`."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import polars as pl
 import pytest
 from mlops_loop.commands import explain
 from mlops_loop.files import read_json
-from mlops_loop.models import explanations as attribution
+from mlops_loop.models import explanations
 from mlops_loop.models.model import Model, load
 from mlops_loop.models.plots import beeswarm
 from project.models import train
+from project.models.metrics import SCORING, judging
 from project.models.register import main as register
 from project.params import load_params
 from projects import Project, sales
@@ -44,15 +44,15 @@ def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
     ).candidate
 
 
-def command(project: Project, patch: pytest.MonkeyPatch, *arguments: str) -> None:
+def command(project: Project, *arguments: str) -> None:
     """Run `make explain` with these arguments."""
-    patch.setattr(sys, "argv", ["explain", *arguments])
-    explain.main(project)
+    params = load_params(project.params)
+    explain.main(project, judging(params, params.evaluate), params.seed, arguments)
 
 
 def test_contributions_add_up_to_the_value(trained: Project) -> None:
     model, test = load(trained.candidate), rows(trained)
-    values = attribution.contributions(model, model.encoder.encode(test))
+    values = explanations.contributions(model, model.encoder.encode(test))
     assert values.shape == (test.height, len(model.encoder.names) + 1)
     assert np.allclose(values.sum(axis=1), model.score_features(test))
     assert len(set(values[:, -1])) == 1, "the base value is the same for each row"
@@ -71,7 +71,7 @@ def test_terms_of_a_linear_model_add_up_to_its_score(trained: Project, task: str
     matrix = model.encoder.encode(rows(trained))
     estimator: Any = model.estimator
     raw = estimator.predict if task == "regression" else estimator.decision_function
-    scores, values = raw(matrix), attribution.contributions(model, matrix)
+    scores, values = raw(matrix), explanations.contributions(model, matrix)
     if task == "multiclass":
         scores = scores[np.arange(len(scores)), model.decide(model.score_matrix(matrix))]
     assert np.allclose(values.sum(axis=1), scores)
@@ -84,7 +84,7 @@ def test_only_a_feature_that_is_used_is_important() -> None:
     def loss(shuffled: np.ndarray) -> float:
         return float(np.abs(shuffled[:, 0] - matrix[:, 0]).mean())
 
-    found = attribution.shuffled(loss, matrix, ("used", "unused"), seed=0)
+    found = explanations.shuffled(loss, matrix, ("used", "unused"), seed=0)
     assert found["used"] > 0
     assert found["unused"] == 0
 
@@ -92,12 +92,12 @@ def test_only_a_feature_that_is_used_is_important() -> None:
 @pytest.mark.parametrize(("kind", "method"), [("lightgbm", "TreeSHAP"), ("linear", "permutation")])
 def test_what_decides_the_price_is_important(trained: Project, kind: str, method: str) -> None:
     model = fit(trained, "regression", pl.col("euros"), train__model=kind)
-    found = attribution.explanation(rows(trained), model, seed=0)
+    found = explanations.explanation(rows(trained), model, SCORING["regression"], seed=0)
     assert found["method"] == method
     assert set(list(found["importance"])[:2]) == {"size", "items"}
     assert list(found["importance"].values()) == sorted(found["importance"].values(), reverse=True)
     curve = found["dependence"]["size"]
-    assert curve["values"] == sorted(curve["values"])[: attribution.GRID]
+    assert curve["values"] == sorted(curve["values"])[: explanations.GRID]
     assert curve["mean"][-1] > curve["mean"][0] + 30
     shops = found["dependence"]["shop"]
     assert set(shops["values"]) == {"north", "south", "east"}
@@ -107,7 +107,7 @@ def test_what_decides_the_price_is_important(trained: Project, kind: str, method
 def test_only_a_number_is_coloured_by_its_height(trained: Project) -> None:
     model, test = load(trained.candidate), rows(trained)
     matrix = model.encoder.encode(test)
-    [axes] = beeswarm(attribution.contributions(model, matrix), matrix, model, "").axes
+    [axes] = beeswarm(explanations.contributions(model, matrix), matrix, model, "").axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     points = dict(zip(labels, axes.collections, strict=True))
     grey = {name: np.ma.getmaskarray(points[name].get_array()) for name in labels}
@@ -124,10 +124,10 @@ def test_evaluate_explains_what_it_judges(trained: Project) -> None:
 
 
 def test_a_version_is_explained_and_keeps_it(
-    trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     register(trained)
-    command(trained, monkeypatch, "--version=1")
+    command(trained, "--version=1")
     assert {path.name for path in trained.explained.iterdir()} == FILES
     table = pl.read_parquet(trained.explained / "contributions.parquet")
     assert table.columns[:3] == ["row", "prediction", "base"]
@@ -144,13 +144,13 @@ def test_a_version_is_explained_and_keeps_it(
         assert words in said
 
 
-def test_rows_of_a_file_are_explained(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_a_file_are_explained(trained: Project) -> None:
     register(trained)
     source, target = trained.root / "new.parquet", trained.root / "explained.parquet"
     number = pl.int_range(pl.len())
     bad = NEW.with_columns(size=pl.when(number == 4).then(None).otherwise("size"))
     bad.write_parquet(source)
-    command(trained, monkeypatch, f"--input={source}", f"--output={target}")
+    command(trained, f"--input={source}", f"--output={target}")
     explained = pl.read_parquet(target)
     names = [f"contribution_{name}" for name in load(trained.candidate).encoder.names]
     assert explained.columns == [*NEW.columns, "prediction", "error", "base", *names]

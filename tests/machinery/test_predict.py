@@ -1,6 +1,5 @@
 """Batch prediction: every row comes back, scored or with the reason why not."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,11 @@ from projects import Project, sales
 ROWS = sales(30, seed=3).drop("price")
 
 
-def score(
-    project: Project, patch: pytest.MonkeyPatch, rows: pl.DataFrame, output: str = "scored.parquet"
-) -> Path:
+def score(project: Project, rows: pl.DataFrame, output: str = "scored.parquet") -> Path:
     """Run the command on a file of these rows; the output's path."""
     source, target = project.root / "new.parquet", project.root / output
     rows.write_parquet(source)
-    patch.setattr(sys, "argv", ["predict", str(source), str(target)])
-    predict.main(project)
+    predict.main(project, [str(source), str(target)])
     return target
 
 
@@ -39,7 +35,7 @@ def test_the_champion_scores_a_file(
     trained: Project, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     register.main(trained)
-    scored = read_table(score(trained, monkeypatch, ROWS, output))
+    scored = read_table(score(trained, ROWS, output))
     assert scored.columns == [*ROWS.columns, "prediction", "error"]
     expected = load(trained.candidate).predict(ROWS)
     assert np.allclose(scored["prediction"].cast(pl.Float64).to_numpy(), expected)
@@ -51,7 +47,7 @@ def test_the_rows_themselves_are_never_overwritten(
 ) -> None:
     register.main(trained)
     with pytest.raises(UserError, match="is INPUT; name another file"):
-        score(trained, monkeypatch, ROWS, "data/../new.parquet")
+        score(trained, ROWS, "data/../new.parquet")
     assert pl.read_parquet(trained.root / "new.parquet").equals(ROWS)
 
 
@@ -64,7 +60,7 @@ def test_a_bad_row_is_named_and_keeps_its_place(
         size=pl.when(number == 4).then(None).when(number == 9).then(-1.0).otherwise("size"),
         items=pl.when(number == 9).then(pl.lit("few")).otherwise(pl.col("items").cast(pl.String)),
     )
-    scored = pl.read_parquet(score(trained, monkeypatch, bad))
+    scored = pl.read_parquet(score(trained, bad))
     assert scored.drop("prediction", "error").equals(bad)
     assert scored["prediction"].is_null().arg_true().to_list() == [4, 9]
     assert scored["error"].is_not_null().arg_true().to_list() == [4, 9]
@@ -83,7 +79,7 @@ def test_a_bad_row_is_named_and_keeps_its_place(
     assert aside.select(bad.columns).equals(bad[[4, 9]])
     assert aside["reasons"].to_list() == [scored["error"][4], scored["error"][9]]
     assert aside.width == bad.width + 2
-    score(trained, monkeypatch, ROWS)
+    score(trained, ROWS)
     assert not (trained.root / "scored.rejected.parquet").exists()
 
 
@@ -92,7 +88,7 @@ def test_where_no_row_can_be_scored_only_the_reasons_are_written(
 ) -> None:
     register.main(trained)
     with pytest.raises(UserError, match="none of the 30 rows could be scored"):
-        score(trained, monkeypatch, ROWS.with_columns(size=pl.lit(-1.0)), "scored.csv")
+        score(trained, ROWS.with_columns(size=pl.lit(-1.0)), "scored.csv")
     aside = pl.read_csv(trained.root / "scored.rejected.csv")
     assert aside["reasons"].to_list() == ["size: -1.0 breaks '>= 0'"] * 30
     assert aside["input_row"].to_list() == list(range(1, 31))
@@ -106,7 +102,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(
 ) -> None:
     register.main(trained)
     dirty = ROWS.with_columns(size=pl.when(pl.int_range(30) % 9 == 3).then(-1.0).otherwise("size"))
-    target, chunks = score(trained, monkeypatch, dirty, output), []
+    target, chunks = score(trained, dirty, output), []
     expected, listed = read_table(target), predict.rejected(target).read_bytes()
     target.unlink()
 
@@ -121,11 +117,11 @@ def test_an_interrupted_run_goes_on_with_the_same_result(
     with monkeypatch.context() as patch:
         patch.setattr(predict, "score", interrupted)
         with pytest.raises(SystemExit, match="Interrupted: 14 rows are scored"):
-            predict.main(trained)
+            predict.main(trained, [str(trained.root / "new.parquet"), str(target)])
     assert not target.exists()
     chunks.clear()
     monkeypatch.setattr(predict, "score", lambda *a: (chunks.append(a[0].height), whole(*a))[1])
-    predict.main(trained)
+    predict.main(trained, [str(trained.root / "new.parquet"), str(target)])
     assert sorted(chunks) == [2, 7, 7]
     assert read_table(target).equals(expected)
     assert predict.rejected(target).read_bytes() == listed
@@ -140,8 +136,7 @@ def test_the_lines_of_a_csv_stay_as_they_are(
     ROWS.with_columns(size=pl.when(pl.int_range(30) == 4).then(-1.0).otherwise("size")).write_csv(
         source
     )
-    monkeypatch.setattr(sys, "argv", ["predict", str(source), str(target)])
-    predict.main(trained)
+    predict.main(trained, [str(source), str(target)])
     lines = zip(*(path.read_text().splitlines() for path in (source, target)), strict=True)
     assert all(scored.startswith(f"{given},") for given, scored in lines)
     expected = predicted(trained, read_table(source))
@@ -173,7 +168,7 @@ def test_a_table_without_a_needed_column_is_refused(
 ) -> None:
     register.main(trained)
     with pytest.raises(UserError, match="lacks the columns sold_at, size; add them"):
-        score(trained, monkeypatch, ROWS.drop("shop", "size", "sold_at"))
+        score(trained, ROWS.drop("shop", "size", "sold_at"))
     assert not (trained.root / "scored.parquet").exists()
 
 
@@ -181,7 +176,7 @@ def test_a_column_that_may_be_missing_is_taken_as_missing(
     trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     register.main(trained)
-    scored = pl.read_parquet(score(trained, monkeypatch, ROWS.drop("shop", "items")))
+    scored = pl.read_parquet(score(trained, ROWS.drop("shop", "items")))
     assert scored.columns == ["sold_at", "size", "express", "prediction", "error"]
     said = capsys.readouterr().out
     assert said.count("new.parquet has no shop, items: taken as missing in each row.") == 1
@@ -194,7 +189,7 @@ def test_without_a_champion_it_says_what_to_do(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="run `make train` first"):
-        score(trained, monkeypatch, ROWS)
+        score(trained, ROWS)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +205,5 @@ def test_files_that_cannot_be_are_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
     monkeypatch.chdir(project.root)
-    monkeypatch.setattr(sys, "argv", ["predict", *arguments])
     with pytest.raises(UserError, match=said):
-        predict.main(project)
+        predict.main(project, arguments)

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from helpers import SOURCE
 from mlops_loop.commands import predict
 from mlops_loop.data import contract, delimited, tables
 from mlops_loop.data.contract import Column
@@ -24,9 +25,10 @@ OWNERS, NAMES, SIZES = (delimited, tables), ("BLOCK_BYTES", "CHUNK_CELLS"), (350
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from project import delimited, tables
-from project.models import predict
-from project.paths import Paths
+sys.path.insert(0, sys.argv.pop(1))
+from mlops_loop.commands import predict
+from mlops_loop.data import delimited, tables
+from mlops_loop.project import Paths
 
 root, deed, name, delimited.BLOCK_BYTES, tables.CHUNK_CELLS = *sys.argv[1:4], *map(int, sys.argv[4:6])
 del sys.argv[1:6]
@@ -36,22 +38,22 @@ def watch(event, arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(watch)
-predict.main(Paths(Path(root)))
+predict.main(Paths(Path(root), Path()), sys.argv[1:])
 """
 
 
-def killed(project: Project, deed: str, name: str) -> None:
+def killed(project: Project, files: list[str], deed: str, name: str) -> None:
     """Run the command in a process of its own, killed when it is about to do this."""
-    arguments = [str(project.root), deed, name, *map(str, SIZES), *sys.argv[1:]]
+    arguments = [str(SOURCE / "src"), str(project.root), deed, name, *map(str, SIZES), *files]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == -signal.SIGKILL, (deed, name, done.stderr)
 
 
-def results(project: Project, target: Path) -> tuple[bytes, bytes]:
+def results(project: Project, source: Path, target: Path) -> tuple[bytes, bytes]:
     """The output and the list of what was rejected, after the command has run."""
-    predict.main(project)
+    predict.main(project, [str(source), str(target)])
     assert not list(project.root.glob(".scored*"))
     return target.read_bytes(), predict.rejected(target).read_bytes()
 
@@ -77,14 +79,13 @@ def test_killed_it_goes_on_to_the_same_bytes(
     source, target = trained.root / f"new.{ending}", trained.root / f"scored.{ending}"
     for owner, name, size in zip(OWNERS, NAMES, SIZES, strict=True):
         monkeypatch.setattr(owner, name, size)
-    monkeypatch.setattr(sys, "argv", ["predict", str(source), str(target)])
     dirty = pl.when(pl.int_range(ROWS) % 9 == 3).then(-1.0).otherwise("size").alias("size")
     getattr(sales(ROWS).drop("price").with_columns(dirty), f"write_{ending}")(source)
-    expected = results(trained, target)
+    expected = results(trained, source, target)
     target.unlink()
     for place in ANYWHERE[ending]:
-        killed(trained, *place)
-    assert results(trained, target) == expected, ANYWHERE[ending]
+        killed(trained, [str(source), str(target)], *place)
+    assert results(trained, source, target) == expected, ANYWHERE[ending]
 
 
 COLUMNS = [

@@ -6,13 +6,15 @@ import subprocess
 import sys
 
 import pytest
+from helpers import SOURCE
 
 WORK = """
 import sys, time
-from project import progress
-progress.PATIENCE_SECONDS = 0.2
+sys.path.insert(0, {source!r})
+from mlops_loop import console
+console.PATIENCE_SECONDS = 0.2
 seen = []
-for item in progress.track("abcd", "counting letters"):
+for item in console.track("abcd", "counting letters"):
     time.sleep({seconds})
     seen.append(item)
 assert seen == list("abcd")
@@ -23,7 +25,11 @@ assert ("rich" in sys.modules) == {shown}
 def said(seconds: float, shown: bool, on_terminal: bool) -> str:
     """What four steps of some seconds print, with stderr on a pseudo-terminal or a pipe."""
     ours, theirs = pty.openpty() if on_terminal else os.pipe()
-    code = WORK.replace("{seconds}", str(seconds)).replace("{shown}", str(shown))
+    code = (
+        WORK.replace("{source!r}", repr(str(SOURCE / "src")))
+        .replace("{seconds}", str(seconds))
+        .replace("{shown}", str(shown))
+    )
     environment = {**os.environ, "TERM": "xterm"}
     subprocess.run(
         [sys.executable, "-c", code], stdout=theirs, stderr=theirs, env=environment, check=True

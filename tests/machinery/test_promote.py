@@ -1,12 +1,9 @@
 """Promotion and rollback by hand: aliases move, the reason stays with the version."""
 
-import sys
-
 import pytest
-from mlops_loop.commands import preflight, promote
-from mlops_loop.files import read_json
+from mlops_loop.commands import promote
 from mlops_loop.models import summary
-from mlops_loop.project import UserError, load_settings
+from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Registry
 from projects import Project, offer, registry_of
 
@@ -20,36 +17,30 @@ def registry(trained: Project) -> Registry:
 
 
 def test_a_promotion_moves_the_aliases_and_is_recorded(
-    registry: Registry, trained: Project, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, trained: Project
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["", "--version=2", "--reason=fairer to the north"])
-    promote.main(trained)
+    promote.main(trained, ["--version=2", "--reason=fairer to the north"])
     assert registry.aliases() == {"champion": 2, "previous": 1}
-    settings, gate = load_settings(trained), read_json(trained.gate)
-    assert not preflight.is_current(settings, gate), "the next training asks the gate again"
-    assert preflight.is_current(settings, {**gate, "champion_version": 2})
+    assert not trained.gate.exists(), "the next training runs the gate again"
     tags = registry.find("champion").tags
     assert (tags["decision"], tags["reason"]) == ("promote", "fairer to the north")
     assert tags["decided_by"]
-    monkeypatch.setattr(sys, "argv", ["", "--reason=errors in the app"])
-    promote.main(trained)
+    promote.main(trained, ["--reason=errors in the app"])
     assert registry.aliases() == {"champion": 1}, "once more would bring the wrong one back"
     assert registry.find(1).tags["reason"] == "errors in the app"
 
 
 def test_what_a_person_took_back_no_gate_promotes_again(
-    registry: Registry, trained: Project, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, trained: Project
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["", "--version=2", "--reason=fairer to the north"])
-    promote.main(trained)
+    promote.main(trained, ["--version=2", "--reason=fairer to the north"])
     again = offer(trained, "better")
     assert (again["decision"], again["version"], again["alias"]) == ("hold", 1, None)
     assert summary.decision(trained)[0] == "  gate        hold: version 1 has no alias"
     assert again["reasons"][0] == "a person took this version back: fairer to the north"
     assert registry.aliases() == {"champion": 2, "previous": 1}
     assert registry.find(2).tags["reason"] == "fairer to the north"
-    monkeypatch.setattr(sys, "argv", ["", "--version=1", "--reason=better after all"])
-    promote.main(trained)
+    promote.main(trained, ["--version=1", "--reason=better after all"])
     assert offer(trained, "better")["reasons"] == ["it is the champion already"]
 
 
@@ -67,8 +58,6 @@ def test_what_cannot_be_moved_stays(
     arguments: list[str], words: str, registry: Registry, trained: Project
 ) -> None:
     before = registry.aliases()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["", *arguments])
-        with pytest.raises(UserError, match=words):
-            promote.main(trained)
+    with pytest.raises(UserError, match=words):
+        promote.main(trained, arguments)
     assert registry.aliases() == before == {"champion": 1, "challenger": 2}

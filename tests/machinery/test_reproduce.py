@@ -10,10 +10,12 @@ from mlops_loop.commands import reproduce
 from mlops_loop.commands.reproduce import Fingerprint
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Version
+from helpers import git
 from projects import Project
-from test_tracking import git
 
 THEN = Fingerprint("1a2b3c", np.array([1.0, 2.0, 3.0]), {"mae": 0.5}, {"python": "3.11.1"})
+
+COMMIT = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "--quiet", "-m")
 
 
 def test_equal_results_are_identical_wherever_they_were_computed() -> None:
@@ -39,9 +41,9 @@ def test_one_probability_of_several_classes_is_a_difference() -> None:
 
 
 def test_code_that_cannot_be_recovered_is_refused(project: Project) -> None:
-    git(project, "init", "--quiet")
-    git(project, "add", "params.yaml")
-    git(project, "commit", "--quiet", "--message", "parameters")
+    git(project.root, "init", "--quiet")
+    git(project.root, "add", "params.yaml")
+    git(project.root, *COMMIT, "parameters")
     commit = lineage.git(project.root, "rev-parse", "HEAD")
     for tags, said in (
         ({"git_commit": "none", "git_dirty": "false"}, "version 3 was trained outside of git"),
@@ -58,12 +60,12 @@ def test_a_commit_is_checked_out_beside_a_project_that_lies_within_a_repository(
     project: Project, tmp_path: Path
 ) -> None:
     outer = Project(tmp_path)
-    git(outer, "init", "--quiet")
-    git(outer, "add", "project/params.yaml")
-    git(outer, "commit", "--quiet", "--message", "parameters")
+    git(outer.root, "init", "--quiet")
+    git(outer.root, "add", "project/params.yaml")
+    git(outer.root, *COMMIT, "parameters")
     commit = lineage.git(outer.root, "rev-parse", "HEAD")
     # A commit that no branch holds any longer.
-    git(outer, "commit", "--quiet", "--amend", "--message", "amended")
+    git(outer.root, *COMMIT, "amended", "--amend")
     kept = project.params.read_text()
     project.edit(seed=99)
     copy = reproduce.check_out(commit, project, tmp_path / "copy")

@@ -11,6 +11,8 @@ from mlops_loop.config import changed, rewritten
 from mlops_loop.data.contract import load_contract
 from mlops_loop.project import UserError
 from project import PROJECT
+from project.models.estimators import learner
+from project.models.metrics import SCORING
 from project.params import load_params
 from projects import Project
 
@@ -22,7 +24,7 @@ RATE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
     [
         ({"space": {}}, "tune.space.lightgbm is empty"),
         ({"space": {"lightgbm": {}}}, "tune.space.lightgbm is empty"),
-        ({"space": {"svm": RATE}}, "tune.space.svm"),
+        ({"space": {"svm": RATE}}, "tune.space.lightgbm is empty"),
         ({"space": {"lightgbm": {"rate": [1, 2]}}}, "train.rate: unknown key"),
         ({"space": {"lightgbm": {"threads": [1, 2]}}}, "threads: this is decided, not searched"),
         ({"space": {"lightgbm": {"max_trees": []}}}, "max_trees: no choice is left"),
@@ -55,14 +57,15 @@ def test_a_search_that_cannot_be_is_refused(
 def what_is_searched(project: Project) -> tuple[str, space.Space]:
     """The metric and the space that params.yaml asks for."""
     params = load_params(project.params)
-    return space.metric_name(params), space.searched(params)
+    metric = space.metric_name(params.tune.metric, params.task, SCORING[params.task])
+    return metric, space.searched(params, params.tune, params.train.model)
 
 
 @pytest.mark.parametrize("model", ["lightgbm", "random_forest", "linear"])
 def test_the_space_of_this_project_is_good(model: str) -> None:
     params = changed(load_params(PROJECT.params), {"train.model": model})
-    if params.tune.space.get(params.train.model):
-        assert space.searched(params)
+    if params.tune.space.get(model):
+        assert space.searched(params, params.tune, model)
 
 
 def rows(number: int = 40) -> pl.DataFrame:
@@ -77,7 +80,7 @@ def split(project: Project, frame: pl.DataFrame, **params: Any) -> list[Any]:
     """The folds of these rows, each as two frames."""
     project.edit(**params)
     contract = load_contract(project.contract)
-    found = folds.positions(frame, load_params(project.params), contract)
+    found = folds.positions(frame, learner(load_params(project.params)), contract)
     return [(frame[learning], frame[judging]) for learning, judging in found]
 
 
@@ -116,14 +119,16 @@ def test_a_fold_is_judged_by_a_fit_that_has_not_learnt_its_rows(
     params, rng = load_params(project.params), np.random.default_rng(0)
     frame = pl.DataFrame({"x": rng.normal(size=400), "kind": ["a", "b"] * 200})
     frame = frame.with_columns(y=pl.col("x") * 2 + (pl.col("kind") == "a"))
-    fold = folds.make_fold(frame[:300], frame[300:], frame["y"], params)
-    rmse, trees = folds.judge(fold, params, "rmse")
+    fold = folds.make_fold(frame[:300], frame[300:], frame["y"], learner(params))
+    rmse, trees = folds.judge(fold, learner(params), params, "rmse")
     assert rmse < 1 < frame["y"].std()
-    again = folds.refit(fold, params, trees)
+    again = folds.refit(fold, learner(params), params, trees)
     assert np.sqrt(np.mean((again.scores - again.actual) ** 2)) == pytest.approx(rmse)
     strange = frame[300:].with_columns(kind=pl.lit("c"))
-    fold = folds.make_fold(frame[:300], strange, frame["y"], params)
-    assert folds.judge(fold, params, "rmse")[0] > rmse, "categories are those of the first rows"
+    fold = folds.make_fold(frame[:300], strange, frame["y"], learner(params))
+    assert (
+        folds.judge(fold, learner(params), params, "rmse")[0] > rmse
+    ), "categories are those of the first rows"
 
 
 def test_only_the_values_change_in_a_file() -> None:
