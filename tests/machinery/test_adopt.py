@@ -4,7 +4,6 @@ import csv
 import gzip
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -25,6 +24,7 @@ from mlops_loop.project import UserError
 from project import PROJECT
 from project.data import ingest, prepare, validate
 from project.features import featurize
+from project.features.definitions import TARGET
 from project.models import evaluate, register, train
 from project.params import load_params
 from projects import Project, registry_of
@@ -38,14 +38,16 @@ class Blank(Project):
     """This project before its first table is adopted."""
 
     patch: pytest.MonkeyPatch
+    target: pl.Expr = TARGET
 
     def adopt(self, data: Path, target: str | None = "y", **options: str) -> Contract:
         """Adopt a table as `make adopt` does, and put its definitions in the place of the user's."""
-        asked = {"data": data, "target": target or "", **options}
-        self.patch.setattr(sys, "argv", ["", *(f"--{key}={value}" for key, value in asked.items())])
-        adopt.main(self)
+        given = {"data": data, "target": target or "", **options}
+        ingest = load_params(self.params).ingest
+        adopt.main(self, self.target, ingest, [f"--{key}={value}" for key, value in given.items()])
         written = run_path(str(self.definitions))
-        for module in (adopt, prepare, featurize, train):
+        self.target = written["TARGET"]
+        for module in (prepare, featurize, train):
             for name in {"TARGET", "KEEP_ROWS", "FEATURES"} & vars(module).keys():
                 self.patch.setattr(module, name, written[name])
         return load_contract(self.contract)
@@ -87,9 +89,9 @@ def blank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blank:
 
 
 @pytest.fixture
-def learner(blank: Blank, _trained_once: Project) -> Blank:
+def learner(blank: Blank, trained_once: Project) -> Blank:
     """A project without data, and with an empty store; it learns quickly rather than well."""
-    shutil.copy(_trained_once.root / "empty.db", blank.store)
+    shutil.copy(trained_once.root / "empty.db", blank.store)
     quick = {"max_trees": 60, "threads": 1}
     blank.edit(**{f"train__{key}": value for key, value in quick.items()})
     blank.edit(evaluate__resamples=20, register__resamples=50)
