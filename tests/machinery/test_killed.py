@@ -48,7 +48,7 @@ def kill_and_repeat(
 @pytest.mark.parametrize(
     ("owner", "step"),
     [
-        (tracking, "log_training"),
+        (tracking, "_log_model"),
         (tracking, "log_evaluation"),
         (tracking, "log_lock"),
         (Registry, "register"),

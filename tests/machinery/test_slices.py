@@ -11,16 +11,19 @@ from mlops_loop.files import read_json
 from mlops_loop.models import slices
 from mlops_loop.models.bootstrap import Predictions
 from mlops_loop.models.model import load
-from project.params import Params, load_params
+from mlops_loop.models.slices import Judging
+from project.models.metrics import judging
+from project.params import load_params
 from projects import Project
 
 ROWS = 4_000
 
 
 @pytest.fixture
-def params(project: Project) -> Params:
-    """The parameters of a regression; groups need 30 rows."""
-    return load_params(project.params)
+def params(project: Project) -> Judging:
+    """What judges a regression; groups need 30 rows."""
+    params = load_params(project.params)
+    return judging(params, params.evaluate)
 
 
 def labels(values: Any) -> list[str]:
@@ -36,7 +39,7 @@ def features(seed: int) -> pl.DataFrame:
     return pl.DataFrame({**numbers, **text})
 
 
-def worst(frame: pl.DataFrame, losses: Any, params: Params) -> list[dict[str, Any]]:
+def worst(frame: pl.DataFrame, losses: Any, params: Judging) -> list[dict[str, Any]]:
     """The worst slices by the features alone."""
     found, searched = slices.worst([slices.groups(values) for values in frame], 0, losses, params)
     assert searched > 100
@@ -74,7 +77,7 @@ def test_each_declared_group_has_its_own_figures(trained: Project) -> None:
     assert sum(of_shops) == rows.height
 
 
-def test_a_group_of_few_rows_is_counted_not_judged(params: Params) -> None:
+def test_a_group_of_few_rows_is_counted_not_judged(params: Judging) -> None:
     part, zeros = slices.groups(pl.Series("shop", ["a"] * 95 + ["b"] * 5)), np.zeros(100)
     large, small = slices.slices([part], Predictions(zeros, zeros, zeros), params)
     assert (large["rows"], large["metrics"]["rmse"]) == (95, 0)
@@ -88,7 +91,7 @@ def test_a_group_of_few_rows_is_counted_not_judged(params: Params) -> None:
     }
 
 
-def test_a_bad_slice_is_found_and_described(params: Params) -> None:
+def test_a_bad_slice_is_found_and_described(params: Judging) -> None:
     frame, rng = features(0), np.random.default_rng(1)
     bad = (frame["text 1"] == "c") & (frame["number 2"] > frame["number 2"].quantile(0.75))
     losses = rng.exponential(size=ROWS) + 2 * bad.to_numpy()
@@ -99,13 +102,13 @@ def test_a_bad_slice_is_found_and_described(params: Params) -> None:
     assert first["interval"][0] < first["value"] < first["interval"][1]
 
 
-def test_nothing_is_found_where_there_is_only_noise(params: Params) -> None:
+def test_nothing_is_found_where_there_is_only_noise(params: Judging) -> None:
     for seed in range(10):
         losses = np.random.default_rng(seed + 100).normal(size=ROWS) ** 2
         assert worst(features(seed), losses, params) == []
 
 
-def test_a_gap_is_between_the_best_and_the_worst_served_group(params: Params) -> None:
+def test_a_gap_is_between_the_best_and_the_worst_served_group(params: Judging) -> None:
     rng = np.random.default_rng(0)
     part = slices.groups(pl.Series("sex", ["f"] * 400 + ["m"] * 500 + ["x"] * 9))
     off = np.concatenate([np.full(400, 3.0), np.full(509, -1.0)]) + rng.normal(0, 0.1, 909)

@@ -30,7 +30,7 @@ def tags(project: Project) -> dict[str, str]:
 def test_a_run_tells_where_it_comes_from(trained: Project) -> None:
     train.main(trained)
     register.main(trained)
-    run = mlflow.get_run(read_json(trained.run)["run_id"])
+    [run] = mlflow.search_runs(output_format="list")
     params, report = load_params(trained.params), read_json(trained.training)
     assert run.info.status == "FINISHED"
     assert run.data.params["train.lightgbm.num_leaves"] == str(params.train.lightgbm.num_leaves)

@@ -15,7 +15,7 @@ from pathlib import Path
 from projects import Project, use_sales
 from project.data import prepare
 from project.features import featurize
-from project.files import read_json
+from mlops_loop.files import read_json
 from project.models import train
 
 use_sales(pytest.MonkeyPatch())

@@ -7,14 +7,17 @@ import polars as pl
 import pytest
 import sklearn.metrics
 from mlops_loop.files import read_json
-from mlops_loop.models.bootstrap import Predictions
+from mlops_loop.models import bootstrap
+from mlops_loop.models.bootstrap import Bootstrap, Predictions, improvement, intervals
 from mlops_loop.models.model import load
 from mlops_loop.project import UserError
-from project.models import evaluate, metrics
+from project.models import evaluate, gate, metrics
+from project.models.metrics import SCORING
 from projects import Project
 
 ACTUAL = np.array([1.0, 2.0, 3.0])
 TASK = "regression"
+RMSE, OPTIONS = SCORING[TASK].metrics["rmse"], Bootstrap(50, 0.95, seed=0)
 
 
 def values(actual: Any, predicted: Any) -> Predictions:
@@ -35,7 +38,7 @@ def several(actual: Any, scores: Any) -> Predictions:
 
 
 def test_metrics_are_what_one_computes_by_hand() -> None:
-    scores = metrics.score(TASK, values(ACTUAL, [1.0, 2.0, 5.0]))
+    scores = SCORING[TASK].score(values(ACTUAL, [1.0, 2.0, 5.0]))
     assert scores == pytest.approx({"rmse": (4 / 3) ** 0.5, "mae": 2 / 3, "r2": -1.0})
 
 
@@ -43,13 +46,13 @@ def test_metrics_of_two_classes_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     actual, chance = rng.integers(0, 2, 300), rng.random(300).round(1)
     rows, sk = two(actual, chance), sklearn.metrics
-    assert metrics.score("binary", rows) == pytest.approx(
+    assert SCORING["binary"].score(rows) == pytest.approx(
         {
             "roc_auc": sk.roc_auc_score(actual, chance),
             "pr_auc": sk.average_precision_score(actual, chance),
             "log_loss": sk.log_loss(actual, chance),
-            "f1": sk.f1_score(actual, rows.answers),
-            "accuracy": sk.accuracy_score(actual, rows.answers),
+            "f1": sk.f1_score(actual, rows.labels),
+            "accuracy": sk.accuracy_score(actual, rows.labels),
             "brier": sk.brier_score_loss(actual, chance),
         }
     )
@@ -59,10 +62,10 @@ def test_metrics_of_several_classes_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     actual, chances = rng.integers(0, 4, 300), rng.dirichlet(np.ones(4), 300)
     rows, sk = several(actual, chances), sklearn.metrics
-    assert metrics.score("multiclass", rows) == pytest.approx(
+    assert SCORING["multiclass"].score(rows) == pytest.approx(
         {
-            "f1_macro": sk.f1_score(actual, rows.answers, average="macro"),
-            "accuracy": sk.accuracy_score(actual, rows.answers),
+            "f1_macro": sk.f1_score(actual, rows.labels, average="macro"),
+            "accuracy": sk.accuracy_score(actual, rows.labels),
             "log_loss": sk.log_loss(actual, chances),
         }
     )
@@ -72,82 +75,86 @@ def test_a_class_that_training_has_not_seen_had_no_chance() -> None:
     impossible = -np.log(metrics.LEAST_PROBABILITY)
     rows = several([0, -1], [[0.5, 0.5], [0.1, 0.9]])
     assert metrics.log_loss(rows) == pytest.approx((np.log(2) + impossible) / 2)
-    assert metrics.score("multiclass", rows)["f1_macro"] == pytest.approx(1 / 3)
-    assert metrics.score("binary", two([0, -1], [0.5, 0.5]))["accuracy"] == 0
+    assert SCORING["multiclass"].score(rows)["f1_macro"] == pytest.approx(1 / 3)
+    assert SCORING["binary"].score(two([0, -1], [0.5, 0.5]))["accuracy"] == 0
 
 
 def test_a_metric_that_the_rows_leave_undefined_is_none() -> None:
     rows = two([0, 0], [0.1, 0.2])
-    scores = metrics.score("binary", rows)
+    scores = SCORING["binary"].score(rows)
     assert [name for name in scores if scores[name] is None] == ["roc_auc", "pr_auc", "f1"]
-    found = metrics.intervals("binary", rows, 20, 0.95, seed=0)
+    found = intervals(SCORING["binary"], rows, Bootstrap(20, 0.95, 0))
     assert found["roc_auc"] is None
     assert found["accuracy"] == (1.0, 1.0)
-    seldom = metrics.intervals("binary", two([0, 0, 1], [0.1, 0.2, 0.3]), 50, 0.95, seed=0)
+    seldom = intervals(SCORING["binary"], two([0, 0, 1], [0.1, 0.2, 0.3]), Bootstrap(50, 0.95, 0))
     assert seldom["roc_auc"] == (1.0, 1.0), "resamples without the second class are left out"
-    assert metrics.score(TASK, values([2.0, 2.0], [1.0, 3.0]))["r2"] is None
-    [failed] = metrics.failed_bars("binary", scores, {"roc_auc": 0.5})
+    assert SCORING[TASK].score(values([2.0, 2.0], [1.0, 3.0]))["r2"] is None
+    [failed] = gate.failed_bars("binary", scores, {"roc_auc": 0.5})
     assert "roc_auc has a bar, but these test rows leave it undefined" in failed
 
 
 def test_the_threshold_is_where_f1_is_best() -> None:
     actual, scores = np.array([0, 1, 0, 1, 1]), np.array([0.1, 0.3, 0.4, 0.5, 0.9])
-    assert metrics.best_threshold(actual, scores) == 0.3
-    assert metrics.best_threshold(actual[[0, 2]], scores[[0, 2]]) == 0.5
+    assert bootstrap.best_threshold(actual, scores) == 0.3
+    assert bootstrap.best_threshold(actual[[0, 2]], scores[[0, 2]]) == 0.5
 
 
 def test_calibration_compares_what_was_said_with_what_came() -> None:
-    found = metrics.calibration(two([1, 0, 1, 1], [0.82, 0.84, 0.13, 1.0]))
+    found = bootstrap.calibration(two([1, 0, 1, 1], [0.82, 0.84, 0.13, 1.0]))
     assert found["error"] == pytest.approx((2 * 0.33 + 0.87 + 0) / 4)
     assert [each["rows"] for each in found["bins"]] == [1, 2, 1]
-    found = metrics.calibration(several([0, 1], [[0.7, 0.3], [0.7, 0.3]]))
+    found = bootstrap.calibration(several([0, 1], [[0.7, 0.3], [0.7, 0.3]]))
     assert found["bins"] == [{"predicted": 0.7, "observed": 0.5, "rows": 2}]
 
 
 def test_an_interval_is_a_point_where_every_error_is_the_same() -> None:
-    found = metrics.intervals(TASK, values(ACTUAL, ACTUAL + 2), 50, 0.95, seed=0)
+    found = intervals(SCORING[TASK], values(ACTUAL, ACTUAL + 2), Bootstrap(50, 0.95, 0))
     assert found["rmse"] == found["mae"] == (2.0, 2.0)
 
 
 def test_an_interval_holds_the_metric_and_grows_with_confidence() -> None:
     rng = np.random.default_rng(0)
     rows = values(rng.normal(size=300), rng.normal(size=300))
-    low, high = metrics.intervals(TASK, rows, 50, 0.5, seed=0)["rmse"]
-    lower, higher = metrics.intervals(TASK, rows, 50, 0.99, seed=0)["rmse"]
+    low, high = intervals(SCORING[TASK], rows, Bootstrap(50, 0.5, 0))["rmse"]
+    lower, higher = intervals(SCORING[TASK], rows, Bootstrap(50, 0.99, 0))["rmse"]
     assert lower < low < metrics.rmse(rows) < high < higher
 
 
 def test_improvement_is_positive_where_ours_is_better() -> None:
     right, above, below = (values(ACTUAL, ACTUAL + error) for error in (0, 1, -1))
-    assert metrics.improvement(TASK, right, above, 50, 0.95, 0) == (1.0, 1.0, 1.0)
-    assert metrics.improvement(TASK, above, right, 50, 0.95, 0) == (-1, -1, -1)
-    assert metrics.improvement(TASK, above, below, 50, 0.95, 0) == (0, 0, 0)
+    assert improvement(RMSE, right, above, OPTIONS) == (1.0, 1.0, 1.0)
+    assert improvement(RMSE, above, right, OPTIONS) == (-1, -1, -1)
+    assert improvement(RMSE, above, below, OPTIONS) == (0, 0, 0)
 
 
 def test_improvement_of_any_metric_is_positive_where_it_is_better() -> None:
     right, wrong = two([0, 1, 0, 1], [0.1, 0.9, 0.1, 0.9]), two([0, 1, 0, 1], [0.9, 0.1, 0.9, 0.1])
     for name in ("accuracy", "roc_auc"):
-        assert metrics.improvement("binary", right, wrong, 20, 0.95, 0, name) == (1, 1, 1), name
-    better, low, high = metrics.improvement("binary", right, wrong, 20, 0.95, 0, "brier")
+        assert improvement(SCORING["binary"].metrics[name], right, wrong, OPTIONS) == (
+            1,
+            1,
+            1,
+        ), name
+    better, low, high = improvement(SCORING["binary"].metrics["brier"], right, wrong, OPTIONS)
     assert (better, low, high) == pytest.approx((0.8, 0.8, 0.8))
     alone = two([0, 0], [0.1, 0.2])
-    assert np.isnan(metrics.improvement("binary", alone, alone, 20, 0.95, 0, "roc_auc")).all()
+    assert np.isnan(improvement(SCORING["binary"].metrics["roc_auc"], alone, alone, OPTIONS)).all()
 
 
 def test_bars_are_judged_in_the_direction_of_the_metric() -> None:
     scores = {"rmse": 2.0, "mae": 1.0, "r2": 0.5}
-    assert metrics.failed_bars(TASK, scores, {"rmse": 2.0, "r2": 0.5}) == []
-    assert metrics.failed_bars(TASK, scores, {"rmse": 1.9, "r2": 0.6}) == [
+    assert gate.failed_bars(TASK, scores, {"rmse": 2.0, "r2": 0.5}) == []
+    assert gate.failed_bars(TASK, scores, {"rmse": 1.9, "r2": 0.6}) == [
         "rmse 2 is above the bar of 1.9",
         "r2 0.5 is below the bar of 0.6",
     ]
     with pytest.raises(UserError, match=r"params.yaml: register.bars.auc: .* rmse, mae, r2"):
-        metrics.check_bars(TASK, {"auc": 0.5})
+        gate.check_bars(TASK, {"auc": 0.5})
 
 
 def test_better_means_strictly_better() -> None:
-    assert metrics.is_better(TASK, {"rmse": 1.0}, {"rmse": 1.1})
-    assert not metrics.is_better(TASK, {"rmse": 1.0}, {"rmse": 1.0})
+    assert gate.is_better(TASK, {"rmse": 1.0}, {"rmse": 1.1})
+    assert not gate.is_better(TASK, {"rmse": 1.0}, {"rmse": 1.0})
 
 
 def test_the_report_compares_candidate_and_baseline_on_the_test_split(trained: Project) -> None:
@@ -183,9 +190,9 @@ def test_of_many_rows_a_part_is_drawn_and_the_interval_is_that_of_all() -> None:
     actual = rng.normal(0, 1, 60_000)
     rows = Predictions(actual, actual + rng.normal(0, 1, 60_000), actual)
     with pytest.MonkeyPatch.context() as patch:
-        few = metrics.intervals("regression", rows, 400, 0.95, seed=0)
-        patch.setattr(metrics, "MOST_DRAWN", 60_000)
-        whole = metrics.intervals("regression", rows, 400, 0.95, seed=0)
+        few = intervals(SCORING["regression"], rows, Bootstrap(400, 0.95, 0))
+        patch.setattr(bootstrap, "MOST_DRAWN", 60_000)
+        whole = intervals(SCORING["regression"], rows, Bootstrap(400, 0.95, 0))
     for name, interval in whole.items():
         assert interval is not None
         assert few[name] == pytest.approx(interval, abs=0.002)

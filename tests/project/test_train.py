@@ -6,13 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 import skops.io
-from projects import DEFINITIONS, Project, sales
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
-from mlops_loop.models.model import Encoder, load
+from mlops_loop.models.model import Encoder, load, model_hash
 from mlops_loop.project import UserError
 from project.models import train
 from project.params import load_params
+from projects import DEFINITIONS, Project, sales
 from sklearn.preprocessing import FunctionTransformer
 
 MODELS = ("lightgbm", "random_forest", "linear")
@@ -145,12 +145,12 @@ def test_two_trainings_give_the_same_files_whatever_the_threads(
 
     def trained_hash(name: str, **changes: Any) -> str:
         fit(trained, **changes).candidate.save(trained.root / name)
-        return train.model_hash(trained.root / name)
+        return model_hash(trained.root / name)
 
     trained.edit(task=task, train__model=model, train__random_forest__trees=5)
     assert trained_hash("one", train__threads=1) == trained_hash("two", train__threads=3)
     trained.edit(train__learning_rate=0.2, train__linear__alpha=2.0, seed=1)
-    assert trained_hash("other") != train.model_hash(trained.root / "one")
+    assert trained_hash("other") != model_hash(trained.root / "one")
 
 
 def test_lightgbm_stops_where_validation_no_longer_improves(trained: Project) -> None:
@@ -201,5 +201,6 @@ def test_the_report_says_what_was_trained(trained: Project) -> None:
         split: rows_of(trained, split).height for split in ("train", "validation")
     }
     record = read_json(trained.run)
-    assert record["model_hash"] == train.model_hash(trained.candidate)
-    assert record["run_id"]
+    assert record["model_hash"] == model_hash(trained.candidate)
+    assert len(record["training_id"]) == 32
+    assert record["started"] <= record["ended"]
