@@ -19,7 +19,8 @@ from mlops_loop.tracking import registry as tracking
 from project.data import prepare
 from project.features import featurize
 from project.models import evaluate, register, train
-from project.models.metrics import METRICS
+from project.models import gate as rule
+from project.models.metrics import SCORING, judging
 from project.models.plots import draw_all
 from project.params import load_params
 
@@ -120,7 +121,7 @@ def test_every_task_and_model(
         assert columns == list(given.columns) == ["prediction", *chances]
         assert given["prediction"].tolist() == answers.tolist()
     capsys.readouterr()
-    summary.main(trained)
+    summary.print_summary(trained)
     said = capsys.readouterr().out
     assert all(f"  {name} " in said for name in report["test"])
 
@@ -169,7 +170,7 @@ def test_a_champion_of_other_classes_is_another_question(
     description = trained.candidate / "model.json"
     champion = tracking.connect(trained, load_settings(trained)).load("champion")
     write_json(description, read_json(description) | {"classes": ["a", "b", "c"]})
-    verdict = register.judge(
+    verdict = rule.judge(
         *map(read_json, (trained.metrics, trained.slices)),
         champion,
         load_params(trained.params),
@@ -226,7 +227,8 @@ def test_tiny_tables_break_nothing(trained: Project, case: str, model: str) -> N
     report, rows = evaluate.evaluate(test, fitted.candidate, fitted.baseline, {}, params)
     json.dumps(report, allow_nan=False)
     assert np.isfinite(report["test"]["rmse" if task == "regression" else "log_loss"])
-    draw_all(trained.root / "drawn", rows, fitted.candidate, explanation(test, fitted.candidate, 0))
+    found = explanation(test, fitted.candidate, SCORING[task], 0)
+    draw_all(trained.root / "drawn", rows, fitted.candidate, found)
     if case == "one class in test":
         assert report["test"]["roc_auc"] is report["intervals"]["roc_auc"] is None
         write_json(trained.metrics, report)
@@ -267,14 +269,15 @@ def test_two_versions_of_every_task_are_compared(
     ask(trained, monkeypatch, task)
     learn(trained)
     learn(trained, train__model="linear")
-    registry = tracking.connect(trained, load_settings(trained))
-    _, sections = compare.compare(registry, "1", "2", trained)
+    registry, params = tracking.connect(trained, load_settings(trained)), load_params(trained.params)
+    by = judging(params, params.registration)
+    _, sections = compare.compare(registry, "1", "2", trained, by)
     found = {section.title: section for section in sections}
     assert ("train.model", "lightgbm", "linear") in found["parameters"].rows
     one, other = (registry.record(registry.find(name)).metrics for name in ("1", "2"))
     assert [(row[0], float(row[1]), float(row[2])) for row in found["metrics"].rows] == [
         (name, pytest.approx(one[f"test_{name}"], 1e-3), pytest.approx(other[f"test_{name}"], 1e-3))
-        for name in METRICS[task]
+        for name in SCORING[task].metrics
     ]
     for name, *_, better, interval, verdict in found["metrics"].rows:
         low, high = (float(limit) for limit in interval.split(" to "))
