@@ -4,11 +4,11 @@ from datetime import datetime
 
 import polars as pl
 import pytest
-from projects import DEFINITIONS, Project, sales
 from mlops_loop.features import deserialise
 from mlops_loop.project import UserError
 from project.data import ingest, prepare
 from project.features import featurize
+from projects import DEFINITIONS, Project, sales
 
 SIZE = pl.col("size")
 FEATURES = DEFINITIONS["FEATURES"]

@@ -8,27 +8,51 @@ import numpy as np
 import polars as pl
 import pytest
 from mlops_loop.commands import explain, predict
-from mlops_loop.data import contract
 from mlops_loop.data.contract import load_contract
+from mlops_loop.data.splits import check_params
 from mlops_loop.files import read_json
+from mlops_loop.models import bootstrap, slices
 from mlops_loop.models import explanations as attribution
-from mlops_loop.models import slices
 from mlops_loop.models.bootstrap import Predictions
-from mlops_loop.models.model import load
+from mlops_loop.models.model import Model, load
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Version
-from project.data import prepare
 from project.models import evaluate, metrics, register, train
-from project.params import Params, load_params
-from projects import Project, gate
-from test_explain import FILES, NEW, command, fit, rows
-from test_slices import ROWS, features, worst
+from project.params import load_params
+from projects import Project, gate, sales
+
+NEW = sales(30, seed=3).drop("price")
+BOOTSTRAP = bootstrap.Bootstrap(resamples=200, confidence=0.95, seed=0)
 
 
-@pytest.fixture
-def params(project: Project) -> Params:
-    """The parameters of a regression; groups need 30 rows."""
-    return load_params(project.params)
+def judging(task: str) -> slices.Judging:
+    """The metrics of a task; groups need 30 rows."""
+    return slices.Judging(metrics.SCORING[task], BOOTSTRAP, min_rows=30)
+
+
+def rows(project: Project, split: str = "test") -> pl.DataFrame:
+    """Features and target of a split, the target last."""
+    frame = pl.read_parquet(project.processed / split / "*.parquet")
+    return frame.select(pl.exclude("euros"), "euros")
+
+
+def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
+    """A model of a target made from the features."""
+    project.edit(task=task, train__max_trees=20, **changes)
+    features = rows(project).columns[:-1]
+    frames = (rows(project, split).with_columns(target) for split in ("train", "validation"))
+    return train.train(
+        *(frame.select(*features, target.meta.output_name()) for frame in frames),
+        [pl.col(name) for name in features],
+        pl.Schema(),
+        load_params(project.params),
+    ).candidate
+
+
+def make_explain(project: Project, *arguments: str) -> None:
+    """Run `make explain` with these arguments."""
+    params = load_params(project.params)
+    explain.main(project, metrics.judging(params, params.evaluate), params.seed, arguments)
 
 
 @pytest.mark.parametrize("values", [[None] * 30, [1.0] * 30, [float("inf"), -1.0] * 15])
@@ -36,20 +60,23 @@ def test_dull_columns_have_groups_too(values: list[Any]) -> None:
     assert slices.groups(pl.Series("x", values, pl.Float64)).null_count() == 0
 
 
-def test_a_pair_that_is_no_worse_than_one_of_its_columns_is_left_out(params: Params) -> None:
-    frame = features(0)
-    bad = (frame["text 3"] == "a").to_numpy()
-    found = worst(frame, np.random.default_rng(1).exponential(size=ROWS) + bad, params)
+def test_a_pair_that_is_no_worse_than_one_of_its_columns_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({f"text {i}": rng.choice(["a", "b", "c", "d"], 4_000) for i in range(6)})
+    losses = rng.exponential(size=4_000) + (frame["text 3"] == "a").to_numpy()
+    found, searched = slices.worst(
+        [slices.groups(values) for values in frame], 0, losses, judging("regression")
+    )
+    assert searched > 100
     assert [each["slice"] for each in found] == ["text 3 = a"]
 
 
-def test_classes_are_compared_by_selection_and_by_true_positives(params: Params) -> None:
+def test_classes_are_compared_by_selection_and_by_true_positives() -> None:
     part = slices.groups(pl.Series("sex", ["f"] * 100 + ["m"] * 100))
     actual = np.tile([0, 1], 100)
     answers = np.where(np.arange(200) < 100, actual, 0)
     rows = Predictions(actual, np.where(answers, 0.9, 0.1), answers)
-    binary = params.model_copy(update={"task": "binary"})
-    gaps = {gap["metric"]: gap for gap in slices.fairness([part], rows, binary)}
+    gaps = {gap["metric"]: gap for gap in slices.fairness([part], rows, judging("binary"))}
     for name, gap in (("selection_rate", 0.5), ("true_positive_rate", 1)):
         assert gaps[name]["gap"] == gap
         assert (gaps[name]["lowest"], gaps[name]["highest"]) == ("m", "f")
@@ -60,9 +87,9 @@ def test_an_interval_of_many_rows_is_what_resampling_all_would_give(
 ) -> None:
     rng, zeros = np.random.default_rng(0), np.zeros(20_000)
     one, two = (Predictions(zeros, rng.normal(0, size, 20_000), zeros) for size in (2.0, 1.0))
-    found = metrics.difference_interval(metrics.rmse, one, two, 200, 0.95, seed=0)
-    monkeypatch.setattr(metrics, "MOST_DRAWN", 20_000)
-    whole = metrics.difference_interval(metrics.rmse, one, two, 200, 0.95, seed=0)
+    found = bootstrap.difference_interval(metrics.rmse, one, two, BOOTSTRAP)
+    monkeypatch.setattr(bootstrap, "MOST_DRAWN", 20_000)
+    whole = bootstrap.difference_interval(metrics.rmse, one, two, BOOTSTRAP)
     assert found == pytest.approx(whole, abs=0.01)
     assert found[0] < metrics.rmse(one) - metrics.rmse(two) < found[1]
 
@@ -70,18 +97,17 @@ def test_an_interval_of_many_rows_is_what_resampling_all_would_give(
 def test_a_slice_of_personal_data_needs_them_hashed(project: Project) -> None:
     text = project.contract.read_text()
     project.contract.write_text(text.replace("slice: true", "slice: true, pii: true"))
-    known, params = contract.load_contract(project.contract), load_params(project.params)
+    known = load_contract(project.contract)
     with pytest.raises(UserError, match=r"column shop: .* prepare.pii: drop .* set it to hash"):
-        prepare.check_params(params.prepare, known)
-    hashed = params.prepare.model_copy(update={"pii": "hash"})
-    prepare.check_params(hashed, known)
+        check_params(None, None, "drop", known)
+    check_params(None, None, "hash", known)
 
 
 def test_a_slice_must_be_there_when_a_prediction_is_made(project: Project) -> None:
     text = project.contract.read_text()
     project.contract.write_text(text.replace("description: paid", "description: x, slice: true"))
     with pytest.raises(UserError, match=r"column price: .* data/interim holds no .* outcome"):
-        contract.load_contract(project.contract)
+        load_contract(project.contract)
 
 
 def test_a_column_that_came_later_or_other_rows_are_named(trained: Project) -> None:
@@ -153,14 +179,13 @@ def test_contributions_are_those_of_the_answered_class(trained: Project) -> None
     assert np.allclose(np.sum(curves["mean"], axis=1), 1), "a mean for each class"
 
 
-def test_a_version_without_trees_is_explained_by_shuffling(
-    trained: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_without_trees_is_explained_by_shuffling(trained: Project) -> None:
     trained.edit(train__model="linear")
     for stage in (train, evaluate, register):
         stage.main(trained)
-    command(trained, monkeypatch)
-    assert {path.name for path in trained.explained.iterdir()} == FILES - {"contributions.parquet"}
+    make_explain(trained)
+    assert not (trained.explained / "contributions.parquet").exists()
+    assert (trained.explained / "summary.png").exists()
     importance = read_json(trained.explained / "importance.json")
     assert importance == read_json(trained.explanations)["importance"]
     assert list(importance)[:2] == ["size", "items"]
@@ -192,12 +217,10 @@ def test_no_good_row_is_no_reason_to_fail(trained: Project) -> None:
         (["--input=nowhere.csv", "--output=x.csv"], "nowhere.csv: no such file"),
     ],
 )
-def test_what_is_not_there_is_named(
-    trained: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
-) -> None:
+def test_what_is_not_there_is_named(trained: Project, arguments: list[str], said: str) -> None:
     register.main(trained)
     with pytest.raises(UserError, match=said):
-        command(trained, monkeypatch, *arguments)
+        make_explain(trained, *arguments)
     assert not trained.explained.exists()
 
 

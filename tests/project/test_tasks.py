@@ -8,7 +8,6 @@ import mlflow
 import numpy as np
 import polars as pl
 import pytest
-from projects import CONTRACT, Project, sales
 from mlops_loop.commands import compare, predict
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
@@ -23,6 +22,7 @@ from project.models import gate as rule
 from project.models.metrics import SCORING, judging
 from project.models.plots import draw_all
 from project.params import load_params
+from projects import CONTRACT, Project, sales
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph")
 MODELS = ("lightgbm", "random_forest", "linear")
@@ -269,7 +269,9 @@ def test_two_versions_of_every_task_are_compared(
     ask(trained, monkeypatch, task)
     learn(trained)
     learn(trained, train__model="linear")
-    registry, params = tracking.connect(trained, load_settings(trained)), load_params(trained.params)
+    registry, params = tracking.connect(trained, load_settings(trained)), load_params(
+        trained.params
+    )
     by = judging(params, params.registration)
     _, sections = compare.compare(registry, "1", "2", trained, by)
     found = {section.title: section for section in sections}
