@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sql
 from fastapi.testclient import TestClient
+from helpers import SOURCE
 from mlops_loop.data.contract import load_contract
 from mlops_loop.project import load_settings
 from mlops_loop.serving import api as app
@@ -130,6 +131,12 @@ def registry(served_once: Project, monkeypatch: pytest.MonkeyPatch) -> tracking.
     found = tracking.connect(served_once, load_settings(served_once))
     monkeypatch.setattr(tracking, "connect", lambda *_: found)
     return found
+
+
+@pytest.fixture(autouse=True)
+def machinery_of_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that machinery starts import it from the template folder, too."""
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE / "src"))
 
 
 @pytest.fixture

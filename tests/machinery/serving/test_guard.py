@@ -10,6 +10,7 @@ from mlops_loop.project import UserError
 from mlops_loop.serving import auth as guard
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import server
+from mlops_loop.serving.api import create_app
 from services import Change, Service
 
 KEYS = ("first key", "second key")
@@ -41,11 +42,11 @@ def test_an_address_that_is_taken_is_said_before_anything_is_begun(
         ]:
             monkeypatch.setenv("PORT", value)
             with pytest.raises(UserError, match=words):
-                server.main(service.project)
+                server.main(service.project, service.options(), create_app)
     monkeypatch.setenv("HOST", "nowhere.invalid")
     monkeypatch.setenv("PORT", str(port))
     with pytest.raises(UserError, match=f"HOST=nowhere.invalid, PORT={port}: "):
-        server.main(service.project)
+        server.main(service.project, service.options(), create_app)
     assert not service.spool.exists()
 
 

@@ -68,7 +68,7 @@ def test_two_services_share_a_folder_and_lose_nothing(project: Project) -> None:
     project.root.mkdir(exist_ok=True)
     engine = log.database(f"sqlite:///{project.root}/log.db")
     log.tables.create_all(engine)
-    spools = [Spool(project.spool, 10_000) for _ in range(2)]
+    spools = [Spool(project.root / "spool", 10_000) for _ in range(2)]
     record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00", "actual": 1}
     for number in range(4):
         spools[number % 2].append([{**record, "id": str(number)}])
@@ -85,7 +85,7 @@ def test_draining_again_doubles_nothing(project: Project) -> None:
     log.tables.create_all(engine)
     record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00"}
     for _ in range(2):
-        spool = Spool(project.spool, 10_000)
+        spool = Spool(project.root / "spool", 10_000)
         spool.append([{**record, "id": "one", "actual": 1}])
         assert log.drain(spool.closed(), engine) == 1
     assert log.forget(engine, 10**5) == 0

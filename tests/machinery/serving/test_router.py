@@ -167,7 +167,7 @@ def test_a_challenger_that_is_withdrawn_no_longer_answers(
     assert some.versions.champion.version == 1, "without an alias the champion stays"
     service.project.edit(serving__strategy="ab")
     with pytest.raises(UserError, match="needs a champion and a challenger"):
-        verdict(service.project)
+        verdict(service.project, service.options())
 
 
 def test_a_challenger_that_no_longer_answers_the_champions_question_is_dropped(

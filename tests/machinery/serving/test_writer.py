@@ -19,7 +19,7 @@ def logged(url: str) -> list[str]:
 def test_it_writes_what_is_spooled_and_comes_back_when_it_is_killed(
     project: Project, elsewhere: Path
 ) -> None:
-    url, spool = f"sqlite:///{elsewhere}/new/log.db", Spool(project.spool, 10_000)
+    url, spool = f"sqlite:///{elsewhere}/new/log.db", Spool(project.root / "spool", 10_000)
     record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00", "actual": 1}
     beside = Beside(url, retention_days=100_000)
     spool.append([{**record, "id": "one"}])
