@@ -1,18 +1,19 @@
 """params.yaml and contract.yaml: closed, and every mistake is named by its path."""
 
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import pytest
-from mlops_loop.commands import preflight
+from mlops_loop.config import edit
 from mlops_loop.data.contract import load_contract
 from mlops_loop.project import UserError, run
 from project import PROJECT
 from project.data import ingest
 from project.params import load_params
-from projects import Project
+from projects import PARAMS, Project
 from ruamel.yaml import YAML
+
+LINES = {line.split(":")[0].strip(): line for line in reversed(PARAMS.splitlines())}
 
 
 def refused(project: Project) -> str:
@@ -20,8 +21,6 @@ def refused(project: Project) -> str:
     with pytest.raises(UserError) as refusal:
         ingest.main(project)
     assert not project.raw.exists()
-    with pytest.raises(UserError, match="yaml"):
-        preflight.main(project)
     return str(refusal.value)
 
 
@@ -83,20 +82,41 @@ def test_a_file_that_is_missing_empty_or_no_yaml_is_named(project: Project, name
     assert f"{name} is missing from {project.root}" in refused(project)
 
 
-def test_bare_dates_are_quoted_for_dvc_and_nothing_else_changes(project: Project) -> None:
-    project.edit(prepare__test_from=date(2024, 2, 1))
-    before = project.params.read_text()
-    preflight.main(project)
-    assert project.params.read_text() == before.replace("2024-02-01", '"2024-02-01"') != before
-    assert load_params(project.params).prepare.test_from == date(2024, 2, 1)
+def changes(project: Project, values: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """The lines of params.yaml that an edit removes and adds, and the keys that it does not find."""
+    project.params.write_text(PARAMS.replace("group: null", "group: 'a b'  # ours"))
+    before = project.params.read_text().splitlines()
+    missing = edit(project.params, values)
+    after = project.params.read_text().splitlines()
+    gone = [line for line in before if line not in after]
+    return gone, [line for line in after if line not in before], missing
 
 
-def test_bare_dates_are_found_wherever_yaml_finds_them(project: Project) -> None:
-    dates = 'a: {b: 2024-02-01, c: ["2024-02-01", 2024-03-01]} # 2024-02-01\n'
-    project.params.write_text(dates)
-    preflight.quote_dates(project.params)
-    quoted = 'a: {b: "2024-02-01", c: ["2024-02-01", "2024-03-01"]} # 2024-02-01\n'
-    assert project.params.read_text() == quoted
+def test_an_edit_changes_only_the_lines_of_its_keys(project: Project) -> None:
+    assert changes(project, {}) == ([], [], [])
+    assert project.params.read_text() == PARAMS.replace("group: null", "group: 'a b'  # ours")
+    values = {"seed": 7, "train.learning_rate": 0.0625, "train.lightgbm.num_leaves": 31}
+    gone, new, missing = changes(project, {**values, "train.threshold": None})
+    assert gone == ["seed: 42", LINES["learning_rate"], "    num_leaves: 127"]
+    rate = "  learning_rate: 0.0625     # lightgbm"
+    assert (new, missing) == (["seed: 7", rate, "    num_leaves: 31"], [])
+
+
+def test_an_edit_of_a_section_keeps_the_comments_of_the_keys_that_stay(project: Project) -> None:
+    gone, new, _ = changes(project, {"ingest": {"source": "file", "path": "data/external/sales"}})
+    assert [line.split(":")[0].strip() for line in gone] == [
+        *("source", "months", "rows_per_month", "base", "path")
+    ]
+    assert [line.partition("#")[2] for line in new] == [
+        LINES[key].partition("#")[2] for key in ("source", "path")
+    ]
+    assert load_params(project.params).ingest.model_extra == {"path": "data/external/sales"}
+    assert changes(project, {"register.bars": {}}) == ([], [], [])
+
+
+def test_an_edit_adds_no_key(project: Project) -> None:
+    gone, new, missing = changes(project, {"train.deep.layers": 3, "seed": 1, "train.sede": 1})
+    assert (gone, new, missing) == (["seed: 42"], ["seed: 1"], ["train.deep.layers", "train.sede"])
 
 
 @pytest.mark.parametrize("code", [1, 2])

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from mlops_loop.commands.tune import folds, space
-from mlops_loop.config import changed, rewritten
+from mlops_loop.config import changed
 from mlops_loop.data.contract import load_contract
 from mlops_loop.project import UserError
 from project import PROJECT
@@ -129,11 +129,3 @@ def test_a_fold_is_judged_by_a_fit_that_has_not_learnt_its_rows(
     assert (
         folds.judge(fold, learner(params), params, "rmse")[0] > rmse
     ), "categories are those of the first rows"
-
-
-def test_only_the_values_change_in_a_file() -> None:
-    text = "a:   # first\n    b: {c: 0.1, d: [1, 2]}   # both\n    e: 12      # here\n    f: x\n"
-    values = {"a.b.c": 0.0625, "a.e": 7, "a.f": "yes"}
-    assert rewritten(text, values) == (
-        "a:   # first\n    b: {c: 0.0625, d: [1, 2]}   # both\n    e: 7       # here\n    f: yes\n"
-    )

@@ -1,18 +1,19 @@
-"""YAML files that the user edits, read into frozen and closed models."""
+"""YAML files that the user edits: read into frozen and closed models, or edited in place."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import Node
 
+from .files import replaced
 from .project import UserError
+
+SENTENCES = {
+    "missing": "this key is missing.",
+    "extra_forbidden": "unknown key; remove it or correct its spelling.",
+}
 
 
 class Section(BaseModel):
@@ -26,6 +27,9 @@ Model = TypeVar("Model", bound=Section)
 
 def load(path: Path, model: type[Model]) -> Model:
     """Read `path` as `model`; raises UserError that names every offending key by its path."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -36,44 +40,54 @@ def load(path: Path, model: type[Model]) -> Model:
 
 
 def validated(model: type[Model], content: object, file: str, *within: str) -> Model:
-    """`content`, which stands in `file` within these sections, as `model`.
-
-    Raises UserError that names every offending key by its path.
-    """
+    """Read the content of sections `within` of a file; raises UserError as `load` does."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        sentences = [f"{file}: {_sentence(problem, within)}" for problem in error.errors()]
-        raise UserError("\n".join(sentences)) from error
+        lines = []
+        for problem in error.errors():
+            key = ".".join(map(str, (*within, *problem["loc"]))) or "(top level)"
+            found = f"{problem['msg']} (found: {problem['input']!r})."
+            lines.append(f"{file}: {key}: {SENTENCES.get(problem['type'], found)}")
+        raise UserError("\n".join(lines)) from error
 
 
-def _sentence(problem: ErrorDetails, within: tuple[str, ...]) -> str:
-    key = ".".join(map(str, (*within, *problem["loc"]))) or "(top level)"
-    if problem["type"] == "missing":
-        return f"{key}: this key is missing."
-    if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its spelling."
-    return f"{key}: {problem['msg']} (found: {problem['input']!r})."
+def edit(path: Path, values: Mapping[str, object]) -> list[str]:
+    """Set dotted keys of a YAML file, all or nothing; returns the keys that the file lacks.
 
-
-def rewritten(text: str, values: Mapping[str, object]) -> str:
-    """YAML text with other scalars at these dotted keys; every other character stays.
-
-    A comment behind a value keeps its column as far as the new one leaves room.
+    Comments stay, and every other line too if it is laid out as the template's. A section that is
+    set to a mapping loses the keys that are not in it.
     """
-    nodes = {key: _node(YAML().compose(text), key.split(".")) for key in values}
-    for key, node in sorted(nodes.items(), key=lambda item: -item[1].start_mark.index):
-        start, end = node.start_mark.index, node.end_mark.index
-        room = re.match(r"( +(?= #))?", text[end:]).end()  # type: ignore[union-attr]
-        value = str(values[key]).ljust(end - start + room if room else 0)
-        text = text[:start] + value + text[end + room :]
-    return text
+    yaml, missing = round_trip(), []
+    content = yaml.load(path)
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        section = content
+        for inner in sections:
+            section = section.get(inner, {})
+        if name not in section:
+            missing.append(key)
+        elif isinstance(value, dict):
+            for other in section[name].keys() - value.keys():
+                del section[name][other]
+            section[name].update(value)
+        else:
+            section[name] = value
+    with replaced(path) as temporary:
+        yaml.dump(content, temporary)
+    return missing
 
 
-def _node(node: Node, keys: list[str]) -> Node:
-    for key in keys:
-        node = next(value for name, value in node.value if name.value == key)
-    return node
+def round_trip() -> Any:
+    """Return a reader and writer of YAML that keeps comments, quotes and columns."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    null = ("tag:yaml.org,2002:null", "null")
+    yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(*null))
+    return yaml
 
 
 def flat(params: Section) -> dict[str, object]:
@@ -81,21 +95,18 @@ def flat(params: Section) -> dict[str, object]:
     return flattened(json.loads(params.model_dump_json(by_alias=True, exclude={"serving"})))
 
 
-def flattened(sections: dict[str, object]) -> dict[str, object]:
+def flattened(sections: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """The values of nested sections by dotted key."""
-    return dict(_flat("", sections))
-
-
-def _flat(prefix: str, value: object) -> list[tuple[str, object]]:
-    if not isinstance(value, dict):
-        return [(prefix, value)]
-    items = [_flat(f"{prefix}.{key}" if prefix else key, inner) for key, inner in value.items()]
-    return [pair for pairs in items for pair in pairs]
+    values: dict[str, object] = {}
+    for key, value in sections.items():
+        name = f"{prefix}{key}"
+        values |= flattened(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return values
 
 
 def changed(params: Model, values: Mapping[str, object]) -> Model:
-    """`params` with other values by dotted key; raises UserError that names what will not do."""
-    content: object = params.model_dump(by_alias=True)
+    """Replace values by dotted key; raises UserError that names each value that is not valid."""
+    content: Any = params.model_dump(by_alias=True)
     for key, value in values.items():
         content = _with(content, key.split("."), value)
     return validated(type(params), content, "params.yaml")

@@ -13,10 +13,10 @@ from optuna import Study
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from ...config import rewritten
+from ...config import edit
 from ...console import aligned
 from ...data.contract import load_contract
-from ...files import replaced, write_text
+from ...files import replaced
 from ...lineage import lineage
 from ...models.bootstrap import improvement
 from ...models.learner import Learner, P
@@ -133,8 +133,7 @@ def adopt(search: Search[Any], study: Study, paths: Paths) -> list[str]:
     said = f"on validation {search.metric} improves by {better:.4g} ({low:.4g} to {high:.4g})"
     if not better > 0:
         return [f"Not better where the search has not looked: {said}; {unchanged}"]
-    text = rewritten(paths.params.read_text(encoding="utf-8"), values)
-    write_text(paths.params, text)
+    edit(paths.params, values)
     changes = [(f"train.{key}", f"{now[key]} -> {best[key]}") for key in best]
     return [
         f"Better where the search has not looked: {said}. In params.yaml:",
