@@ -26,6 +26,7 @@ KEEP = {
             "requirements/serving.txt",
             "src/mlops_loop/serving",
             "src/{package_name}/serving",
+            "tests/test_service.py",
         ],
     },
     "license": {

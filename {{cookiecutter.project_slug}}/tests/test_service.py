@@ -1,0 +1,65 @@
+"""Your model behind HTTP: a prediction, a refused record, and the log."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from conftest import Own
+from mlops_loop.data.contract import load_contract
+from mlops_loop.models.model import load
+from mlops_loop.serving.params import serving_options
+from mlops_loop.serving.prediction_log import database, latest, url
+from mlops_loop.serving.schema import example, example_frame
+from mlops_loop.serving.service import Core, assemble
+
+from {{ cookiecutter.package_name }}.params import load_params
+from {{ cookiecutter.package_name }}.serving.app import create_app
+
+
+@pytest.fixture
+def core(registered: Own) -> Core:
+    """The service on the champion."""
+    params = load_params(registered.params)
+    return assemble(registered, serving_options(params.serving, params.task))
+
+
+@pytest.fixture
+def client(core: Core) -> Iterator[TestClient]:
+    """The service, running and without API keys."""
+    with TestClient(create_app(core, ())) as client:
+        yield client
+
+
+@pytest.fixture
+def record(registered: Own) -> dict[str, Any]:
+    """A record that contract.yaml accepts."""
+    return example(load_contract(registered.contract))
+
+
+def test_it_predicts_what_the_model_does(
+    registered: Own, client: TestClient, record: dict[str, Any]
+) -> None:
+    rows = example_frame(load_contract(registered.contract))
+    [expected] = load(registered.candidate).predict(rows)
+    response = client.post("/predict", json=record)
+    assert response.status_code == 200, response.text
+    assert response.json()["prediction"] == pytest.approx(expected)
+
+
+def test_it_refuses_a_record_that_breaks_the_contract(
+    client: TestClient, record: dict[str, Any]
+) -> None:
+    response = client.post("/predict", json=record | {"no column": 1})
+    assert response.status_code == 422
+    assert [problem["field"] for problem in response.json()["detail"]] == ["no column"]
+
+
+def test_it_logs_what_it_predicted(registered: Own, core: Core, record: dict[str, Any]) -> None:
+    with TestClient(create_app(core, ())) as client:
+        predicted = client.post("/predict", json=record).json()
+    [logged] = latest(database(url(registered)), 1)  # what waits is written when the service ends
+    assert logged["id"] == predicted["prediction_id"]
+    assert logged["output"]["prediction"] == predicted["prediction"]
+    assert logged["inputs"].keys() == record.keys()
