@@ -57,8 +57,8 @@ def _bare(project: Path) -> str:
 
 
 def _predict(project: Path, size: int, format: str) -> tuple[float, float]:
-    module = f"{package(project)}.models.predict"
-    return wall_and_peak(project, "python", "-m", module, f"{size}.{format}", f"scored.{format}")
+    command = ("python", "-m", package(project), "predict")
+    return wall_and_peak(project, *command, f"{size}.{format}", f"scored.{format}")
 
 
 def _row(what: str, rate: float, bare: float, *peaks: float) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def test_training_ends_with_a_champion_that_beats_the_baseline(day: Day) -> None
     assert metrics["test"]["rmse"] < 0.7 * metrics["baseline"]["rmse"]
     low, high = metrics["intervals"]["rmse"]
     assert low < metrics["test"]["rmse"] < high
-    assert f"{metrics['test']['rmse']:.3f}" in output
+    assert f"{metrics['test']['rmse']:.4g}" in output
     assert "version 1 is the champion" in output
     assert "simulated" in output
 

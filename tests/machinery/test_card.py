@@ -43,10 +43,10 @@ def read(project: Project) -> str:
 def test_it_says_what_the_reports_say(registered: Project) -> None:
     text, metrics = read(registered), read_json(registered.metrics)
     low, high = metrics["intervals"]["rmse"]
-    figures = f"{metrics['test']['rmse']:.3f} | {low:.3f} to {high:.3f}"
+    figures = f"{metrics['test']['rmse']:.4g} | {low:.4g} to {high:.4g}"
     assert "# Model card: " in text
     assert ", version 1\n" in text
-    assert f"| rmse | {figures} | {metrics['baseline']['rmse']:.3f} |\n" in text
+    assert f"| rmse | {figures} | {metrics['baseline']['rmse']:.4g} |\n" in text
     assert f"| test rows | {metrics['rows']['test']:,} |" in text
     for figure in read_json(registered.explanations)["importance"].values():
         assert f" | {figure:.4g} |" in text
@@ -101,8 +101,8 @@ def test_a_challenger_stands_beside_the_champion(registered: Project) -> None:
     gain = read_json(registered.gate)["comparisons"]["improvement"]
     ours = read_json(registered.metrics)["test"]["rmse"]
     row = next(line for line in read(registered).splitlines() if line.startswith("| rmse |"))
-    assert row.startswith(f"| rmse | {ours:.3f} |")
-    assert row.endswith(f" {champion:.3f} |")
+    assert row.startswith(f"| rmse | {ours:.4g} |")
+    assert row.endswith(f" {champion:.4g} |")
     assert f"rmse improves by {gain:.4g}" in read(registered)
 
 

@@ -12,6 +12,7 @@ from mlops_loop.data.tables import read_table
 from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from project.models import register
+from project.models.predict import load_champion
 from projects import Project, sales
 
 ROWS = sales(30, seed=3).drop("price")
@@ -39,7 +40,7 @@ def test_the_champion_scores_a_file(
     assert scored.columns == [*ROWS.columns, "prediction", "error"]
     expected = load(trained.candidate).predict(ROWS)
     assert np.allclose(scored["prediction"].cast(pl.Float64).to_numpy(), expected)
-    assert np.allclose(predict.load_champion(trained).predict(ROWS), expected)
+    assert np.allclose(load_champion(trained).predict(ROWS), expected)
 
 
 def test_the_rows_themselves_are_never_overwritten(
@@ -97,51 +98,51 @@ def test_where_no_row_can_be_scored_only_the_reasons_are_written(
 
 
 @pytest.mark.parametrize("output", ["scored.csv", "scored.parquet"])
-def test_an_interrupted_run_goes_on_with_the_same_result(
+def test_an_interrupted_run_resumes_with_the_same_result(
     trained: Project, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     register.main(trained)
     dirty = ROWS.with_columns(size=pl.when(pl.int_range(30) % 9 == 3).then(-1.0).otherwise("size"))
     target, chunks = score(trained, dirty, output), []
-    expected, listed = read_table(target), predict.rejected(target).read_bytes()
+    expected, listed = read_table(target), read_table(predict.rejected(target))
     target.unlink()
+    command = [str(trained.root / "new.parquet"), str(target)]
 
     def interrupted(chunk: pl.DataFrame, *others: Any) -> Any:
-        chunks.append(chunk.height)
         if chunk["sold_at"][0] == ROWS["sold_at"][14]:
             raise KeyboardInterrupt
         return whole(chunk, *others)
 
-    whole = predict.score
+    whole = predict.predict
     monkeypatch.setattr(predict.tables, "CHUNK_CELLS", 7 * dirty.width)
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "score", interrupted)
-        with pytest.raises(SystemExit, match="Interrupted: 14 rows are scored"):
-            predict.main(trained, [str(trained.root / "new.parquet"), str(target)])
+        patch.setattr(predict, "predict", interrupted)
+        with pytest.raises(SystemExit, match="Interrupted: what is scored is kept"):
+            predict.main(trained, command)
     assert not target.exists()
-    chunks.clear()
-    monkeypatch.setattr(predict, "score", lambda *a: (chunks.append(a[0].height), whole(*a))[1])
-    predict.main(trained, [str(trained.root / "new.parquet"), str(target)])
+    monkeypatch.setattr(predict, "predict", lambda *a: (chunks.append(a[0].height), whole(*a))[1])
+    predict.main(trained, command)
     assert sorted(chunks) == [2, 7, 7]
     assert read_table(target).equals(expected)
-    assert predict.rejected(target).read_bytes() == listed
+    assert read_table(predict.rejected(target)).equals(listed)
     assert not list(trained.root.glob(".scored*"))
 
 
-def test_the_lines_of_a_csv_stay_as_they_are(
-    trained: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_values_of_a_csv_stay_as_they_are(trained: Project) -> None:
     register.main(trained)
     source, target = trained.root / "new.csv", trained.root / "scored.csv"
-    ROWS.with_columns(size=pl.when(pl.int_range(30) == 4).then(-1.0).otherwise("size")).write_csv(
-        source
+    source.write_text(
+        "sold_at;shop;size;items;express;note\n"
+        "2024-03-01 10:00:00;north;+007.50;3;true;a, b\n"
+        "2024-03-01 11:00:00;;8;many;false;\n"
     )
     predict.main(trained, [str(source), str(target)])
-    lines = zip(*(path.read_text().splitlines() for path in (source, target)), strict=True)
-    assert all(scored.startswith(f"{given},") for given, scored in lines)
-    expected = predicted(trained, read_table(source))
-    assert read_table(target).cast({"prediction": pl.Float64}).equals(expected)
-    assert expected["error"][4] == "size: -1.0 breaks '>= 0'"
+    given, scored = read_table(source), read_table(target)
+    assert scored.select(given.columns).equals(given)
+    assert scored["error"].to_list() == [None, "items: many breaks 'is Int64'"]
+    expected = predicted(trained, given)["prediction"]
+    assert scored["prediction"].cast(pl.Float64).equals(expected)
+    assert expected.is_null().to_list() == [False, True]
 
 
 def test_text_as_in_a_csv_is_scored_like_typed_columns(trained: Project) -> None:

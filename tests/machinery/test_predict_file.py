@@ -4,9 +4,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -15,7 +13,6 @@ from mlops_loop.commands import predict
 from mlops_loop.data import contract, delimited, tables
 from mlops_loop.data.contract import Column
 from mlops_loop.data.text import Text
-from mlops_loop.files import BrokenFile
 from project.models import register
 from projects import Project, sales
 
@@ -58,21 +55,18 @@ def results(project: Project, source: Path, target: Path) -> tuple[bytes, bytes]
     return target.read_bytes(), predict.rejected(target).read_bytes()
 
 
-# While it throws parts away, after which it begins anew; while it scores, when a chunk is written
-# and not noted, while it ends.
-ANYWHERE = {
-    "csv": [
-        ("os.remove", "scored-000003.json"),
-        ("os.rename", ".error-000005.parquet.new"),
-        ("os.rename", ".scored-000006.json.new"),
-        ("os.rename", "rows.csv"),
-    ],
-    "parquet": [("os.rename", ".scored.parquet.new")],
-}
+# While it begins, scores, joins and cleans up.
+ANYWHERE = [
+    ("os.rename", ".job.json.new"),
+    ("os.rename", ".000003.parquet.new"),
+    ("os.rename", ".scored.rejected.{ending}.new"),
+    ("os.rename", ".scored.{ending}.new"),
+    ("os.remove", "000005.parquet"),
+]
 
 
-@pytest.mark.parametrize("ending", ANYWHERE)
-def test_killed_it_goes_on_to_the_same_bytes(
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_killed_it_resumes_to_the_same_bytes(
     trained: Project, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     register.main(trained)
@@ -83,9 +77,9 @@ def test_killed_it_goes_on_to_the_same_bytes(
     getattr(sales(ROWS).drop("price").with_columns(dirty), f"write_{ending}")(source)
     expected = results(trained, source, target)
     target.unlink()
-    for place in ANYWHERE[ending]:
-        killed(trained, [str(source), str(target)], *place)
-    assert results(trained, source, target) == expected, ANYWHERE[ending]
+    for deed, name in ANYWHERE:
+        killed(trained, [str(source), str(target)], deed, name.format(ending=ending))
+    assert results(trained, source, target) == expected
 
 
 COLUMNS = [
@@ -123,46 +117,3 @@ def test_plain_values_are_read_as_any_text_is(monkeypatch: pytest.MonkeyPatch, s
     slow = [contract.judged(frame, COLUMNS, text) for text in TEXTS]
     for (ours, ours_broken), (theirs, theirs_broken) in zip(fast, slow, strict=True):
         assert ours.equals(theirs) and ours_broken.equals(theirs_broken)
-
-
-def texts(separator: str) -> Iterator[str]:
-    """Tables, most of them broken somewhere."""
-    some, pieces = random.Random(0), ["1", separator, "\n", "\r\n", " ", '"', "x", "\n\n"]
-    for _ in range(200):
-        width = some.randint(1, 3)
-        rows = [separator.join(names[:width]) for names in ("abc", *["1xy"] * some.randint(0, 2))]
-        yield "\n".join([*rows, "".join(some.choices(pieces, k=some.randint(0, 8)))])
-
-
-def outcome(read: Callable[[], list[pl.DataFrame]]) -> list[Any] | str:
-    """The rows, or what is wrong."""
-    try:
-        return [block.rows() for block in read()]
-    except BrokenFile as error:
-        return str(error)
-
-
-@pytest.mark.parametrize("separator", [",", "\t"])
-def test_plain_lines_are_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separator: str
-) -> None:
-    def written() -> list[pl.DataFrame]:
-        blocks = []
-        for table, rows in delimited.read_lines(path, "abc"):
-            added = pl.DataFrame({"z": ['a, "b"'] * table.height}, schema={"z": pl.String})
-            if isinstance(rows, pl.Series):
-                text = delimited.extended(rows, added).write_csv(quote_style="never")
-                rows = pl.read_csv(text.encode(), infer_schema=False)
-                assert rows["z"].equals(added["z"])
-            blocks.append(rows.drop("z", strict=False))
-            assert table.equals(blocks[-1])
-        return blocks
-
-    path = tmp_path / "x.csv"
-    for text in texts(separator):
-        path.write_text(text, newline="")
-        fast = outcome(lambda: list(delimited.read_blocks(path))), outcome(written)
-        with monkeypatch.context() as patch:
-            patch.setattr(delimited, "_is_plain", lambda *_: False)
-            slow = outcome(lambda: list(delimited.read_blocks(path)))
-        assert fast == (slow, slow), text

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import git
 from mlops_loop import lineage
 from mlops_loop.commands import reproduce
 from mlops_loop.commands.reproduce import Fingerprint
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Version
-from helpers import git
 from projects import Project
 
 THEN = Fingerprint("1a2b3c", np.array([1.0, 2.0, 3.0]), {"mae": 0.5}, {"python": "3.11.1"})

@@ -1,94 +1,15 @@
-"""A bar over long work: on a terminal only, and only once the work has lasted two seconds."""
+"""The command line: verbs and their options, progress, tables and figures as text."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from threading import Event, Thread
-from typing import TypeVar
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
 from .project import run
 
 LONGEST = 60
-
-
-def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows as lines with equal columns."""
-    widths = [min(max(map(len, column)), LONGEST) for column in zip(*table, strict=True)]
-    return [f"  {'  '.join(map(str.ljust, row, widths))}".rstrip() for row in table]
-
-
-def markdown(table: list[tuple[str, ...]]) -> str:
-    """Rows as a Markdown table; the first is its head."""
-    lines = [f"| {' | '.join(map(cell, row))} |" for row in table]
-    return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
-
-
-def cell(text: object) -> str:
-    """A text that cannot break a Markdown table."""
-    return " ".join(str(text).replace("|", "\\|").split())
-
-
-PATIENCE_SECONDS = 2.0
-REFRESH_SECONDS = 0.1
 Item = TypeVar("Item")
-
-
-@dataclass
-class _Work:
-    description: str
-    steps: int
-    done: int = 0
-    over: Event = field(default_factory=Event)
-
-    def advance(self) -> None:
-        self.done += 1
-
-    def show(self) -> None:
-        if self.over.wait(PATIENCE_SECONDS):
-            return
-        # Most work is over sooner, and a stage need not wait for this import.
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(self.description, total=self.steps if self.steps > 1 else None)
-            while not self.over.wait(REFRESH_SECONDS):
-                bar.update(task, completed=self.done)
-
-
-def track(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """The items one by one, under a bar that counts those that are done."""
-    with working(description, len(items)) as advance:
-        for item in items:
-            yield item
-            advance()
-
-
-@contextmanager
-def working(description: str, steps: int = 1) -> Iterator[Callable[[], None]]:
-    """A bar over the block, which calls what it is given after each of several steps."""
-    work = _Work(description, steps)
-    if not sys.stderr.isatty():
-        yield work.advance
-        return
-    beside = Thread(target=work.show, daemon=True)
-    beside.start()
-    try:
-        yield work.advance
-    finally:
-        work.over.set()
-        beside.join()
-
-
-def origin(origins: list[str]) -> str:
-    """What the files of data/raw are; the first speaks for all."""
-    return origins[0] if len(origins) == 1 else f"{len(origins)} files, the first is {origins[0]}"
-
-
-def figure(value: float | None) -> str:
-    """A figure as text; a dash where there is none."""
-    return "-" if value is None else f"{value:.3f}"
 
 
 def run_verb(verbs: Mapping[str, Callable[..., None]], arguments: Sequence[str]) -> None:
@@ -96,3 +17,58 @@ def run_verb(verbs: Mapping[str, Callable[..., None]], arguments: Sequence[str])
     if not arguments or arguments[0] not in verbs:
         raise SystemExit(f"usage: python -m <package> {{{','.join(sorted(verbs))}}} ...")
     run(lambda: verbs[arguments[0]](*arguments[1:]))
+
+
+def parse(verb: str, arguments: Sequence[str], **defaults: Any) -> Namespace:
+    """Read options as make passes them on, `--name=value`; a blank value leaves the default."""
+    parser = ArgumentParser(prog=f"make {verb}", allow_abbrev=False)
+    for name in defaults:
+        parser.add_argument(f"--{name.replace('_', '-')}")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value}
+    return Namespace(**defaults | given)
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+    """Yield the items, under a progress bar if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return items
+    from rich import console, progress
+
+    stderr = console.Console(stderr=True)
+    return progress.track(items, description, total, console=stderr, transient=True)
+
+
+def working(description: str) -> AbstractContextManager[Any]:
+    """Show a spinner during a block if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(description)
+
+
+def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
+    """Format rows as lines with equal columns."""
+    widths = [min(max(map(len, column)), LONGEST) for column in zip(*table, strict=True)]
+    return [f"  {'  '.join(map(str.ljust, row, widths))}".rstrip() for row in table]
+
+
+def markdown(table: Sequence[tuple[str, ...]]) -> str:
+    """Format rows as a Markdown table; the first is its header."""
+    head, *rows = (f"| {' | '.join(map(cell, row))} |" for row in table)
+    return "\n".join([head, "|---" * len(table[0]) + "|", *rows])
+
+
+def cell(text: object) -> str:
+    """Escape a text for a Markdown table."""
+    return " ".join(str(text).replace("|", "\\|").split())
+
+
+def figure(value: float | None) -> str:
+    """Format a number with four significant digits; a dash where there is none."""
+    return "-" if value is None or value != value else f"{value:.4g}"
+
+
+def interval(limits: Sequence[float | None] | None) -> str:
+    """Format the limits of an interval; a dash where there is none."""
+    return " to ".join(map(figure, limits or [None]))

@@ -25,7 +25,7 @@ from ..models.model import Model
 from ..models.slices import Judging, read_declared, report
 from ..models.types import Floats
 from ..project import Paths, UserError, load_settings
-from .predict import check_free, check_output, predict, tell, write
+from .predict import check_free, check_output, predict, print_errors, write
 
 if TYPE_CHECKING:
     from ..tracking.registry import Version
@@ -169,7 +169,7 @@ def main(paths: Paths, judging: Judging, seed: int, arguments: Sequence[str]) ->
     if asked.input:
         explained = explain_rows(table, model, load_contract(paths.contract))
         write(explained.lazy(), Path(asked.output))
-        tell(explained.lazy(), Path(asked.output), f"explained by {version}")
+        print_errors(explained.lazy(), Path(asked.output), f"explained by {version}")
         return
     with working("explain"):
         found, groups = explain_version(paths, model, version, judging, seed)

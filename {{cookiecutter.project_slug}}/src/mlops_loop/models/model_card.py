@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Section, flat
-from ..console import cell, figure, markdown, origin
+from ..console import cell, figure, interval, markdown
 from ..files import read_json, write_text
 from ..project import Paths
+from .summary import origin
 
 UNANSWERED = "Not answered in docs/charter.md."
 PURPOSE = ("Purpose", "Decision that the prediction serves", "Who takes part")
@@ -141,7 +142,7 @@ def metrics(facts: Facts) -> str:
         (
             name,
             figure(value),
-            _interval(report["intervals"][name]),
+            interval(report["intervals"][name]),
             figure(report["baseline"][name]),
             *([figure(rival["champion"][name])] if rival else []),
         )
@@ -153,7 +154,7 @@ def metrics(facts: Facts) -> str:
         lines.append(
             f"Against champion version {facts.gate['champion_version']} on the same rows, "
             f"{rival['metric']} improves by {rival['improvement']:.4g} "
-            f"({_interval(rival['interval'])})."
+            f"({interval(rival['interval'])})."
         )
     if "calibration" in report:
         lines.append(f"Expected calibration error: {report['calibration']['error']:.3f}.")
@@ -183,7 +184,7 @@ def declared(report: dict[str, Any]) -> str:
             each["group"],
             f"{each['rows']:,}",
             figure(each["metrics"][name]) if each["metrics"] else each["note"],
-            _interval(each["interval"]),
+            interval(each["interval"]),
         )
         for each in report["declared"]
     ]
@@ -195,7 +196,7 @@ def declared(report: dict[str, Any]) -> str:
 def worst(report: dict[str, Any]) -> str:
     """The worst groups that were found."""
     rows = [
-        (each["slice"], f"{each['rows']:,}", figure(each["value"]), _interval(each["interval"]))
+        (each["slice"], f"{each['rows']:,}", figure(each["value"]), interval(each["interval"]))
         for each in report["worst"]
     ]
     few = f"None has enough rows (evaluate.slices.min_rows: {report['min_rows']})."
@@ -211,7 +212,7 @@ def gaps(report: dict[str, Any]) -> str:
             each["column"],
             each["metric"],
             figure(each["gap"]),
-            _interval(each["interval"]),
+            interval(each["interval"]),
             each["lowest"],
             each["highest"],
         )
@@ -227,7 +228,7 @@ def looks_at(facts: Facts) -> str:
     """What the model looks at, most important first."""
     found = facts.explanations
     top = list(found["importance"].items())[:MOST_FEATURES]
-    rows = [(name, f"{value:.4g}") for name, value in top]
+    rows = [(name, figure(value)) for name, value in top]
     text = f"{found['method']} on {found['rows']:,} test rows, in {found['unit']}."
     pictures = _pictures(facts, "importance", "dependence")
     return f"## What it looks at\n\n{text}\n\n{_table(('feature', 'weight'), rows)}\n\n{pictures}"
@@ -271,10 +272,6 @@ def _section(title: str, header: tuple[str, ...], rows: list[Any], otherwise: st
 
 def _table(header: Any, rows: list[Any]) -> str:
     return markdown([tuple(header), *rows])
-
-
-def _interval(interval: list[float] | None) -> str:
-    return f"{figure(interval[0])} to {figure(interval[1])}" if interval else "-"
 
 
 def _pictures(facts: Facts, *names: str) -> str:

@@ -1,8 +1,13 @@
 """What the last pipeline run did, from reports/ alone."""
 
-from ..console import figure, origin
+from ..console import figure, interval
 from ..files import read_json
 from ..project import Paths
+
+
+def origin(origins: list[str]) -> str:
+    """Describe the files of data/raw; the first stands for all."""
+    return origins[0] if len(origins) == 1 else f"{len(origins)} files, the first is {origins[0]}"
 
 
 def source(paths: Paths) -> list[str]:
@@ -25,13 +30,13 @@ def metrics(paths: Paths) -> list[str]:
     report = read_json(paths.metrics)
     lines = [f"  {'test':<12}{'model':>9}  {'interval':>19}{'baseline':>11}"]
     for name, value in report["test"].items():
-        interval = " to ".join(figure(limit) for limit in report["intervals"][name] or [None])
-        simple = figure(report["baseline"][name])
-        lines.append(f"  {name:<12}{figure(value):>9}  {interval:>19}{simple:>11}")
+        limits, simple = interval(report["intervals"][name]), figure(report["baseline"][name])
+        lines.append(f"  {name:<12}{figure(value):>9}  {limits:>19}{simple:>11}")
     if "calibration" in report:
-        lines.append(f"  {'calibration':<12}{report['calibration']['error']:>9.3f}  expected error")
+        error = figure(report["calibration"]["error"])
+        lines.append(f"  {'calibration':<12}{error:>9}  expected error")
     if "threshold" in report:
-        lines.append(f"  {'threshold':<12}{report['threshold']:>9.3f}  of the second class")
+        lines.append(f"  {'threshold':<12}{figure(report['threshold']):>9}  of the second class")
     return lines
 
 

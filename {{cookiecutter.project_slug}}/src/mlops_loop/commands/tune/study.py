@@ -146,7 +146,7 @@ def explore(study: Study, search: Search[Any], registry: "Registry", parent: str
     on here, ends where an uninterrupted one does. The current parameters are always tried.
     """
     options, start = search.learner.tune, time.monotonic()
-    with working("tune", search.total - len(done(study))) as advance:
+    with working("tune"):
         while True:
             tried = [trial.user_attrs["values"] for trial in done(study)]
             planned = [point for point in search.planned if point not in tried]
@@ -156,7 +156,6 @@ def explore(study: Study, search: Search[Any], registry: "Registry", parent: str
             seed, tpe = search.learner.seed + len(tried), options.sampler == "tpe"
             study.sampler = TPESampler(seed=seed) if tpe else RandomSampler(seed=seed)
             attempt(study, search, registry, parent, planned[0] if planned else None)
-            advance()
 
 
 def attempt(
