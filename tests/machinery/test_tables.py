@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from mlops_loop.data import delimited
+from mlops_loop.data import tables
 from mlops_loop.data.tables import read_chunks, read_table
+from mlops_loop.files import BrokenFile
 from mlops_loop.project import UserError
 
 
@@ -22,6 +23,7 @@ from mlops_loop.project import UserError
         (b" a , b c\n1,2\n", ["a", "b c"], ("1", "2")),
         (b"a,a,,class\n1,2,3,4\n", ["a", "a_2", "column_3", "class"], ("1", "2", "3", "4")),
         (b"alone\n1\n", ["alone"], ("1",)),
+        (b"\nalone\n1\n", ["alone"], ("1",)),
         (b"a,b\n\n1,2\n,\n,\n", ["a", "b"], ("1", "2")),
     ],
 )
@@ -37,13 +39,33 @@ def test_a_file_is_cut_between_its_rows(tmp_path: Path, monkeypatch: pytest.Monk
     expected = [("a", "two\n\nlines"), ("b", "é"), (None, None), ("c", 'x, "y"'), ("d", None)]
     path = tmp_path / "x.csv"
     path.write_text("\r\n".join(lines), newline="")
-    for size in (20, 25, 30, 1_000):
-        monkeypatch.setattr(delimited, "BLOCK_BYTES", size)
+    for size in (32, 64, 1_000):
+        monkeypatch.setattr(tables, "BLOCK_BYTES", size)
         assert read_table(path).rows() == expected
         chunks = list(read_chunks(path))
         for skip in (1, 2):
             rest = [chunk.rows() for chunk in read_chunks(path, skip)]
             assert rest == [chunk.rows() for chunk in chunks[skip:]]
+
+
+def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"alone\n1\n\n2\n")
+    assert read_table(tmp_path / "x.csv").rows() == [("1",), (None,), ("2",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'a,b\n1,"2\n3,4\n', "a quote is not closed"),
+        (b"a,b\n" + b"1,2\n" * 40_000 + b"\xe9,3\n", "Row #40002: .*invalid UTF8"),
+        (b"a,^b.*$\n1,2\n", "takes this for a pattern; rename it"),
+        (b"\n\n", "the file is empty"),
+    ],
+)
+def test_what_would_be_misread_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(BrokenFile, match=words):
+        read_table(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize(

@@ -1,47 +1,199 @@
-"""Reading tables as people keep them, Parquet or CSV, also those larger than memory."""
+"""Read tables, Parquet or CSV of any dialect, also those larger than memory."""
 
+import codecs
+import csv
+import gzip
+import io
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.csv
 
 from ..files import BrokenFile
 from ..project import UserError
 from . import delimited
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
-CHUNK_CELLS = 1 << 22
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+SEPARATORS = ",;\t|"
+HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
 def read_table(path: Path) -> pl.DataFrame:
     """Read a CSV (plain or gzipped; every column as text) or a Parquet file.
 
-    Empty rows at the end of a CSV, as spreadsheets leave them, are none. Raises UserError when the
-    file is missing or of another kind, BrokenFile when it is empty or broken; a broken CSV row is
-    named by its line.
+    Empty rows at the end of a CSV, as spreadsheets leave them, are dropped. Raises as
+    `read_chunks` does.
     """
     table = pl.concat(read_chunks(path))
-    return table if kind(path) == PARQUET else _without_empty_end(table)
+    if kind(path) == PARQUET or table.width == 1:
+        return table
+    filled = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    return table.head(filled[-1] + 1 if len(filled) else 0)
 
 
 def read_chunks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
-    """Read a table in parts that fit into memory, the same each time, after the first `skip`.
+    """Read a table in chunks that fit into memory, the same each time, after the first `skip`.
 
-    A table without rows is one part. Raises as `read_table` does.
+    A table without rows is one chunk. Raises UserError when the file is missing or of another
+    kind, BrokenFile when it is empty or broken; a broken CSV row is named by its number.
     """
     check_readable(path)
-    read = _parquet_chunks if kind(path) == PARQUET else delimited.read_blocks
-    for chunk in read(path, skip):
-        _check_names(path, chunk.columns)
-        yield chunk
+    chunks = _parquet_chunks(path) if kind(path) == PARQUET else _csv_chunks(path)
+    try:
+        for chunk in islice(chunks, skip, None):
+            for name in chunk.columns:
+                if re.fullmatch(r"\*|\^.*\$", name):
+                    raise BrokenFile(
+                        path, f"column {name}: Polars takes this for a pattern; rename it."
+                    )
+            yield chunk
+    except (pl.exceptions.PolarsError, ValueError, OSError, EOFError) as error:
+        problem = str(error).removeprefix("CSV parse error: ")
+        raise BrokenFile(path, f"cannot be read: {problem}") from error
+
+
+def check_readable(path: Path) -> None:
+    """Raise UserError unless there is a file of a kind that can be read."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file.")
+    if path.stat().st_size == 0:
+        raise BrokenFile(path, "the file is empty.")
+    if kind(path) in SPREADSHEETS:
+        raise UserError(f"{path}: a spreadsheet; save the sheet as CSV and name that file.")
+    if kind(path) not in (PARQUET, *TEXT):
+        raise UserError(
+            f"{path}: not a .csv, .csv.gz or .parquet file; convert it to one of these."
+        )
+
+
+def check_parquet(path: Path, source: Path) -> None:
+    """Raise BrokenFile, which names the `source` of the copy, unless its footer is complete."""
+    try:
+        pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BrokenFile(source, f"not a complete Parquet file ({error}).") from error
+
+
+def kind(path: Path) -> str:
+    """The file extension in lower case, without .gz."""
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+
+
+def _parquet_chunks(path: Path) -> Iterator[pl.DataFrame]:
+    lazy = pl.scan_parquet(path, glob=False)
+    rows, width = lazy.select(pl.len()).collect().item(), len(lazy.collect_schema())
+    step = max(1, CHUNK_CELLS // max(1, width))
+    for start in range(0, max(1, rows), step):
+        yield lazy.slice(start, step).collect()
+
+
+@dataclass
+class _Text:
+    """A file as UTF-8, which counts the quotes that were read."""
+
+    file: Any
+    quotes: int = 0
+    closed: bool = False
+
+    def read(self, size: int) -> bytes:
+        block: bytes = self.file.read(size)
+        self.quotes += block.count(b'"')
+        return block
+
+
+def _csv_chunks(path: Path) -> Iterator[pl.DataFrame]:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        encoding = _encoding(head)
+        text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
+        # A line that the limit has cut in two would distort the vote on the separator.
+        lines = text if len(head) < HEAD_BYTES else text.rpartition("\n")[0]
+        mark = separator(lines)
+        rows = csv.reader(io.StringIO(lines, newline=""), delimiter=mark)
+        names = unique_names(next((row for row in rows if row), []))
+        if not names:
+            raise BrokenFile(path, "the file is empty.")
+        recoded = codecs.EncodedFile(file, "utf-8", encoding, errors="replace")
+        source = _Text(file if encoding == "utf-8" else recoded)
+        columns = [str(number) for number in range(len(names))]
+        # In one thread, because only then a broken row is named by its number. A blank line is a
+        # missing value of a single column, and no row of several.
+        batches = pa.csv.open_csv(
+            source,
+            pa.csv.ReadOptions(
+                use_threads=False,
+                block_size=BLOCK_BYTES,
+                column_names=columns,
+                skip_rows=len(re.split(r"[^\r\n]", text, maxsplit=1)[0].splitlines()),
+            ),
+            pa.csv.ParseOptions(
+                delimiter=mark, newlines_in_values=True, ignore_empty_lines=len(names) > 1
+            ),
+            pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        for number, batch in enumerate(batches):
+            frame = pl.DataFrame(pl.from_arrow(batch))[1 if number == 0 else 0 :]
+            yield frame.rename(dict(zip(columns, names, strict=True)))
+        if source.quotes % 2:
+            raise BrokenFile(path, "a quote is not closed; double it where it is part of a text.")
+
+
+def _encoding(head: bytes) -> str:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if head.startswith(b"PK\x03\x04") or b"\x00" in head:
+        raise ValueError("not text, whatever its name says; save it as CSV.")
+    try:
+        head[: head.rfind(b"\n") + 1 or None].decode()
+    except UnicodeDecodeError:
+        return "cp1252"  # of older programs on Windows
+    return "utf-8"
+
+
+def separator(head: str) -> str:
+    """The separator that splits most lines into as many fields as the header has, above one."""
+
+    def score(mark: str) -> tuple[float, int]:
+        rows = csv.reader(io.StringIO(head, newline=""), delimiter=mark)
+        widths = [len(row) for row in rows if row]
+        if not widths or widths[0] == 1:
+            return 0, 0
+        return widths.count(widths[0]) / len(widths), widths[0]
+
+    return max(SEPARATORS, key=score)
+
+
+def unique_names(header: list[str]) -> list[str]:
+    """Column names without outer blanks; empty ones get a name, repeated ones a number."""
+    names: list[str] = []
+    for position, cell in enumerate(header, start=1):
+        wanted = name = cell.strip() or f"column_{position}"
+        repeat = 2
+        while name in names:
+            name, repeat = f"{wanted}_{repeat}", repeat + 1
+        names.append(name)
+    return names
+
+
+# What commands/predict.py needs until it reads chunks alone.
 
 
 def read_rows(
@@ -80,68 +232,5 @@ def two_at_a_time(work: Callable[[Item], Result], items: Iterator[Item]) -> Iter
 def count_chunks(path: Path) -> int:
     """About how many parts there are; 1 for a gzipped file, which does not tell its size."""
     if kind(path) == PARQUET:
-        rows, most = _parquet_size(path)
-        return max(1, -(-rows // most))
+        return sum(1 for _ in _parquet_chunks(path))
     return 1 if path.suffix == ".gz" else -(-path.stat().st_size // delimited.BLOCK_BYTES)
-
-
-def check_readable(path: Path) -> None:
-    """Raise UserError unless there is a file of a kind that can be read."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file.")
-    if path.stat().st_size == 0:
-        raise BrokenFile(path, "the file is empty.")
-    if kind(path) in SPREADSHEETS:
-        raise UserError(f"{path}: a spreadsheet; save the sheet as CSV there, and name that file.")
-    if kind(path) not in (PARQUET, *TEXT):
-        raise UserError(
-            f"{path}: not a .csv, .csv.gz or .parquet file; convert it to one of these."
-        )
-
-
-def kind(path: Path) -> str:
-    """What a file is by its name: its ending in lower case, without .gz."""
-    name = path.with_suffix("") if path.suffix == ".gz" else path
-    return name.suffix.lower()
-
-
-def check_parquet(path: Path, source: Path) -> None:
-    """Raise BrokenFile, which names the `source` of the copy, unless its footer is whole."""
-    try:
-        pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _incomplete(source, error) from error
-
-
-def _parquet_chunks(path: Path, skip: int) -> Iterator[pl.DataFrame]:
-    rows, most = _parquet_size(path)
-    for start in range(skip * most, max(1, rows), most):
-        try:
-            yield pl.scan_parquet(path, glob=False).slice(start, most).collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise _incomplete(path, error) from error
-
-
-def _parquet_size(path: Path) -> tuple[int, int]:
-    """The rows of a file, and the most of one chunk."""
-    check_parquet(path, path)
-    lazy = pl.scan_parquet(path, glob=False)
-    rows: int = lazy.select(pl.len()).collect().item()
-    return rows, max(1, CHUNK_CELLS // max(1, len(lazy.collect_schema())))
-
-
-def _incomplete(path: Path, error: Exception) -> BrokenFile:
-    return BrokenFile(path, f"not a complete Parquet file ({error}).")
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    for name in names:
-        if re.fullmatch(r"\*|\^.*\$", name):
-            raise BrokenFile(path, f"column {name}: Polars takes this for a pattern; rename it.")
-
-
-def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:
-    if frame.width == 1:
-        return frame
-    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
-    return frame.head(filled[-1] + 1) if len(filled) else frame.clear()
