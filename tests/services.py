@@ -15,7 +15,7 @@ from helpers import SOURCE
 from mlops_loop.data.contract import load_contract
 from mlops_loop.project import load_settings
 from mlops_loop.serving import api as app
-from mlops_loop.serving import jobs
+from mlops_loop.serving import follow, jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import service as core
@@ -75,7 +75,7 @@ class Service:
         """What answers, with some of its options changed; one thread writes its log."""
         contract = load_contract(self.project.contract)
         serving = self.options(**options)
-        versions = Versions(self.project, load_settings(self.project), contract, serving.aliases)
+        versions = Versions(self.project.served, contract, serving.aliases)
         router = Router(serving, contract, versions, Random(0))
         spool = Spool(self.spool, serving.spool_bytes)
         predictor = predict.Predictor(
@@ -108,11 +108,11 @@ def served_once(trained_once: Project, tmp_path_factory: pytest.TempPathFactory)
         isolate(patch)
         project = clone(trained_once, tmp_path_factory.mktemp("served") / "project")
         register.main(project)
-        contract = load_contract(project.contract)
         project.edit(serving__strategy="single", serving__sticky_by=None, serving__ab=AB)
         project.put_model("worse")
         register.main(project)
-        Versions(project, load_settings(project), contract, ("champion", "challenger"))
+        registry = tracking.connect(project, load_settings(project))
+        follow.sync(registry, project.served, {})
         project.put_model("better")
     return project
 

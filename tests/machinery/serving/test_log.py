@@ -15,7 +15,6 @@ from projects import Project
 from services import Change, Service, wait
 
 
-
 def test_a_database_that_is_down_only_lets_the_spool_grow(
     service: Service, record: Change, elsewhere: Path
 ) -> None:

@@ -33,8 +33,6 @@ WRONG: dict[str, tuple[Any, str, str]] = {
 }
 
 
-
-
 def test_one_record_and_a_list_are_answered_as_the_model_answers(
     service: Service, client: TestClient, record: Change
 ) -> None:

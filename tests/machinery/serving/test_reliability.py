@@ -1,28 +1,19 @@
-"""What goes wrong around a service: a full disk, a clock that is wrong, a registry with a key."""
+"""What goes wrong around a service: a full disk, a clock that is wrong."""
 
-import json
-import os
 import resource
 import sys
-import threading
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlops_loop.project import load_settings
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
-from mlops_loop.serving import registry
 from mlops_loop.serving import telemetry as observe
 from mlops_loop.serving.spool import Spool, read
-from mlops_loop.tracking import store as tracking_store
-from services import Change, Service, ask, wait
-
+from services import Change, Service, wait
 
 
 @contextmanager
@@ -129,96 +120,3 @@ def test_a_clock_that_is_put_back_loses_nothing(
     engine = log.database(service.url)
     assert log.forget(engine, 400) == 3
     assert datetime.now(UTC).year == rows[-1]["time"].year
-
-
-class Registry(BaseHTTPRequestHandler):
-    """A tracking server that answers only who has its key, and one that names another."""
-
-    seen: list[str | None]
-    key: str
-
-    def do_GET(self) -> None:
-        """Answer a question for an alias or a version, or refuse it."""
-        self.seen.append(self.headers["Authorization"])
-        if self.path.startswith("/elsewhere"):
-            self.send_response(302)
-            self.send_header("Location", self.path.removeprefix("/elsewhere"))
-            self.end_headers()
-            return
-        if self.path.startswith("/proxy"):
-            self.send_error(404)
-            return
-        allowed = self.headers["Authorization"] == self.key
-        self.send_response(200 if allowed else 401)
-        self.end_headers()
-        tags = [{"key": "model_hash", "value": "abc"}]
-        self.wfile.write(json.dumps({"model_version": {"version": "3", "tags": tags}}).encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def guarded(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Service, str]]:
-    """A project whose tracking server wants a key."""
-    Registry.seen = []
-    with HTTPServer(("127.0.0.1", 0), Registry) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        for name in ("USERNAME", "PASSWORD", "TOKEN"):
-            monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
-        yield service, f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-BASIC = f"Basic {b64encode(b'ann:s3cret').decode()}"
-
-
-@pytest.mark.parametrize(
-    ("variables", "user", "key"),
-    [
-        ({"USERNAME": "ann", "PASSWORD": "s3cret", "TOKEN": "t"}, "", BASIC),
-        ({}, "ann:s3cret@", BASIC),
-        ({"TOKEN": "t0ken"}, "", "Bearer t0ken"),
-    ],
-    ids=["user of the environment", "user of the address", "token"],
-)
-def test_the_registry_is_asked_with_its_credentials(
-    guarded: tuple[Service, str],
-    monkeypatch: pytest.MonkeyPatch,
-    variables: dict[str, str],
-    user: str,
-    key: str,
-) -> None:
-    service, address = guarded
-    for name, value in variables.items():
-        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{user}{address}")
-    Registry.key = key
-    settings = load_settings(service.project)
-    assert registry.find(service.project, settings, "champion") == registry.Pointer(3, "abc")
-    Registry.key = "another"
-    with pytest.raises(registry.Unreachable, match="401") as refused:
-        registry.find(service.project, settings, "champion")
-    assert "s3cret" not in str(refused.value)
-
-
-def test_a_404_that_is_not_the_registrys_says_nothing_of_an_alias(
-    guarded: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service, address = guarded
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}/proxy")
-    with pytest.raises(registry.Unreachable, match="404"):
-        registry.find(service.project, load_settings(service.project), "challenger")
-
-
-def test_another_server_does_not_see_the_credentials(
-    guarded: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, address = guarded
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
-    with pytest.raises(OSError, match="401"):
-        tracking_store.ask_server(f"http://{address}/elsewhere", "model-versions/get", 5)
-    assert Registry.seen == ["Bearer t0ken", None]
-    assert os.environ["MLFLOW_TRACKING_TOKEN"]

@@ -12,16 +12,14 @@ from fastapi.testclient import TestClient
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models.model import Model
-from mlops_loop.project import UserError, load_settings
+from mlops_loop.project import UserError
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import router
 from mlops_loop.serving import telemetry as observe
 from mlops_loop.serving import versions
-from mlops_loop.serving.ab_test import main as verdict
 from mlops_loop.serving.params import Canary
 from projects import Project
 from services import Change, Service, ask, counter, wait
-
 
 BOTH = ("champion", "challenger")
 
@@ -29,7 +27,7 @@ BOTH = ("champion", "challenger")
 def served_by(service: Service, strategy: str, **options: Any) -> router.Router:
     """The router of a strategy, with some of its options changed."""
     contract = load_contract(service.project.contract)
-    found = versions.Versions(service.project, load_settings(service.project), contract, BOTH)
+    found = versions.Versions(service.project.served, contract, BOTH)
     chosen = service.options(strategy=strategy, **options)
     return router.Router(chosen, contract, found, Random(0))
 
@@ -146,28 +144,22 @@ def test_without_a_challenger_that_will_do_the_champion_answers(
     assert service.logged()[0]["strategy"] == "single"
 
 
-def test_a_challenger_that_is_withdrawn_no_longer_answers(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_challenger_that_is_withdrawn_no_longer_answers(service: Service) -> None:
     some = served_by(service, "canary", canary=Canary(percent=100))
     assert some.parts([{}], "key")[0].served.version == 2
-    find = versions.registry.find
-    kept = {"champion": find(service.project, load_settings(service.project), "champion")}
-    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: kept.get(alias))
-    some.versions.look()
+    note = service.project.served / "challenger.json"
+    challenger = note.read_text()
+    note.unlink()
+    some.versions.refresh()
     assert some.parts([{}], "key")[0].served.version == 1
     assert some.versions.problem == versions.MISSING["challenger"]
     assert some.versions.refused == {"champion": False, "challenger": False}
-    named = find(service.project, load_settings(service.project), "challenger")
-    monkeypatch.setitem(kept, "challenger", named)
-    some.versions.look()
+    note.write_text(challenger)
+    some.versions.refresh()
     assert some.versions.served["challenger"].version == 2, "named once more it is served again"
-    kept.clear()
-    some.versions.look()
+    (service.project.served / "champion.json").unlink()
+    some.versions.refresh()
     assert some.versions.champion.version == 1, "without an alias the champion stays"
-    service.project.edit(serving__strategy="ab")
-    with pytest.raises(UserError, match="needs a champion and a challenger"):
-        verdict(service.project, service.options())
 
 
 def test_a_challenger_that_no_longer_answers_the_champions_question_is_dropped(
@@ -177,9 +169,9 @@ def test_a_challenger_that_no_longer_answers_the_champions_question_is_dropped(
     champion = some.served["champion"]
     other = replace(champion, model=replace(champion.model, target="cents"))
     some.served = {**some.served, "champion": other}
-    some.look()
+    some.refresh()
     assert set(some.served) == {"champion"}
-    assert "it answers euros (regression), the champion cents" in str(some.problem)
+    assert "it predicts euros (regression), the champion cents" in str(some.problem)
     assert some.refused == {"champion": False, "challenger": True}
 
 
@@ -192,7 +184,7 @@ def test_a_look_that_fails_is_not_the_last(
         looks.append(1)
         raise ZeroDivisionError("of nobody's business")
 
-    monkeypatch.setattr(some.versions, "look", fail)
+    monkeypatch.setattr(some.versions, "refresh", fail)
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(some.watch(log.database(service.url)), 1))
     assert len(looks) > 2
@@ -201,45 +193,46 @@ def test_a_look_that_fails_is_not_the_last(
     assert "business" not in said
 
 
+def name(project: Project, alias: str, version: int) -> None:
+    """Let an alias name a version, as the copy of the registry has it."""
+    for note in project.served.glob("*/version.json"):
+        if read_json(note)["version"] == version:
+            ref = {"version": version, "model_hash": note.parent.name}
+            write_json(project.served / f"{alias}.json", ref)
+
+
 def test_a_champion_that_answers_otherwise_is_not_taken(
     service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
-    found = versions.Versions(
-        service.project,
-        load_settings(service.project),
-        load_contract(service.project.contract),
-        BOTH[:1],
-    )
-    names = {"champion": "challenger"}
-    find = versions.registry.find
-    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: find(p, s, names[alias]))
-    found.look()
+    contract = load_contract(service.project.contract)
+    found = versions.Versions(service.project.served, contract, BOTH[:1])
+    name(service.project, "champion", 2)
+    found.refresh()
     assert found.champion.version == 1
     problem = found.problem
     assert problem is not None
     assert problem.startswith("champion: version 1 stays: golden request 1 scores")
     broken(service.project, 2, golden={})
-    found.look()
-    assert (found.champion.version, found.problem) == (1, problem), "not again at every look"
+    found.refresh()
+    assert (found.champion.version, found.problem) == (1, problem), "not again at every refresh"
     later = time.monotonic() + versions.RETRY_SECONDS
     monkeypatch.setattr(versions.time, "monotonic", lambda: later)
-    found.look()
+    found.refresh()
     assert (found.champion.version, found.problem) == (2, None)
 
 
 def test_a_refused_version_is_tried_again_when_its_alias_moves(
-    service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
+    service: Service, record: Change
 ) -> None:
     broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
-    some, find = served_by(service, "canary").versions, versions.registry.find
-    names = {"champion": "champion", "challenger": "champion"}
-    monkeypatch.setattr(versions.registry, "find", lambda p, s, alias: find(p, s, names[alias]))
+    some = served_by(service, "canary").versions
     broken(service.project, 2, golden={})
-    some.look()
+    name(service.project, "challenger", 1)
+    some.refresh()
     assert some.served["challenger"].version == 1
-    names["challenger"] = "challenger"
-    some.look()
+    name(service.project, "challenger", 2)
+    some.refresh()
     assert (some.served["challenger"].version, some.problem) == (2, None)
 
 

@@ -15,7 +15,6 @@ from ..models.types import Floats
 from ..project import Paths, Settings, UserError, load_settings
 from . import feedback as kpi
 from . import prediction_log as log
-from . import registry
 from .params import ABTest, Serving
 
 p = log.predictions.c
@@ -35,11 +34,12 @@ class Result:
 
 def arms(paths: Paths, settings: Settings) -> tuple[int, int]:
     """The versions that are champion and challenger; raises UserError where one is missing."""
-    found = [registry.find(paths, settings, alias) for alias in ("champion", "challenger")]
-    if None in found:
+    from ..tracking.registry import connect
+
+    named = connect(paths, settings).aliases()
+    if not {"champion", "challenger"} <= named.keys():
         raise UserError("an A/B test needs a champion and a challenger; the registry lacks one.")
-    first, second = (pointer.version for pointer in found if pointer)
-    return first, second
+    return named["champion"], named["challenger"]
 
 
 def observed(

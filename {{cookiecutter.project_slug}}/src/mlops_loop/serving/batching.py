@@ -7,21 +7,21 @@ import asyncio
 from collections.abc import Callable
 
 from ..models.types import Floats
-from .registry import Served
 from .router import Record
+from .versions import LoadedVersion
 
-Score = Callable[[Served, list[Record]], Floats]
+Score = Callable[[LoadedVersion, list[Record]], Floats]
 Waiting = list[tuple[Record, asyncio.Future[Floats]]]
 
 
-class Together:
+class DynamicBatcher:
     """Collects records until all that have arrived are there; each version scores its own."""
 
     def __init__(self, score: Score) -> None:
         self._score = score
         self._waiting: dict[int, Waiting] = {}
 
-    async def score(self, served: Served, record: Record) -> Floats:
+    async def score(self, served: LoadedVersion, record: Record) -> Floats:
         """The score of one record; raises what scoring it raises."""
         loop = asyncio.get_running_loop()
         if served.version not in self._waiting:
@@ -31,7 +31,7 @@ class Together:
         self._waiting[served.version].append((record, scored))
         return await scored
 
-    def _answer(self, served: Served) -> None:
+    def _answer(self, served: LoadedVersion) -> None:
         waiting = self._waiting.pop(served.version)
         try:
             scores = self._score(served, [record for record, _ in waiting])
@@ -44,7 +44,7 @@ class Together:
                 scored.set_result(scores[row : row + 1])
 
     def _answer_alone(
-        self, served: Served, record: Record, scored: "asyncio.Future[Floats]"
+        self, served: LoadedVersion, record: Record, scored: "asyncio.Future[Floats]"
     ) -> None:
         if scored.cancelled():
             return

@@ -20,13 +20,13 @@ from ..models.model import by_class
 from ..models.types import Floats
 from . import schema
 from . import telemetry as observe
-from .batching import Together
+from .batching import DynamicBatcher
 from .feedback import is_number
+from .follow import CHALLENGER
 from .params import Serving
-from .registry import Served
 from .router import Part, Record, Router, Shadow, whole
 from .spool import Full, Spool, TooLarge
-from .versions import CHALLENGER
+from .versions import LoadedVersion
 
 Span = tuple[float, float]  # the least and the largest value
 UNLIMITED: Span = (-math.inf, math.inf)
@@ -75,7 +75,7 @@ class Predictor:
         limits: Any = {"min_length": 1, "max_length": options.max_rows, "fail_fast": True}
         several = Annotated[list[record], Field(**limits)]
         self.one, self.several = TypeAdapter(record), TypeAdapter(several)
-        self._together = Together(self.score)
+        self._together = DynamicBatcher(self.score)
         self._ranges = {
             column.name: _span(column.min, column.max)
             for column in contract.columns
@@ -108,7 +108,7 @@ class Predictor:
         return orjson.dumps(answers if _is_list(content) else answers[0])
 
     async def _predict(
-        self, served: Served, records: list[Record], explained: bool
+        self, served: LoadedVersion, records: list[Record], explained: bool
     ) -> list[Record]:
         """The answers of one version."""
         answers = self._present(served, await self._apply(served, records))
@@ -117,7 +117,7 @@ class Predictor:
             await asyncio.to_thread(explain, served, rows, answers)
         return answers
 
-    async def _apply(self, served: Served, records: list[Record]) -> Floats:
+    async def _apply(self, served: LoadedVersion, records: list[Record]) -> Floats:
         """Transform and score, in a thread where it takes long enough for others to notice."""
         if len(records) == 1:
             return await self._together.score(served, records[0])
@@ -125,12 +125,12 @@ class Predictor:
             return self.score(served, records)
         return await asyncio.to_thread(self.score, served, records)
 
-    def score(self, served: Served, records: list[Record]) -> Floats:
+    def score(self, served: LoadedVersion, records: list[Record]) -> Floats:
         """The scores of one version, timed."""
         with observe.scoring.labels(served.version).time():
             return served.model.score_typed(schema.frame(records, self._dtypes))
 
-    def _present(self, served: Served, scores: Floats) -> list[Record]:
+    def _present(self, served: LoadedVersion, scores: Floats) -> list[Record]:
         return present(served, check(scores), self._ranges.get(served.model.target, UNLIMITED))
 
     def _shadow(self, records: list[Record], request_id: str) -> None:
@@ -215,7 +215,7 @@ def check(scores: Floats) -> Floats:
     return scores
 
 
-def present(served: Served, scores: Floats, span: Span = UNLIMITED) -> list[Record]:
+def present(served: LoadedVersion, scores: Floats, span: Span = UNLIMITED) -> list[Record]:
     """An answer for each row: a value with its interval, or a class with the probability of each.
 
     The interval stays within `span`, the contract's range of the target; the value may not.
@@ -244,7 +244,7 @@ def _span(least: Any, most: Any) -> Span:
     return (-math.inf if least is None else least, math.inf if most is None else most)
 
 
-def explain(served: Served, rows: pl.DataFrame, answers: list[Record]) -> None:
+def explain(served: LoadedVersion, rows: pl.DataFrame, answers: list[Record]) -> None:
     """Add an explanation to each answer; a forest has none."""
     model = served.model
     if not is_additive(model):

@@ -14,9 +14,9 @@ from ..project import UserError
 from . import feedback as kpi
 from . import telemetry as observe
 from .bandit import Bandit
+from .follow import CHALLENGER, CHAMPION
 from .params import Serving
-from .registry import Served
-from .versions import CHALLENGER, CHAMPION, Versions
+from .versions import LoadedVersion, Versions
 
 UNITS = 2**32
 SHADOWED_ROWS = 1_000  # that may wait for the challenger
@@ -29,12 +29,12 @@ class Part:
 
     strategy: str
     alias: str
-    served: Served
+    served: LoadedVersion
     rows: Sequence[int]
     units: Sequence[int | None]
 
 
-def whole(strategy: str, alias: str, served: Served, rows: int) -> Part:
+def whole(strategy: str, alias: str, served: LoadedVersion, rows: int) -> Part:
     """A request that one version answers, whoever asks."""
     return Part(strategy, alias, served, range(rows), [None] * rows)
 
@@ -59,7 +59,7 @@ class Router:
         """What is done now, as the log calls it."""
         return self._strategy(self.versions.served)
 
-    def _strategy(self, served: dict[str, Served]) -> str:
+    def _strategy(self, served: dict[str, LoadedVersion]) -> str:
         return self._name if CHALLENGER in served else "single"
 
     def parts(self, records: list[Record], key: str) -> list[Part]:
@@ -79,7 +79,7 @@ class Router:
             if chosen
         ]
 
-    def _share(self, served: dict[str, Served]) -> float:
+    def _share(self, served: dict[str, LoadedVersion]) -> float:
         """The share of the units that the challenger answers."""
         if CHALLENGER not in served:
             return 0
@@ -99,7 +99,7 @@ class Router:
                 observe.log("watch", problem=type(error).__name__)
 
     def _look(self, engine: sql.Engine) -> None:
-        self.versions.look()
+        self.versions.refresh()
         if self.options.strategy == "bandit":
             served = [each.version for each in self.versions.served.values()]
             self.bandit.refresh(engine, served)

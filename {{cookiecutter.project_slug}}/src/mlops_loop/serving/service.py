@@ -13,6 +13,7 @@ import sqlalchemy as sql
 from ..data.contract import load_contract
 from ..lineage import git
 from ..project import Paths, load_settings
+from .follow import BAKED, Follower
 from .jobs import Jobs
 from .params import Serving
 from .prediction_log import database, url
@@ -54,9 +55,10 @@ class Core:
 
 def assemble(paths: Paths, options: Serving) -> Core:
     """The service of a project; raises UserError where it has no model."""
-    settings = load_settings(paths)
     contract = load_contract(paths.contract)
-    versions = Versions(paths, settings, contract, options.aliases)
+    has_registry = load_settings(paths).tracking_uri != BAKED
+    follower = Follower(paths, options.refresh_seconds) if has_registry else None
+    versions = Versions(paths.served, contract, options.aliases, follower)
     router = Router(options, contract, versions, Random())
     spool = Spool(paths.root / ".serving" / "spool", options.spool_bytes)
     writer = Writer(spool, Beside(url(paths), options.retention_days).take)

@@ -1,18 +1,21 @@
-"""The versions that are served: found at the start, exchanged when their alias moves."""
+"""The versions that are served: read from the folder that `follow` keeps, hot-swapped on change."""
 
 import time
-from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from ..data.contract import Contract
+from ..files import read_json, write_json
 from ..models import golden
-from ..project import Paths, Settings, UserError
-from . import registry, schema
-from . import telemetry as observe
-from .registry import Pointer, Served
+from ..models.model import Model, load
+from ..project import UserError
+from . import schema, telemetry
+from .follow import CHALLENGER, CHAMPION, Follower, VersionRef, is_intact, read_ref
 
-CHAMPION, CHALLENGER = "champion", "challenger"
-RETRY_SECONDS = 60  # after which a refused version is loaded again, its alias unmoved
+RETRY_SECONDS = 60  # before a refused version is loaded again, its alias unmoved
+STALE_SECONDS = 60  # since the last look at the registry
 
 MISSING = {
     CHAMPION: "the registry has no champion; run `make train` first.",
@@ -20,98 +23,137 @@ MISSING = {
 }
 
 
-class Versions:
-    """What each alias serves; `problems` says of each why that is not what the registry names.
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version in memory, with its tags, test metrics and golden requests."""
 
-    `served` is replaced, never changed: a request goes on with what it began with.
+    version: int
+    model: Model
+    tags: dict[str, str]
+    metrics: dict[str, Any]
+    golden: dict[str, Any]
+
+
+def load_version(folder: Path, ref: VersionRef) -> LoadedVersion:
+    """Load the copy of a version; raises UserError where it is damaged."""
+    copy = folder / ref.model_hash
+    if not is_intact(copy):
+        raise UserError(f"the copy of version {ref.version} is missing or damaged: {copy}")
+    return LoadedVersion(model=load(copy / "model"), **read_json(copy / "version.json"))
+
+
+class Versions:
+    """The version behind each alias; `problems` holds why an alias is not served as it should.
+
+    `served` is replaced, never changed: a request keeps the versions that it began with.
     """
 
     def __init__(
-        self, paths: Paths, settings: Settings, contract: Contract, aliases: tuple[str, ...]
+        self,
+        folder: Path,
+        contract: Contract,
+        aliases: tuple[str, ...],
+        follower: Follower | None = None,
     ) -> None:
-        self._paths, self._settings, self._contract = paths, settings, contract
-        self.served: dict[str, Served] = {}
+        self._folder, self._contract, self._follower = folder, contract, follower
+        self.served: dict[str, LoadedVersion] = {}
         self.problems: dict[str, str | None] = dict.fromkeys(aliases)
-        self._pointers: dict[str, Pointer] = {}
-        self._refused: dict[str, tuple[Pointer, float, str]] = {}  # until when, and why
-        # What was served last comes first: the registry may be away, or name what will not do.
+        self.registry_problem: str | None = None
+        self._refs: dict[str, VersionRef] = {}
+        self._refused: dict[str, tuple[VersionRef, float, str]] = {}  # until when, and why
+        started = follower.last_sync if follower else 0.0
+        if follower:
+            follower.ensure()
+        # The version that was served last comes first: the registry may name a broken one.
         for alias in aliases:
-            self._follow(alias, partial(registry.last, paths, alias))
-        self.look()
+            if ref := read_ref(folder / f"{alias}.last.json"):
+                self._serve(alias, ref)
+        if follower:
+            follower.wait(started)
+        self.refresh()
         if CHAMPION not in self.served:
-            raise UserError(f"there is no model to serve: {self.problems[CHAMPION]}")
+            raise UserError(f"there is no model to serve: {self.problem}")
 
     @property
-    def champion(self) -> Served:
-        """The version that answers, unless a strategy lets the challenger."""
+    def champion(self) -> LoadedVersion:
+        """The version that predicts, unless a strategy chooses the challenger."""
         return self.served[CHAMPION]
 
     @property
     def problem(self) -> str | None:
-        """The problems of all aliases as one text."""
-        return "; ".join(filter(None, self.problems.values())) or None
+        """The problems of the registry and of all aliases as one text."""
+        return "; ".join(filter(None, (self.registry_problem, *self.problems.values()))) or None
 
     @property
     def refused(self) -> dict[str, bool]:
-        """Of each alias, whether what the registry names is not served."""
+        """For each alias, whether the version that the registry names is not served, or unknown."""
         fine = (None, MISSING[CHALLENGER])
-        return {alias: problem not in fine for alias, problem in self.problems.items()}
+        unknown = self.registry_problem is not None
+        return {alias: unknown or text not in fine for alias, text in self.problems.items()}
 
-    def look(self) -> None:
-        """Serve what the registry names; whatever goes wrong with it, the old version stays."""
-        for alias, known in self.problems.items():
+    def refresh(self) -> None:
+        """Serve the versions that the folder names now; whatever fails, the old one stays."""
+        if self._follower:
+            self._follower.ensure()
+        known, self.registry_problem = self.registry_problem, self._read_registry_problem()
+        if self.registry_problem != known:
+            telemetry.log("registry", problem=self.registry_problem)
+        for alias, old in self.problems.items():
             if alias in self.served and not self._fits(alias, self.served[alias]):
                 self._drop(alias)
-            problem = self._follow(
-                alias, partial(registry.find, self._paths, self._settings, alias)
-            )
-            self.problems[alias] = problem
-            if problem != known:
-                observe.log("version", alias=alias, problem=problem)
-
-    def _follow(self, alias: str, find: Callable[[], Pointer | None]) -> str | None:
-        """Serve the version that is found; returns why not, if so."""
-        try:
-            pointer = find()
-            if pointer is None:
+            if ref := read_ref(self._folder / f"{alias}.json"):
+                problem = self._serve(alias, ref)
+            else:
+                problem = MISSING[alias]
                 if alias != CHAMPION:
                     self._drop(alias)
-                return MISSING[alias]
-            if pointer != self._pointers.get(alias):
-                self._take(alias, pointer)
-            self._refused.pop(alias, None)
+            self.problems[alias] = problem
+            if problem != old:
+                telemetry.log("version", alias=alias, problem=problem)
+
+    def _read_registry_problem(self) -> str | None:
+        state = self._folder / "registry.json"
+        problem: str | None = read_json(state)["problem"] if state.exists() else None
+        if not self._follower or time.time() - self._follower.last_sync < STALE_SECONDS:
+            return problem
+        return f"the registry was not read for {STALE_SECONDS} s"
+
+    def _serve(self, alias: str, ref: VersionRef) -> str | None:
+        """Load and check a version unless it is served; returns why it is refused, if so."""
+        refused, until, why = self._refused.get(alias, (None, 0.0, ""))
+        if refused == ref and time.monotonic() < until:  # loading it again would cost requests
+            return why
+        self._refused.pop(alias, None)
+        if ref == self._refs.get(alias):
+            return None
+        try:
+            self._load(alias, ref)
         except Exception as error:
             old = self.served.get(alias)
-            return f"{alias}: version {old.version} stays: {error}" if old else str(error)
+            why = f"{alias}: version {old.version} stays: {error}" if old else str(error)
+            self._refused[alias] = ref, time.monotonic() + RETRY_SECONDS, why
+            return why
         return None
 
-    def _take(self, alias: str, pointer: Pointer) -> None:
-        """Serve a version unless it was refused just now: loading it again costs others time."""
-        refused, until, why = self._refused.get(alias, (None, 0.0, ""))
-        if refused == pointer and time.monotonic() < until:
-            raise UserError(why)
-        try:
-            self._load(alias, pointer)
-        except Exception as error:
-            self._refused[alias] = pointer, time.monotonic() + RETRY_SECONDS, str(error)
-            raise
+    def _load(self, alias: str, ref: VersionRef) -> None:
+        loaded = load_version(self._folder, ref)
+        loaded.model.score(schema.example_frame(self._contract))
+        golden.check(loaded.model, loaded.golden)
+        if not self._fits(alias, loaded):
+            expected = self.champion.model.task_signature
+            raise UserError(f"it predicts {loaded.model.task_signature}, the champion {expected}")
+        self.served, self._refs[alias] = {**self.served, alias: loaded}, ref
+        last = self._folder / f"{alias}.last.json"
+        if read_ref(last) != ref:
+            with suppress(OSError):  # the folder of an image may be read-only
+                write_json(last, vars(ref))
+        telemetry.log("version", alias=alias, serves=loaded.version)
 
-    def _load(self, alias: str, pointer: Pointer) -> None:
-        served = registry.serve(self._paths, self._settings, pointer)
-        served.model.score(schema.example_frame(self._contract))
-        golden.check(served.model, served.golden)
-        if not self._fits(alias, served):
-            answered = self.champion.model.task_signature
-            raise UserError(f"it answers {served.model.task_signature}, the champion {answered}")
-        registry.remember(self._paths, alias, pointer)
-        self.served, self._pointers[alias] = {**self.served, alias: served}, pointer
-        observe.log("version", alias=alias, serves=served.version)
-
-    def _fits(self, alias: str, served: Served) -> bool:
-        """Whether a version answers the champion's question; the champion sets it."""
-        champion = self.served.get(CHAMPION, served)
-        return alias == CHAMPION or served.model.task_signature == champion.model.task_signature
+    def _fits(self, alias: str, version: LoadedVersion) -> bool:
+        """Whether a version predicts what the champion predicts."""
+        champion = self.served.get(CHAMPION, version)
+        return alias == CHAMPION or version.model.task_signature == champion.model.task_signature
 
     def _drop(self, alias: str) -> None:
-        self.served = {name: served for name, served in self.served.items() if name != alias}
-        self._pointers.pop(alias, None)
+        self.served = {name: version for name, version in self.served.items() if name != alias}
+        self._refs.pop(alias, None)

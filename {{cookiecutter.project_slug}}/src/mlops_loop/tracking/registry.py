@@ -105,7 +105,9 @@ class Registry:
         """Aliases and their versions; empty before the first registration."""
         try:
             aliases = self.client.get_registered_model(self.name).aliases
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
             return {}
         return {alias: int(version) for alias, version in aliases.items()}
 

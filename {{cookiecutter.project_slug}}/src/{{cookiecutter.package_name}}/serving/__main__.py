@@ -33,6 +33,13 @@ def serve() -> None:
     server.main(PROJECT, read_params()[1], create_app)
 
 
+def image(version: str) -> None:
+    """Copy a version to where the container image takes it from."""
+    from mlops_loop.serving import follow
+
+    follow.make_image(PROJECT, [version])
+
+
 def deliver(*arguments: str) -> None:
     """Hold a running service against the delivery checklist and the gate's bars."""
     from mlops_loop.serving import release
@@ -63,7 +70,7 @@ VERBS = {
     "stream": with_options("stream"),
     "ab-test": with_options("ab_test"),
     "batch": plain("batch"),
-    "image": plain("bake"),
+    "image": image,
     "export": plain("export"),
     "key": plain("auth"),
     "app": plain("launch"),

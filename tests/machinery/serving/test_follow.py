@@ -1,0 +1,152 @@
+"""Copies of versions: kept in step with the registry by a process, read by the service."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mlops_loop.data.contract import load_contract
+from mlops_loop.files import read_json
+from mlops_loop.project import Paths, UserError
+from mlops_loop.serving import follow
+from mlops_loop.serving.follow import ALIASES, Follower, VersionRef, is_intact, read_ref, sync
+from mlops_loop.serving.versions import Versions
+from mlops_loop.tracking.registry import Registry
+from projects import Project
+from services import Service, wait
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the copies."""
+    return tmp_path / "models"
+
+
+def named(folder: Path) -> dict[str, int]:
+    """The versions that the folder names."""
+    refs = {alias: read_ref(folder / f"{alias}.json") for alias in ALIASES}
+    return {alias: ref.version for alias, ref in refs.items() if ref}
+
+
+def test_the_folder_is_kept_in_step_with_the_aliases(registry: Registry, folder: Path) -> None:
+    known: dict[str, int] = {}
+    sync(registry, folder, known)
+    assert named(folder) == {"champion": 1, "challenger": 2}
+    copies = [path for path in folder.iterdir() if path.is_dir()]
+    assert len(copies) == 2
+    assert all(is_intact(copy) for copy in copies)
+    about = {read_json(copy / "version.json")["version"]: copy for copy in copies}
+    content = read_json(about[1] / "version.json")
+    assert content["tags"]["model_hash"] == about[1].name
+    assert content["metrics"]["test"]["rmse"] > 0
+    assert len(content["golden"]["records"]) == len(content["golden"]["scores"])
+    registry.unpoint("challenger")
+    try:
+        sync(registry, folder, known)
+        assert named(folder) == {"champion": 1}
+    finally:
+        registry.point("challenger", 2)
+    sync(registry, folder, known)
+    assert named(folder) == {"champion": 1, "challenger": 2}
+
+
+def test_a_damaged_copy_is_replaced_and_a_damaged_registry_refused(
+    registry: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(registry, folder, {})
+    first = follow.copy_version(registry, registry.find(1), folder)
+    booster = folder / first.model_hash / "model" / "booster.txt"
+    kept = booster.read_bytes()
+    booster.write_bytes(b"damaged")
+    sync(registry, folder, {})
+    assert booster.read_bytes() == kept
+    other = registry.find(2)
+    monkeypatch.setitem(other.tags, "model_hash", "0" * 64)
+    with pytest.raises(
+        UserError, match="version 2: the files in the registry do not have its hash"
+    ):
+        follow.copy_version(registry, other, folder)
+
+
+@contextmanager
+def following(project: Paths) -> Iterator[Follower]:
+    """The process, in step with the registry, as long as the block lasts."""
+    follower = Follower(project, 0.05)
+    before = follower.last_sync
+    follower.ensure()
+    try:
+        follower.wait(before)
+        yield follower
+    finally:
+        assert follower._process is not None
+        assert follower._process.stdin is not None
+        follower._process.stdin.close()
+        assert follower._process.wait(5) == 0, "it ends with the service"
+
+
+def test_a_process_follows_the_registry_and_reports_when_it_is_away(
+    served_once: Project, registry: Registry
+) -> None:
+    project, away = served_once, served_once.store.with_name("away.db")
+    versions = Versions(project.served, load_contract(project.contract), ALIASES)
+    with following(project) as follower:
+        registry.point("champion", 2)
+        try:
+            wait(lambda: named(project.served)["champion"] == 2)
+            versions.refresh()
+            assert versions.champion.version == 2
+        finally:
+            registry.point("champion", 1)
+        wait(lambda: named(project.served)["champion"] == 1)
+        project.store.rename(away)
+        try:
+            state = project.served / "registry.json"
+            wait(lambda: read_json(state)["problem"] is not None)
+            assert not project.store.exists(), "MLflow made no empty one"
+            versions.refresh()
+            assert "No such file" in str(versions.problem)
+            assert versions.refused == {"champion": True, "challenger": True}
+            assert versions.champion.version == 1
+        finally:
+            away.rename(project.store)
+        wait(lambda: read_json(state)["problem"] is None)
+        assert follower._process is not None
+        os.kill(follower._process.pid, signal.SIGKILL)
+        follower._process.wait()
+        before = follower.last_sync
+        follower.ensure()
+        follower.wait(before)
+        assert follower.last_sync > before, "started again after it was killed"
+
+
+def test_a_second_process_waits_until_the_first_ends(served_once: Project) -> None:
+    with following(served_once):
+        second = Follower(served_once, 0.05)
+        second.ensure()
+        since = time.time()
+        second.wait(since)  # the first one's look is enough
+        assert time.time() - since < 2
+    since = time.time()
+    wait(lambda: second.last_sync > since)
+    assert second._process is not None
+    second._process.kill()
+    second._process.wait()
+
+
+def test_a_service_starts_from_its_copies_when_the_named_version_fails(service: Service) -> None:
+    served, contract = service.project.served, load_contract(service.project.contract)
+    assert Versions(served, contract, ALIASES).champion.version == 1
+    follow.write_json(served / "champion.json", vars(VersionRef(7, "0" * 64)))
+    versions = Versions(served, contract, ALIASES)
+    assert versions.champion.version == 1
+    assert "champion: version 1 stays: the copy of version 7 is missing" in str(versions.problem)
+    assert versions.refused == {"champion": True, "challenger": False}
+
+
+def test_an_image_needs_a_registered_version(registry: Registry, folder: Path) -> None:
+    run = registry.find(registry.find(1).run_id)
+    with pytest.raises(UserError, match="is not registered; name a version"):
+        follow.copy_version(registry, run, folder)
