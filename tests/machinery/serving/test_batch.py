@@ -100,9 +100,8 @@ def published(service: Service, rows: pl.DataFrame, *arguments: str) -> None:
     source = service.project.root / "new.2024.csv"
     rows.write_csv(source)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["batch", "--input", str(source), "--table", *arguments])
         patch.setenv("DATABASE_URL", service.url)
-        batch.main(service.project)
+        batch.main(service.project, ["--input", str(source), "--table", *arguments])
 
 
 @pytest.mark.usefixtures("registry")

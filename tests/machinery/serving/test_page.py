@@ -11,7 +11,7 @@ from projects import Project
 from services import Change, Service
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="`make app` installs Streamlit")
-FORM = "project.serving.form.record"
+FORM = "mlops_loop.serving.form.record"
 
 
 def script(paths: object, client: object) -> None:

@@ -11,7 +11,7 @@ from project.models import train
 from project.params import load_params
 from projects import Project
 
-onnx = pytest.importorskip("project.serving.graph", reason="`make export` installs ONNX")
+onnx = pytest.importorskip("mlops_loop.serving.onnx_graph", reason="`make export` installs ONNX")
 
 COLUMNS = {"both": ["size", "far", "shop", "colour"], "numbers": ["far"], "texts": ["shop"]}
 TARGETS = {

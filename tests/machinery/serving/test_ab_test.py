@@ -12,13 +12,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 from mlops_loop.project import UserError
-from mlops_loop.serving import ab_test as verdict
-from mlops_loop.serving import bandit
+from mlops_loop.serving import ab_test, bandit
 from mlops_loop.serving import prediction_log as log
-from mlops_loop.serving.params import Bandit, load_serving
-from services import Change, Service
-
-from .test_predict import ask
+from mlops_loop.serving.params import Bandit
+from services import Change, Service, ask
 
 START = datetime(2024, 1, 1)
 BLANK = {"request_id": "r", "alias": "a", "shown": True, "environment": "e", "code_version": "c"}
@@ -57,15 +54,15 @@ def errors(version: int, mean: float, units: range) -> list[Row]:
 
 
 def said(service: Service, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `make verdict` prints; raises SystemExit before the test is over."""
-    verdict.main(service.project)
+    """What `make ab-test` prints; raises SystemExit before the test is over."""
+    ab_test.main(service.project, service.options())
     return capsys.readouterr().out
 
 
 def test_nothing_is_said_before_both_have_their_size(
     service: Service, engine: sql.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    design = load_serving(service.project).design
+    design = service.options().design
     add(engine, design, errors(1, 5, range(100)) + errors(2, 1, range(100, 199)))
     # A customer who comes back, and a truth that is no number, do not count.
     add(engine, design, [(2, 100, 11.0, 10), (2, 500, 11.0, "ten")], start=500)
@@ -96,7 +93,7 @@ def test_the_verdict_is_welchs_of_the_first_units(
     engine: sql.Engine,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    design = load_serving(service.project).design
+    design = service.options().design
     ours, theirs = errors(1, 5, range(100)), errors(2, mean, range(100, 200))
     add(engine, design, ours + theirs)
     text = said(service, capsys)
@@ -112,8 +109,8 @@ def test_the_verdict_is_welchs_of_the_first_units(
 
 
 def test_rates_are_held_against_each_other(service: Service) -> None:
-    test = load_serving(service.project).ab.model_copy(update={"kpi": "correct"})
-    found = verdict.judge(test, np.repeat([1.0, 0], [48, 32]), np.repeat([1.0, 0], [56, 14]))
+    test = service.options().ab.model_copy(update={"kpi": "correct"})
+    found = ab_test.judge(test, np.repeat([1.0, 0], [48, 32]), np.repeat([1.0, 0], [56, 14]))
     # The example (a) of Newcombe's paper.
     assert found.difference == pytest.approx(0.2)
     assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
@@ -123,17 +120,17 @@ def test_rates_are_held_against_each_other(service: Service) -> None:
 
 
 def test_where_no_value_differs_nothing_is_better(service: Service) -> None:
-    test, same = load_serving(service.project).ab, np.ones(20)
+    test, same = service.options().ab, np.ones(20)
     for theirs in (same, np.zeros(20)):
-        result = verdict.judge(test, same, theirs)
-        text = verdict.told(test, (1, 2), [1.0, float(theirs.mean())], result)
+        result = ab_test.judge(test, same, theirs)
+        text = ab_test.told(test, (1, 2), [1.0, float(theirs.mean())], result)
         assert ("The challenger is better" in text) == (result.p_value < 0.05)
 
 
 def test_a_design_that_changes_while_it_runs_is_noticed(
     service: Service, engine: sql.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    add(engine, load_serving(service.project).design, errors(1, 5, range(100)))
+    add(engine, service.options().design, errors(1, 5, range(100)))
     service.project.edit(serving__ab__size=10)
     with pytest.raises(UserError, match=r"serving\.ab or sticky_by is not what it was for 100"):
         said(service, capsys)
@@ -152,11 +149,11 @@ def test_units_that_are_missing_on_one_side_leave_no_verdict(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     service.project.edit(serving__ab__share=share, serving__ab__size=50)
-    design, theirs = load_serving(service.project).design, int(400 * share)
+    design, theirs = service.options().design, int(400 * share)
     add(engine, design, errors(1, 5, range(theirs, 400)) + errors(2, 3, range(theirs - lost)))
     counts = f"champion answered {400 - theirs} units, the challenger {theirs - lost}, and its"
     with pytest.raises(UserError, match=rf"split is broken.* {counts} share is {share} \(p = \d"):
-        verdict.main(service.project)
+        ab_test.main(service.project, service.options())
     add(engine, design, errors(2, 3, range(theirs - lost, theirs)))
     assert "The challenger is better" in said(service, capsys)
     # Who comes back is no other unit.
@@ -178,7 +175,7 @@ def test_a_running_test_is_logged_by_its_design_and_units(
     service: Service, record: Change, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.project.edit(serving__strategy="ab", serving__ab__size=10)
-    design = load_serving(service.project).design
+    design = service.options().design
     with service.running() as client:
         for number in range(60):
             answer = ask(client, record(size=float(number)))

@@ -2,37 +2,45 @@
 
 import json
 import re
-import sys
 from contextlib import nullcontext
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from mlops_loop.data.contract import load_contract
+from mlops_loop.files import read_json
+from mlops_loop.models.bootstrap import Scores
 from mlops_loop.project import UserError
-from mlops_loop.serving import checklist, load
-from mlops_loop.serving import release as deliver
+from mlops_loop.serving import checklist, load, release
 from mlops_loop.serving.params import Canary, Deliver
 from mlops_loop.tracking import registry as tracking
-from project.params import load_params
+from project.models.gate import failed_bars
 from services import Change, Service
 
 LIMITS = Deliver(rate=40, seconds=2, p99_ms=2_000)
 
 
+def deliver(service: Service, *arguments: str) -> None:
+    """Run `make deliver`."""
+    release.main(service.project, service.options(deliver=LIMITS), misses, arguments)
+
+
+def misses(scores: Scores, **bars: float) -> list[str]:
+    """The bars that a regression misses."""
+    return failed_bars("regression", scores, bars)
+
+
 def deliver_to(
-    environment: str, service: Service, patch: pytest.MonkeyPatch, **arguments: str
+    environment: str, service: Service, patch: pytest.MonkeyPatch, *arguments: str
 ) -> dict[str, Any]:
     """`make deliver` against the service, in-process; returns the report."""
-    words = [w for name, value in arguments.items() for w in (f"--{name}", value)]
-    patch.setattr(sys, "argv", ["deliver", "--environment", environment, *words])
-    patch.setattr(deliver, "load_serving", lambda _: type("Options", (), {"deliver": LIMITS}))
     service.environment = environment
     with service.running() as client:
-        patch.setattr(deliver.httpx, "Client", lambda **_: nullcontext(client))
-        deliver.main(service.project)
-    return json.loads(service.project.delivery(environment).read_text())
+        patch.setattr(release.httpx, "Client", lambda **_: nullcontext(client))
+        deliver(service, "--environment", environment, *arguments)
+    report: dict[str, Any] = read_json(release.report_path(service.project, environment))
+    return report
 
 
 @pytest.mark.usefixtures("registry")
@@ -46,14 +54,14 @@ def test_a_version_goes_from_test_over_staging_to_production(
     assert "  2  golden requests             passed" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"staging: APPROVED_BY=name"):
         deliver_to("staging", service, monkeypatch)
-    staged = deliver_to("staging", service, monkeypatch, **{"approved-by": "Ana"})
+    staged = deliver_to("staging", service, monkeypatch, "--approved-by", "Ana")
     assert staged["checks"][6] == {
         "point": 7,
         "name": "to staging on approval",
         "passed": True,
         "found": "by Ana",
     }
-    live = deliver_to("production", service, monkeypatch, **{"approved-by": "Ana"})
+    live = deliver_to("production", service, monkeypatch, "--approved-by", "Ana")
     assert live["passed"]
     assert live["checks"][2]["found"] == "not in production; staging passed it"
     assert live["checks"][8]["found"] == f"staging passed {staged['time']}"
@@ -61,15 +69,13 @@ def test_a_version_goes_from_test_over_staging_to_production(
 
 @pytest.mark.usefixtures("registry")
 def test_to_ask_is_not_to_deliver_and_nobody_at_the_address_is_said(
-    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["deliver", "--ask", "1"])
-    deliver.main(service.project)
+    deliver(service, "--ask", "1")
     assert capsys.readouterr().out == "version 1 may go to test.\n"
-    monkeypatch.setattr(sys, "argv", ["deliver", "--url", "http://127.0.0.1:1"])
     with pytest.raises(UserError, match=re.escape("URL=http://127.0.0.1:1: ")):
-        deliver.main(service.project)
-    assert not service.project.delivery("test").exists()
+        deliver(service, "--url", "http://127.0.0.1:1")
+    assert not release.report_path(service.project, "test").exists()
 
 
 @pytest.mark.parametrize(
@@ -86,10 +92,10 @@ def test_a_failing_staging_blocks_production(
     project, version = service.project, registry.find("champion")
     report = {"passed": True, "model_hash": version.tags["model_hash"], "version": 1, "time": ""}
     if change is not None:
-        project.delivery("staging").write_text(json.dumps(report | change))
+        release.report_path(project, "staging").write_text(json.dumps(report | change))
     with pytest.raises(UserError, match=message):
-        deliver.permitted(project, "production", version, "Ana")
-    assert not project.delivery("production").exists()
+        release.permitted(project, "production", version, "Ana")
+    assert not release.report_path(project, "production").exists()
 
 
 def told(client: TestClient) -> dict[str, Any]:
@@ -153,11 +159,9 @@ def test_a_service_that_takes_anything_is_found_out(client: TestClient, service:
     assert check.passed is False or "size_" in check.found
 
 
-def test_a_version_below_its_bar_or_on_hold_is_not_fit(client: TestClient, elsewhere: Path) -> None:
-    params = load_params(elsewhere / "project" / "params.yaml")
-    assert checklist.targets(told(client), params).passed
-    bars = params.registration.model_copy(update={"bars": {"r2": 0.9999}})
+def test_a_version_below_its_bar_or_on_hold_is_not_fit(client: TestClient) -> None:
+    assert checklist.targets(told(client), misses).passed
     held = told(client)
     held["lineage"]["decision"] = "hold"
-    check = checklist.targets(held, params.model_copy(update={"registration": bars}))
+    check = checklist.targets(held, partial(misses, r2=0.9999))
     assert "is below the bar of 0.9999; the gate's decision is hold" in check.found
