@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import BIN, render
+from helpers import BIN, render, run
 from kubernetes_validate import validate
 from ruamel.yaml import YAML
 
@@ -109,9 +110,9 @@ def test_compose_matches_its_schema_and_names_what_is_there(project: Path) -> No
 
 def metrics(project: Path) -> set[str]:
     """The names that Prometheus sees of the service's metrics, and of a process's."""
-    [observe] = project.glob("src/*/serving/observe.py")
+    telemetry = project / "src/mlops_loop/serving/telemetry.py"
     suffixes = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket"]}
-    declared = re.findall(r'= (Counter|Gauge|Histogram)\("(\w+)"', observe.read_text())
+    declared = re.findall(r'= (Counter|Gauge|Histogram)\("(\w+)"', telemetry.read_text())
     own = {name + suffix for kind, name in declared for suffix in suffixes[kind]}
     return own | {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 
@@ -160,6 +161,22 @@ def rendered(project: Path, overlay: str) -> dict[str, Any]:
     return {each["kind"]: each for each in objects}
 
 
+@pytest.mark.parametrize(
+    ("file", "verb"),
+    [
+        ("Dockerfile", "serve"),
+        ("compose.yaml", "work"),
+        ("kubernetes/base/deployment.yaml", "work"),
+    ],
+)
+def test_what_containers_run_is_a_verb_of_the_project(file: str, verb: str, project: Path) -> None:
+    words = re.findall(r"[\w.-]+", (project / "deploy" / file).read_text())
+    command = words[words.index("my_project.serving") - 2 :][:4]
+    assert command == ["python", "-m", "my_project.serving", verb]
+    listed = run(project, sys.executable, *command[1:3], succeeds=False).stdout
+    assert verb in re.split(r"\W", listed), listed
+
+
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_are_hardened_probed_and_bounded(overlay: str, project: Path) -> None:
@@ -175,11 +192,9 @@ def test_pods_are_hardened_probed_and_bounded(overlay: str, project: Path) -> No
         assert container["livenessProbe"]["httpGet"]["port"] in {
             p["name"] for p in container["ports"]
         }
-    service, worker = pod["containers"]
+    service, _ = pod["containers"]
     probes = [service[f"{name}Probe"]["httpGet"]["path"] for name in ("readiness", "liveness")]
     assert probes == ["/ready", "/health"]
-    [module] = [word for word in worker["command"] if word.startswith("my_project.")]
-    assert (project / "src" / module.replace(".", "/")).with_suffix(".py").exists()
 
 
 @needs_kubectl
