@@ -19,11 +19,10 @@ from mlops_loop.serving import follow, jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import service as core
+from mlops_loop.serving.outbox import Outbox
 from mlops_loop.serving.params import Serving, serving_options
 from mlops_loop.serving.router import Router
-from mlops_loop.serving.spool import Spool
 from mlops_loop.serving.versions import Versions
-from mlops_loop.serving.writer import Writer
 from mlops_loop.tracking import registry as tracking
 from project.models import register
 from project.params import load_params
@@ -61,7 +60,7 @@ class Service:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.spool = project.root / ".serving" / "spool"
+        self.outbox = project.root / ".serving" / "outbox"
         self.url = f"sqlite:///{project.log}"
         self.keys: tuple[str, ...] = ()
         self.environment = "test"
@@ -77,14 +76,14 @@ class Service:
         serving = self.options(**options)
         versions = Versions(self.project.served, contract, serving.aliases)
         router = Router(serving, contract, versions, Random(0))
-        spool = Spool(self.spool, serving.spool_bytes)
+        outbox = Outbox(self.outbox, serving.outbox_bytes)
         predictor = predict.Predictor(
-            contract, serving, router, spool, predict.Origin(self.environment, "abc")
+            contract, serving, router, outbox, predict.Origin(self.environment, "abc")
         )
         engine = log.database(self.url)
-        writer = Writer(spool, log.Keeper(engine, serving.retention_days).take)
+        shipper = log.Shipper(outbox, engine, serving.retention_days)
         queue = jobs.Jobs(engine, serving.queue_bytes)
-        return core.Core(serving, predictor, writer, queue, engine)
+        return core.Core(serving, predictor, shipper, queue, engine)
 
     @contextmanager
     def running(self, **options: Any) -> Iterator[TestClient]:

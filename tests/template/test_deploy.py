@@ -32,7 +32,7 @@ tests:
       - {series: 'http_request_duration_seconds_bucket{path="/predict",le="0.1"}', values: '0+98x60'}
       - {series: 'http_request_duration_seconds_bucket{path="/predict",le="+Inf"}', values: '0+100x60'}
       - {series: 'http_request_duration_seconds_bucket{path="/predict",le="0.25"}', values: '0+100x60'}
-      - {series: 'spool_bytes', values: '2000000x60'}
+      - {series: 'outbox_bytes', values: '2000000x60'}
       - {series: 'job_wait_seconds', values: '100x60'}
       - {series: 'log_dropped_total', values: '0+1x60'}
       - {series: 'model_refused{alias="champion"}', values: '1x60'}
@@ -47,7 +47,7 @@ tests:
       - {series: 'http_requests_total{status="200",path="/predict"}', values: '0+100x60'}
       - {series: 'http_request_duration_seconds_bucket{path="/predict",le="0.01"}', values: '0+100x60'}
       - {series: 'http_request_duration_seconds_bucket{path="/predict",le="+Inf"}', values: '0+100x60'}
-      - {series: 'spool_bytes', values: '1000x60'}
+      - {series: 'outbox_bytes', values: '1000x60'}
       - {series: 'job_wait_seconds', values: '1x60'}
       - {series: 'log_dropped_total', values: '0x60'}
       - {series: 'model_refused{alias="champion"}', values: '0x60'}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from mlops_loop.serving.server import server
-from services import Change, Service, ask
+from services import Change, Service
 
 POST = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 PIECE = b"1" * 100_000

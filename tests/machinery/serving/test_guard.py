@@ -47,7 +47,7 @@ def test_an_address_that_is_taken_is_said_before_anything_is_begun(
     monkeypatch.setenv("PORT", str(port))
     with pytest.raises(UserError, match=f"HOST=nowhere.invalid, PORT={port}: "):
         server.main(service.project, service.options(), create_app)
-    assert not service.spool.exists()
+    assert not service.outbox.exists()
 
 
 def test_each_of_several_keys_opens_and_no_other(service: Service, record: Change) -> None:

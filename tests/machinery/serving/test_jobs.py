@@ -13,9 +13,9 @@ from mlops_loop.serving import jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import worker
 from mlops_loop.serving.jobs import Jobs
+from mlops_loop.serving.outbox import OutboxFull
 from mlops_loop.serving.predictor import Predictor, Unusable
 from mlops_loop.serving.service import Core
-from mlops_loop.serving.spool import Full
 from services import Change, Service
 
 
@@ -125,7 +125,7 @@ def test_a_database_that_is_down_takes_no_job_and_says_so(service: Service, reco
 ERRORS = {
     "no number": (Unusable("no number"), "failed", "no number"),
     "an error of ours": (ZeroDivisionError("secret"), "failed", "internal error"),
-    "a full log": (Full("/secret/folder"), "queued", None),
+    "a full log": (OutboxFull("/secret/folder"), "queued", None),
 }
 
 

@@ -1,21 +1,23 @@
 """The prediction log: nothing that was acknowledged is lost, and a full log is seen."""
 
-import os
-import time
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sql
 from mlops_loop.project import UserError
+from mlops_loop.serving import outbox as outbox_module
 from mlops_loop.serving import prediction_log as log
-from mlops_loop.serving import telemetry as observe
-from mlops_loop.serving.spool import Full, Spool, read
-from projects import Project
+from mlops_loop.serving import telemetry
+from mlops_loop.serving.outbox import Outbox
 from services import Change, Service, wait
 
 
-def test_a_database_that_is_down_only_lets_the_spool_grow(
+def test_a_database_that_is_down_only_lets_the_outbox_grow(
     service: Service, record: Change, elsewhere: Path
 ) -> None:
     folder = elsewhere / "not yet"
@@ -26,83 +28,113 @@ def test_a_database_that_is_down_only_lets_the_spool_grow(
         wait(lambda: client.get("/ready").json()["log"] is not None)
         waiting = client.get("/ready").json()
         assert waiting["log"] == "OperationalError"
-        assert waiting["spool_bytes"] > 500
-        assert f"spool_bytes {float(waiting['spool_bytes'])}" in client.get("/metrics").text
+        assert waiting["outbox_bytes"] > 500
+        assert f"outbox_bytes {float(waiting['outbox_bytes'])}" in client.get("/metrics").text
         folder.mkdir()
-        wait(lambda: client.get("/ready").json()["spool_bytes"] == 0)
+        wait(lambda: client.get("/ready").json()["outbox_bytes"] == 0)
         wait(lambda: client.get("/ready").json()["log"] is None)
         assert len(service.logged()) == 5
 
 
-def test_a_full_spool_refuses_or_drops_and_counts(
+def test_a_full_outbox_refuses_or_drops_and_counts(
     service: Service, record: Change, elsewhere: Path
 ) -> None:
     service.url = f"sqlite:///{elsewhere}/not there/log.db"
-    with service.running(spool_bytes=10_000) as client:
+    with service.running(outbox_bytes=10_000) as client:
         codes = [client.post("/predict", json=record()).status_code for _ in range(40)]
         assert codes[0] == 200
         assert codes[-1] == 503
         assert "nothing was predicted" in client.post("/predict", json=record()).json()["detail"]
-    before = observe.dropped._value.get()
-    with service.running(spool_bytes=10_000, log_full="drop_counted") as client:
+    before = telemetry.dropped._value.get()
+    with service.running(outbox_bytes=10_000, log_full="drop_counted") as client:
         assert client.post("/predict", json=record()).status_code == 200
-    assert observe.dropped._value.get() == before + 1
+    assert telemetry.dropped._value.get() == before + 1
 
 
-def test_what_a_killed_process_left_is_drained_by_the_next(
-    service: Service, record: Change
-) -> None:
-    spool = Spool(service.spool, 10_000)
-    common = {"table": "feedback", "prediction_id": "p", "time": datetime.now()}
-    spool.append([{**common, "id": str(number), "actual": number} for number in range(3)])
-    [segment] = service.spool.glob("*.jsonl")
-    segment.write_bytes(segment.read_bytes() + b'{"table": "feedba')
-    os.close(spool._file)
+def feedback(*ids: str) -> list[dict[str, Any]]:
+    """Records of feedback, as the service writes them to its outbox."""
+    time = datetime(2024, 1, 1)
+    common = {"table": "feedback", "prediction_id": "p", "time": time, "actual": 1}
+    return [{**common, "id": id} for id in ids]
+
+
+def ids(engine: sql.Engine) -> list[str]:
+    """The feedback in the log."""
+    with engine.connect() as connection:
+        return sorted(connection.execute(sql.select(log.feedback.c.id)).scalars())
+
+
+WRITE_AND_DIE = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from mlops_loop.serving.outbox import Outbox
+outbox = Outbox(Path(sys.argv[1]), 10_000)
+record = {"table": "feedback", "prediction_id": "p", "time": datetime.now(), "actual": 1}
+for number in range(3):
+    outbox.append([{**record, "id": str(number)}])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_shipped_by_the_next(service: Service) -> None:
+    command = [sys.executable, "-c", WRITE_AND_DIE, str(service.outbox)]
+    killed = subprocess.run(command, check=False)
+    assert killed.returncode == -signal.SIGKILL
     with service.running():
         pass
-    assert [row["actual"] for row in service.logged(log.feedback)] == [0, 1, 2]
+    assert [row["id"] for row in service.logged(log.feedback)] == ["0", "1", "2"]
 
 
-def test_two_services_share_a_folder_and_lose_nothing(project: Project) -> None:
-    project.root.mkdir(exist_ok=True)
-    engine = log.database(f"sqlite:///{project.root}/log.db")
-    log.tables.create_all(engine)
-    spools = [Spool(project.root / "spool", 10_000) for _ in range(2)]
-    record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00", "actual": 1}
-    for number in range(4):
-        spools[number % 2].append([{**record, "id": str(number)}])
-        log.drain(spools[0].closed(), engine)
-    assert log.drain(spools[1].closed(), engine) == 2
-    with engine.connect() as connection:
-        found = connection.execute(log.feedback.select().order_by(log.feedback.c.id)).all()
-    assert [row.id for row in found] == ["0", "1", "2", "3"]
+def test_two_services_share_an_outbox_and_lose_nothing(tmp_path: Path) -> None:
+    engine = log.database(f"sqlite:///{tmp_path}/log.db")
+    boxes = [Outbox(tmp_path, 10_000) for _ in range(2)]
+    shippers = [log.Shipper(box, engine, 10**5) for box in boxes]
+    boxes[0].append(feedback("a"))
+    boxes[1].append(feedback("b", "c"))
+    last, records = boxes[0].read()  # both read the same, and only one is quick
+    assert [record["id"] for record in records] == ["a", "b", "c"]
+    shippers[1].ship()
+    boxes[1].append(feedback("d"))
+    boxes[0].delete(last)
+    shippers[0].ship()
+    assert ids(engine) == ["a", "b", "c", "d"]
+    assert boxes[0].waiting == 0
+    boxes[1].measure()
+    assert boxes[1].waiting == 0
 
 
-def test_draining_again_doubles_nothing(project: Project) -> None:
-    project.root.mkdir(exist_ok=True)
-    engine = log.database(f"sqlite:///{project.root}/log.db")
-    log.tables.create_all(engine)
-    record = {"table": "feedback", "prediction_id": "p", "time": "2024-01-01T00:00:00"}
+def test_shipping_again_doubles_nothing_and_what_is_old_is_forgotten(tmp_path: Path) -> None:
+    engine, outbox = log.database(f"sqlite:///{tmp_path}/log.db"), Outbox(tmp_path, 10_000)
     for _ in range(2):
-        spool = Spool(project.root / "spool", 10_000)
-        spool.append([{**record, "id": "one", "actual": 1}])
-        assert log.drain(spool.closed(), engine) == 1
-    assert log.forget(engine, 10**5) == 0
-    assert log.forget(engine, 1) == 1
+        outbox.append(feedback("one"))
+        log.Shipper(outbox, engine, 10**5).ship()
+    assert ids(engine) == ["one"]
+    job = {"time": datetime(2000, 1, 1), "attempts": 0, "size": 1, "explained": False}
+    old = [
+        {**job, "id": "done", "status": "done", "content": None},
+        {**job, "id": "waiting", "status": "queued", "content": b"{}"},
+    ]
+    with engine.begin() as connection:
+        connection.execute(log.jobs.insert(), old)
+    log.Shipper(outbox, engine, retention_days=1).ship()
+    assert ids(engine) == []
+    with engine.connect() as connection:
+        assert list(connection.execute(sql.select(log.jobs.c.id)).scalars()) == ["waiting"]
 
 
-def test_records_are_written_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = Spool(tmp_path, 10_000)
-    spool.append([{"number": 1}])
-    with monkeypatch.context() as patch:
-        # A disk that takes half and is full then.
-        write = os.write
-        patch.setattr("os.write", lambda file, content: write(file, content[: len(content) // 2]))
-        with pytest.raises(Full):
-            spool.append([{"number": 2}] * 9)
-    spool.append([{"number": 3}])
-    [segment] = spool.closed()
-    assert [record["number"] for record in read(segment)] == [1, 3]
+def test_many_records_are_shipped_in_batches_and_the_log_of_sqlite_is_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_WAL_BYTES", 1)
+    engine, outbox = log.database(f"sqlite:///{tmp_path}/log.db"), Outbox(tmp_path, 10**6)
+    for number in range(1_200):
+        outbox.append(feedback(str(number)))
+    assert len(outbox.read()[1]) == outbox_module.BATCH
+    log.Shipper(outbox, engine, 10**5).ship()
+    assert len(ids(engine)) == 1_200
+    assert (tmp_path / "outbox.db-wal").stat().st_size == 0
+    assert outbox.file.stat().st_mode & 0o077 == 0, "records may be personal"
 
 
 @pytest.mark.parametrize("url", ["predictions.db", "oracle9://host/predictions", ""])

@@ -12,7 +12,6 @@ import pytest
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import telemetry as observe
-from mlops_loop.serving.spool import Spool, read
 from services import Change, Service, wait
 
 
@@ -54,19 +53,6 @@ def test_a_full_disk_drops_and_counts_where_that_is_allowed(
     assert service.logged() == []
 
 
-def test_where_no_file_can_be_made_the_old_one_is_written_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = Spool(tmp_path, 10**6)
-    spool.append([{"number": 1}])
-    with monkeypatch.context() as patch:
-        patch.setattr("os.open", lambda *_: (_ for _ in ()).throw(OSError("no inode")))
-        assert spool.closed() == []
-        spool.append([{"number": 2}])
-    [segment] = spool.closed()
-    assert [entry["number"] for entry in read(segment)] == [1, 2]
-
-
 def test_a_log_that_nobody_can_read_fails_no_request(
     service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,11 +64,9 @@ def test_a_log_that_nobody_can_read_fails_no_request(
         full.close()
 
 
-def test_a_damaged_line_and_an_unforeseen_error_do_not_end_the_writer(
+def test_an_unforeseen_error_does_not_end_the_shipping(
     service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.spool.mkdir(parents=True, exist_ok=True)
-    (service.spool / f"{7:012}.jsonl").write_bytes(b"\0\0\0\n\n{\n")
     with service.running() as client:
         with monkeypatch.context() as patch:
             patch.setattr(log, "insert", lambda *_: 1 / 0)

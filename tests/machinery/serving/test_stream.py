@@ -68,7 +68,7 @@ def test_a_full_log_pauses_the_stream_until_it_drains(
 ) -> None:
     monkeypatch.setattr(stream, "RETRY_SECONDS", 0.05)
     lines = (json.dumps(record()).encode() + b"\n") * 60
-    _, seen = streamed(service.assemble(spool_bytes=10_000), lines)
+    _, seen = streamed(service.assemble(outbox_bytes=10_000), lines)
     assert seen == {"answered": 60}
     assert len(service.logged()) == 60
 
@@ -86,14 +86,14 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_is_served(
 
 def test_what_no_log_could_hold_is_refused(service: Service, record: Change) -> None:
     line = json.dumps([record()] * 100).encode()
-    [refused], seen = streamed(service.assemble(spool_bytes=10_000), line)
+    [refused], seen = streamed(service.assemble(outbox_bytes=10_000), line)
     assert "more than the prediction log may hold" in refused["detail"]
     assert seen == {"refused": 1}
-    with service.running(spool_bytes=10_000) as client:
+    with service.running(outbox_bytes=10_000) as client:
         answer = client.post("/predict", json=[record()] * 100)
         assert (answer.status_code, answer.json()) == (413, refused)
         client.post("/jobs", json=[record()] * 100)
-    assert worked(service.assemble(spool_bytes=10_000)) == 1
+    assert worked(service.assemble(outbox_bytes=10_000)) == 1
     [job] = service.logged(log.jobs)
     assert (job["status"], json.loads(job["outcome"])) == ("failed", refused["detail"])
     assert job["content"] == line.replace(b", ", b",").replace(b": ", b":"), "it can be sent again"

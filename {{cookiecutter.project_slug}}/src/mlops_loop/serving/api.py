@@ -164,7 +164,7 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
             raise HTTPException(422, [{"field": "actual", "rule": "is no answer of the model"}])
         now = datetime.now(UTC).replace(tzinfo=None)
         record = {"table": "feedback", "id": str(uuid.uuid4()), "time": now, **vars(given)}
-        predictor.spool.append([record])
+        predictor.outbox.append([record])
         return {"feedback_id": record["id"]}
 
 
@@ -220,7 +220,7 @@ def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
 
 def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
     """Routes that tell how the service is."""
-    predictor, writer, spool = core.predictor, core.writer, core.predictor.spool
+    predictor, outbox = core.predictor, core.predictor.outbox
     versions = predictor.router.versions
 
     @app.get("/model", dependencies=keyed, responses=KEYED)
@@ -242,8 +242,8 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
             "strategy": predictor.router.strategy,
             "versions": {alias: served.version for alias, served in versions.served.items()},
             "registry": versions.problem,
-            "log": writer.problem,
-            "spool_bytes": spool.waiting,
+            "log": core.shipper.problem,
+            "outbox_bytes": outbox.waiting,
         }
 
     @app.get("/metrics", dependencies=keyed, responses=KEYED, response_class=PlainTextResponse)
@@ -251,7 +251,7 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
         """Counters in Prometheus' text."""
         served = {alias: served.version for alias, served in versions.served.items()}
         queued = await core.jobs.aside(core.jobs.wait_seconds)
-        text = observe.exposed(served, versions.refused, spool.waiting, queued)
+        text = observe.exposed(served, versions.refused, outbox.waiting, queued)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from .outbox import OutboxFull, TooLarge
 from .predictor import Unusable
-from .spool import Full, TooLarge
 
 MOST_PROBLEMS = 20
 
@@ -14,7 +14,7 @@ STATUS: dict[type[Exception], int] = {
     ValidationError: 422,
     Unusable: 500,
     TooLarge: 413,
-    Full: 503,
+    OutboxFull: 503,
     SQLAlchemyError: 503,
 }
 
@@ -26,8 +26,8 @@ def detail(error: Exception) -> Detail:
     if isinstance(error, ValidationError):
         return listed(error.errors(include_url=False, include_input=False, include_context=False))
     if isinstance(error, TooLarge):
-        return "the records are more than the prediction log may hold (serving.spool_bytes)"
-    if isinstance(error, Full):
+        return "the records are more than the prediction log may hold (serving.outbox_bytes)"
+    if isinstance(error, OutboxFull):
         return "the prediction log is full; nothing was predicted"
     if isinstance(error, SQLAlchemyError):
         return "the database does not answer"

@@ -58,7 +58,7 @@ class Serving(Section):
     max_requests: Annotated[int, Field(ge=1)]
     timeout_seconds: Annotated[float, Field(gt=0)]
     log_full: Literal["refuse", "drop_counted"]
-    spool_bytes: Annotated[int, Field(ge=10_000)]
+    outbox_bytes: Annotated[int, Field(ge=10_000)]
     queue_bytes: Annotated[int, Field(ge=10_000)]
     retention_days: Annotated[int, Field(ge=1)]
     deliver: Deliver

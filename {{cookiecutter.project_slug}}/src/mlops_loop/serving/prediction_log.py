@@ -1,26 +1,26 @@
-"""The prediction log: every prediction and every truth that came back, in a database."""
+"""The prediction log: predictions and feedback in a database, by way of an outbox on this disk."""
 
 import os
 import re
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
+import orjson
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..project import Paths, UserError
-from .spool import read
+from . import telemetry
+from .outbox import Outbox
 
-FORGET_SECONDS = 3_600
-BATCH = 500
+SHIP_SECONDS, STOP_SECONDS, FORGET_SECONDS = 0.5, 20, 3_600
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
-DELIVERY = "deliver"  # the request id of what `make deliver` asks: nobody's question
-SHORT = re.compile("^postgres(ql)?://")  # by which others would mean another driver
+DELIVERY = "deliver"  # the request id of the requests of `make deliver`
+SHORT = re.compile("^postgres(ql)?://")  # which names no driver
 
-# A server that is there and does not answer is as good as none; in seconds and milliseconds.
+# A server that accepts connections may still not answer; in seconds and milliseconds.
 POSTGRESQL_WAITS = {
     "connect_timeout": 3,
     "tcp_user_timeout": 10_000,
@@ -71,7 +71,7 @@ jobs = sql.Table(
     sql.Column("outcome", sql.LargeBinary),
 )
 
-SPOOLED = {table.name: table for table in (predictions, feedback)}
+SHIPPED = {table.name: table for table in (predictions, feedback)}
 
 answered = sql.select(
     predictions.c.version, predictions.c.unit, predictions.c.output, feedback.c.actual
@@ -79,83 +79,65 @@ answered = sql.select(
 
 
 def url(paths: Paths) -> str:
-    """Where the log is: DATABASE_URL, or a file of the project."""
+    """The address of the log: DATABASE_URL, or a file of the project."""
     return os.environ.get("DATABASE_URL") or f"sqlite:///{paths.log}"
 
 
 def database(url: str) -> sql.Engine:
     """The engine of a database, SQLite or PostgreSQL; nothing is opened yet.
 
-    Raises UserError for an address of neither.
+    Raises UserError for any other address.
     """
     url = SHORT.sub("postgresql+psycopg://", url)
     waits = {} if url.startswith("sqlite") else POSTGRESQL_WAITS
     try:
-        engine = sql.create_engine(url, pool_pre_ping=True, connect_args=waits)
+        engine = sql.create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args=waits,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+        )
     except (sql.exc.ArgumentError, ImportError) as error:
         raise UserError(
             "DATABASE_URL: no address of SQLite or PostgreSQL; write sqlite:///file or "
             "postgresql://user@host/database."
         ) from error
     if engine.dialect.name == "sqlite":
-        sql.event.listen(engine, "connect", _let_readers_read)
+        sql.event.listen(engine, "connect", _use_wal)
     return engine
 
 
-def prepare(engine: sql.Engine) -> None:
-    """Make the tables that are not there; raises SQLAlchemyError where no database answers."""
-    engine.connect().close()
-    try:
-        tables.create_all(engine)
-    except sql.exc.DBAPIError:  # another service has made one at the same moment
-        tables.create_all(engine)
-
-
-def _let_readers_read(connection: Any, _: Any) -> None:
-    connection.execute("pragma journal_mode = wal")
+def _use_wal(connection: Any, _: Any = None) -> None:
+    connection.execute("pragma journal_mode = wal")  # readers do not wait for writers
     connection.execute("pragma synchronous = normal")
 
 
+def prepare(engine: sql.Engine) -> None:
+    """Create missing tables; raises SQLAlchemyError where the database does not answer."""
+    engine.connect().close()
+    try:
+        tables.create_all(engine)
+    except sql.exc.DBAPIError:  # another service created one at the same moment
+        tables.create_all(engine)
+
+
 def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows; those that are there already stay as they are, so draining can be repeated."""
+    """Insert rows; rows that exist stay as they are, so shipping can be repeated."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
-def drain(segments: Iterable[Path], engine: sql.Engine) -> int:
-    """Move the records of spool files into the database; returns their number."""
-    moved = 0
-    for segment in segments:
-        try:
-            records = list(read(segment))
-        except FileNotFoundError:  # another service has drained it meanwhile
-            continue
-        with engine.begin() as connection:
-            for name, table in SPOOLED.items():
-                rows = [_row(r) for r in records if r["table"] == name]
-                for start in range(0, len(rows), BATCH):
-                    insert(connection, table, rows[start : start + BATCH])
-        segment.unlink(missing_ok=True)
-        moved += len(records)
-    return moved
-
-
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    columns = {key: value for key, value in record.items() if key != "table"}
-    return {**columns, "time": datetime.fromisoformat(record["time"])}
-
-
 def forget(engine: sql.Engine, days: int) -> int:
-    """Delete what is older than `days`, but no job that waits; returns the number of rows."""
+    """Delete rows older than `days`, but no job that waits; returns the number of rows."""
     limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
-    over = [table.delete().where(table.c.time < limit) for table in SPOOLED.values()]
+    over = [table.delete().where(table.c.time < limit) for table in SHIPPED.values()]
     over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.status.in_((DONE, FAILED))))
     with engine.begin() as connection:
         return sum(connection.execute(deletion).rowcount for deletion in over)
 
 
 def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
-    """The predictions that were shown last, the newest first, without those of `make deliver`."""
+    """The latest predictions that were shown, newest first, without those of `make deliver`."""
     times = predictions.c.time.desc()
     asked = predictions.c.shown, predictions.c.request_id != DELIVERY
     query = predictions.select().where(*asked).order_by(times).limit(number)
@@ -163,20 +145,59 @@ def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-class Keeper:
-    """Keeps the log: takes in what was spooled, and forgets what is old."""
+class Shipper:
+    """The thread that ships the outbox to the database; while that is down, the outbox grows."""
 
-    def __init__(self, engine: sql.Engine, retention_days: int) -> None:
-        self.engine, self.retention_days = engine, retention_days
-        self._forget_at = time.monotonic()
+    def __init__(self, outbox: Outbox, engine: sql.Engine, retention_days: int) -> None:
+        self.outbox, self.engine, self.retention_days = outbox, engine, retention_days
+        self.problem: str | None = None
+        self._is_prepared, self._forget_at = False, time.monotonic()
+        self._over, self._thread = Event(), Thread(target=self._run, daemon=True)
 
-    def take(self, segments: list[Path]) -> None:
-        """Drain spool files; the tables are made when the database first answers.
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
 
-        Whatever it raises, the files that are left can be taken again.
-        """
-        prepare(self.engine)
-        drain(segments, self.engine)
+    def stop(self) -> None:
+        """Ship once more and end; records that a slow database does not take stay on disk."""
+        self._over.set()
+        self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        while not self._over.wait(SHIP_SECONDS):
+            self._attempt()
+        self._attempt()
+
+    def _attempt(self) -> None:
+        try:
+            self.ship()
+            problem = None
+        except Exception as error:
+            self._is_prepared, problem = False, type(error).__name__
+        if problem != self.problem:
+            telemetry.log("log", problem=problem)
+        self.problem = problem
+
+    def ship(self) -> None:
+        """Move all records to the database and apply the retention; may be repeated if it fails."""
+        try:
+            if not self._is_prepared:
+                prepare(self.engine)
+                self._is_prepared = True
+            while (batch := self.outbox.read())[0]:
+                with self.engine.begin() as connection:
+                    for name, table in SHIPPED.items():
+                        if rows := [_row(r) for r in batch[1] if r["table"] == name]:
+                            insert(connection, table, rows)
+                self.outbox.delete(batch[0])
+            self.outbox.measure()
+        finally:
+            self.outbox.checkpoint()
         if time.monotonic() >= self._forget_at:
             forget(self.engine, self.retention_days)
             self._forget_at = time.monotonic() + FORGET_SECONDS
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    columns = {key: value for key, value in record.items() if key != "table"}
+    return {**columns, "time": datetime.fromisoformat(record["time"])}

@@ -23,9 +23,9 @@ from . import telemetry as observe
 from .batching import DynamicBatcher
 from .feedback import is_number
 from .follow import CHALLENGER
+from .outbox import Outbox, OutboxFull, TooLarge
 from .params import Serving
 from .router import Part, Record, Router, Shadow, whole
-from .spool import Full, Spool, TooLarge
 from .versions import LoadedVersion
 
 Span = tuple[float, float]  # the least and the largest value
@@ -67,10 +67,10 @@ class Predictor:
     """Answers requests with the versions that the router names, and logs what was answered."""
 
     def __init__(
-        self, contract: Contract, options: Serving, router: Router, spool: Spool, origin: Origin
+        self, contract: Contract, options: Serving, router: Router, outbox: Outbox, origin: Origin
     ) -> None:
         self.contract, self.options, self.origin = contract, options, origin
-        self.router, self.spool, self.shadow = router, spool, Shadow()
+        self.router, self.outbox, self.shadow = router, outbox, Shadow()
         record: Any = schema.record_type(contract)
         limits: Any = {"min_length": 1, "max_length": options.max_rows, "fail_fast": True}
         several = Annotated[list[record], Field(**limits)]
@@ -90,7 +90,7 @@ class Predictor:
         """The answer to a body that holds one record or a list of them, as JSON.
 
         Equal keys are answered by the same version, as far as the strategy can. Raises
-        ValidationError that names field and rule, Unusable, or Full.
+        ValidationError that names field and rule, Unusable, or OutboxFull.
         """
         started = time.perf_counter()
         records = self.validate(content)
@@ -136,7 +136,7 @@ class Predictor:
     def _shadow(self, records: list[Record], request_id: str) -> None:
         """Answer with the challenger, for the log alone."""
         started = time.perf_counter()
-        if self.spool.waiting > self.options.spool_bytes / 2:  # the rest is for what is shown
+        if self.outbox.waiting > self.options.outbox_bytes / 2:  # the rest is for what is shown
             observe.unshown.inc(len(records))
         elif served := self.router.versions.served.get(CHALLENGER):
             answers = self._present(served, self.score(served, records))
@@ -166,7 +166,7 @@ class Predictor:
         started: float,
         shown: bool = True,
     ) -> None:
-        """Spool what is answered; raises Full or TooLarge unless dropping is allowed."""
+        """Write predictions to the outbox; raises OutboxFull or TooLarge unless they may drop."""
         now, ms = datetime.now(UTC).replace(tzinfo=None), (time.perf_counter() - started) * 1e3
         common = {"table": "predictions", "time": now, **vars(self.origin)}
         common |= {"request_id": request_id, "latency_ms": ms, "shown": shown}
@@ -185,8 +185,8 @@ class Predictor:
             for row, unit in zip(part.rows, part.units, strict=True)
         ]
         try:
-            self.spool.append(entries)
-        except (Full, TooLarge):
+            self.outbox.append(entries)
+        except (OutboxFull, TooLarge):
             if self.options.log_full == "refuse":
                 raise
             observe.dropped.inc(len(entries))

@@ -15,13 +15,12 @@ from ..lineage import git
 from ..project import Paths, load_settings
 from .follow import BAKED, Follower
 from .jobs import Jobs
+from .outbox import Outbox
 from .params import Serving
-from .prediction_log import database, url
+from .prediction_log import Shipper, database, url
 from .predictor import Origin, Predictor
 from .router import Router
-from .spool import Spool
 from .versions import Versions
-from .writer import Beside, Writer
 
 # One row is too little to share: threads of LightGBM would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,14 +34,14 @@ class Core:
 
     options: Serving
     predictor: Predictor
-    writer: Writer
+    shipper: Shipper
     jobs: Jobs
     engine: sql.Engine
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look for other versions and drain the log, as long as the block lasts."""
-        self.writer.start()
+        self.shipper.start()
         beside = self.predictor.router.watch(self.engine), self.predictor.shadow.run()
         tasks = [asyncio.create_task(each) for each in beside]
         try:
@@ -50,7 +49,7 @@ class Core:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.to_thread(self.writer.stop)
+            await asyncio.to_thread(self.shipper.stop)
 
 
 def assemble(paths: Paths, options: Serving) -> Core:
@@ -60,13 +59,13 @@ def assemble(paths: Paths, options: Serving) -> Core:
     follower = Follower(paths, options.refresh_seconds) if has_registry else None
     versions = Versions(paths.served, contract, options.aliases, follower)
     router = Router(options, contract, versions, Random())
-    spool = Spool(paths.root / ".serving" / "spool", options.spool_bytes)
-    writer = Writer(spool, Beside(url(paths), options.retention_days).take)
+    engine = database(url(paths))
+    outbox = Outbox(paths.root / ".serving" / "outbox", options.outbox_bytes)
     code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
     origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
-    predictor = Predictor(contract, options, router, spool, origin)
-    engine = database(url(paths))
-    return Core(options, predictor, writer, Jobs(engine, options.queue_bytes), engine)
+    predictor = Predictor(contract, options, router, outbox, origin)
+    shipper = Shipper(outbox, engine, options.retention_days)
+    return Core(options, predictor, shipper, Jobs(engine, options.queue_bytes), engine)
 
 
 def signalled() -> asyncio.Event:

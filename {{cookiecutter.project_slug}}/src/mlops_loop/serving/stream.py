@@ -20,9 +20,9 @@ import orjson
 from ..project import Paths
 from . import errors as refusals
 from . import telemetry as observe
+from .outbox import OutboxFull
 from .params import Serving
 from .service import Core, assemble
-from .spool import Full
 
 PIECE_BYTES = 1 << 16
 RETRY_SECONDS = 0.5
@@ -69,7 +69,7 @@ async def answer(core: Core, line: bytes) -> tuple[str, bytes]:
     while True:
         try:
             return "answered", await core.predictor.answer(line, str(uuid.uuid4()))
-        except Full:
+        except OutboxFull:
             await asyncio.sleep(RETRY_SECONDS)
         except Exception as error:
             if type(error) not in refusals.STATUS:

@@ -31,7 +31,7 @@ scoring = Histogram("scoring_seconds", "Time to score", ("version",), buckets=SE
 unshown = Counter("shadow_dropped", "Rows that the challenger was too slow, or failed, to score")
 version = Gauge("model_version", "The version that is served", ("alias",))
 refused = Gauge("model_refused", "1 if what the registry names is not served", ("alias",))
-spooled = Gauge("spool_bytes", "Predictions that wait to be written to the database")
+outbox_bytes = Gauge("outbox_bytes", "Predictions that wait to be written to the database")
 job_wait = Gauge("job_wait_seconds", "How long the oldest job waits for a worker")
 
 
@@ -103,7 +103,7 @@ def exposed(
         version.labels(alias).set(number)
     for alias, is_refused in refusals.items():
         refused.labels(alias).set(is_refused)
-    spooled.set(waiting)
+    outbox_bytes.set(waiting)
     job_wait.set(queued)
     return generate_latest()
 

@@ -12,10 +12,10 @@ from ..project import Paths
 from . import errors as refusals
 from . import telemetry as observe
 from .jobs import Job
+from .outbox import OutboxFull
 from .params import Serving
 from .prediction_log import DONE, FAILED
 from .service import Core, assemble, signalled
-from .spool import Full
 
 POLL_SECONDS = 0.2
 
@@ -45,7 +45,7 @@ async def finish(core: Core, job: Job) -> bool:
     try:
         outcome = await core.predictor.answer(job.content, job.id, job.key, job.explained)
         status = DONE
-    except Full:
+    except OutboxFull:
         await core.jobs.aside(core.jobs.give_back, job)
         return False
     except Exception as error:
