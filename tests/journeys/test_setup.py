@@ -70,7 +70,7 @@ def test_environment_holds_the_locks_and_this_project(newborn: Newborn) -> None:
 
 
 def test_every_locked_library_imports(newborn: Newborn) -> None:
-    names = "dvc.api, lightgbm, matplotlib.pyplot, mlflow, numpy, pandas, pandera.polars, polars"
+    names = "dvc.api, lightgbm, matplotlib.pyplot, mlflow, numpy, pandas, polars"
     names += ", pyarrow.parquet, pydantic, dotenv, rich, ruamel.yaml, sklearn.ensemble, skops.io"
     run(newborn.project, newborn.project / ".venv/bin/python", "-c", f"import {names}")
 

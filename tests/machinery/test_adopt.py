@@ -67,7 +67,7 @@ class Blank(Project):
     def raw_rows(self) -> pl.DataFrame:
         """What the contract reads in data/raw."""
         contract = load_contract(self.contract)
-        read = [contract.typed(pl.read_parquet(p), names(contract)) for p in partitions(self.raw)]
+        read = [contract.read(pl.read_parquet(p), names(contract)) for p in partitions(self.raw)]
         return pl.concat(read)
 
     def features(self) -> list[str]:

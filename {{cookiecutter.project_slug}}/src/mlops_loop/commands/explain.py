@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..console import aligned, working
-from ..data.contract import Contract, completed, load_contract
+from ..data.contract import Contract, add_nullable, load_contract
 from ..data.tables import read_table
 from ..files import partitions, replaced, rounded, write_json
 from ..models.bootstrap import Predictions, outcome
@@ -47,8 +47,8 @@ def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Da
     check_free(frame.columns, _columns(model))
     scored = predict(frame, model, contract)
     good = scored["error"].is_null()
-    table = completed(frame.filter(good), contract)
-    features = model.compute(contract.typed(table, model.inputs))
+    table = add_nullable(frame.filter(good), contract)
+    features = model.compute(contract.read(table, model.inputs))
     values = np.full((frame.height, len(_columns(model))), np.nan)
     values[good.to_numpy()] = contributions(model, model.encoder.encode(features))
     return scored.hstack(tabled(model, values).fill_nan(None))

@@ -15,8 +15,8 @@ from ..data import tables
 from ..data.contract import (
     FAILURES,
     Contract,
-    completed,
-    judged,
+    add_nullable,
+    check_values,
     load_contract,
     request_columns,
 )
@@ -34,10 +34,10 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     A nullable column may be missing from the table, and a category that training has not seen is
     taken as missing. Raises UserError when the table lacks another column, or has one of ours.
     """
-    table = completed(frame, contract)
+    table = add_nullable(frame, contract)
     check_columns(table.columns, model, contract)
     columns = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
-    typed, broken = judged(table, columns, contract.text)
+    typed, broken = check_values(table, columns, contract.text)
     rows = pl.DataFrame({"row": pl.int_range(frame.height, eager=True)})
     good = rows.select(~pl.col("row").is_in(broken["row"].implode())).to_series()
     scored = model.answer(typed.filter(good)).with_columns(rows.filter(good)["row"])

@@ -1,18 +1,15 @@
-"""contract.yaml: what every column is, and which values of a table break it."""
+"""The data contract, contract.yaml: columns and their rules, and the values that break them."""
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from ..config import Section, load
-from .text import Text, present, read, read_plain
-
-if TYPE_CHECKING:
-    import pandera.polars as pandera
+from .text import Text, parse, present
 
 DTYPES: dict[str, pl.DataType] = {
     "Int64": pl.Int64(),
@@ -23,13 +20,16 @@ DTYPES: dict[str, pl.DataType] = {
     "Datetime": pl.Datetime("us"),
 }
 
+CHECKED_ROLES = ("input", "outcome", "time", "id")
+FEATURE_ROLES = ("input", "time")
+STORED_ROLES = (*FEATURE_ROLES, "id")  # columns of data/interim, beside the target
 FAILURES = pl.Schema({"row": pl.Int64, "column": pl.String, "rule": pl.String, "value": pl.String})
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 Limit = int | float | date | datetime | None
 
 
 class Column(Section):
-    """One column; `role` says when its value is known and what it is for."""
+    """A column, its rules, and its role: when its value is known and what it is used for."""
 
     name: Annotated[str, Field(min_length=1)]
     dtype: Literal["Int64", "Float64", "String", "Boolean", "Date", "Datetime"]
@@ -46,12 +46,27 @@ class Column(Section):
 
     @property
     def sliced(self) -> bool:
-        """Whether metrics are shown for each of its values."""
+        """True where metrics are reported for each of its values."""
         return self.slice or self.sensitive
 
+    @property
+    def rules(self) -> dict[str, pl.Expr]:
+        """The rules of its values, by the words of a violation."""
+        value, rules = pl.col(self.name), {}
+        if not self.nullable:
+            rules["not null"] = value.is_not_null()
+        if self.min is not None:
+            rules[f">= {self.min}"] = value >= self.min
+        if self.max is not None:
+            rules[f"<= {self.max}"] = value <= self.max
+        if self.categories:
+            choices = list(self.categories)
+            rules[f"one of {', '.join(map(str, choices))}"] = value.is_in(choices)
+        return rules
+
     @model_validator(mode="after")
-    def slices_are_kept(self) -> Self:
-        """What no split holds cannot be sliced by."""
+    def check_slices(self) -> Self:
+        """Refuse slices by a column that no split holds."""
         if self.sliced and self.role not in STORED_ROLES:
             raise ValueError(
                 f"column {self.name}: slice and sensitive need the role input, time or id; "
@@ -60,8 +75,8 @@ class Column(Section):
         return self
 
     @model_validator(mode="after")
-    def rules_fit_the_dtype(self) -> Self:
-        """A limit, category or format of another type than the column could never hold."""
+    def check_rules(self) -> Self:
+        """Refuse limits, categories and formats that no value of the column's dtype can have."""
         limits = [value for value in (self.min, self.max) if value is not None]
         allowed = (date,) if self.dtype.startswith("Date") else (int, float)
         if self.dtype in ("String", "Boolean") and limits:
@@ -84,8 +99,8 @@ class Contract(Section):
     columns: Annotated[tuple[Column, ...], Field(strict=False, min_length=1)]
 
     @model_validator(mode="after")
-    def names_are_unique(self) -> Self:
-        """Two columns of one name, or two time columns, would make a reader guess."""
+    def check_names(self) -> Self:
+        """Refuse two columns of one name, and two time columns."""
         names = [column.name for column in self.columns]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -98,9 +113,9 @@ class Contract(Section):
         """Names of the columns with one of `roles`, in the contract's order."""
         return [column.name for column in self.columns if column.role in roles]
 
-    def typed(self, frame: Frame, names: Collection[str]) -> Frame:
-        """Select the columns of `names` as the contract says that they are to be read."""
-        return typed(frame, [c for c in self.columns if c.name in names], self.text)
+    def read(self, frame: Frame, names: Collection[str]) -> Frame:
+        """Select the columns of `names` with their dtypes; see `read_columns`."""
+        return read_columns(frame, [c for c in self.columns if c.name in names], self.text)
 
     def dtypes(self, *roles: str, pii: bool = False) -> pl.Schema:
         """Names and dtypes of the columns with one of `roles`; personal data only with `pii`."""
@@ -108,20 +123,13 @@ class Contract(Section):
         return pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
 
 
-PLAIN_DTYPES = ("Int64", "Float64", "Datetime")
-PLAIN = Text(missing=())
-CHECKED_ROLES = ("input", "outcome", "time", "id")
-FEATURE_ROLES = ("input", "time")
-STORED_ROLES = (*FEATURE_ROLES, "id")  # what data/interim holds, beside the target
-
-
 def request_columns(contract: Contract) -> tuple[Column, ...]:
-    """What a request or a table to score may hold: what is known then, without personal data."""
+    """Columns of a request or a table to score: known at prediction time, no personal data."""
     return tuple(c for c in contract.columns if c.role in FEATURE_ROLES and not c.pii)
 
 
-def completed(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """The frame with nulls for the columns that a request may lack."""
+def add_nullable(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Add the nullable columns that a request lacks, as nulls."""
     return frame.with_columns(
         pl.lit(None, DTYPES[column.dtype]).alias(column.name)
         for column in request_columns(contract)
@@ -134,8 +142,8 @@ def load_contract(path: Path) -> Contract:
     return load(path, Contract)
 
 
-def typed(frame: Frame, columns: Iterable[Column], text: Text) -> Frame:
-    """Select `columns` as their dtypes, text read as they say; what cannot be read becomes null."""
+def read_columns(frame: Frame, columns: Iterable[Column], text: Text) -> Frame:
+    """Select `columns` with their dtypes, parsing text; values that cannot be read become null."""
     held = frame.collect_schema()
     return frame.select(
         _cast(c.name, held[c.name], DTYPES[c.dtype], text, c.formats) for c in columns
@@ -143,9 +151,10 @@ def typed(frame: Frame, columns: Iterable[Column], text: Text) -> Frame:
 
 
 def conform(frame: Frame, schema: pl.Schema) -> Frame:
-    """Select the columns of `schema` and cast them; what cannot be cast becomes null."""
+    """Select the columns of `schema` with its dtypes; values that cannot be cast become null."""
     held = frame.collect_schema()
-    return frame.select(_cast(name, held[name], dtype, PLAIN) for name, dtype in schema.items())
+    text = Text(missing=())
+    return frame.select(_cast(name, held[name], dtype, text) for name, dtype in schema.items())
 
 
 def _cast(
@@ -157,7 +166,7 @@ def _cast(
 ) -> pl.Expr:
     column = pl.col(name)
     if held == pl.String:
-        column = read(column, dtype, text, formats)
+        column = parse(column, dtype, text, formats)
     elif held.is_float() and dtype.is_integer():
         column = pl.when(column == column.round()).then(column)
     if held not in (dtype, pl.String):
@@ -166,50 +175,37 @@ def _cast(
     return pl.when(column.is_finite()).then(column) if dtype.is_float() else column
 
 
-def failures(frame: pl.DataFrame, columns: list[Column], text: Text) -> pl.DataFrame:
-    """Every value of `frame` that breaks its column's dtype or rules, as rows of FAILURES."""
-    return judged(frame, columns, text)[1]
-
-
-def judged(
-    frame: pl.DataFrame, columns: list[Column], text: Text
+def check_values(
+    frame: pl.DataFrame, columns: Collection[Column], text: Text
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What `typed` and what `failures` return."""
-    frame = _read_plain(frame, columns, text)
-    conformed = typed(frame, columns, text)
-    uncast = _cast_failures(frame, conformed, text)
-    broken_columns = conformed.select(_breaks_a_rule(column) for column in columns)
-    if not any(column.item() for column in broken_columns):
-        return conformed, uncast
-    broken = _rule_failures(conformed, columns)
-    return conformed, pl.concat([uncast, broken.join(uncast, on=["row", "column"], how="anti")])
+    """Read `columns` as `read_columns` does, and check them.
+
+    Returns them with every value that breaks its column's dtype or rules, as rows of FAILURES.
+    """
+    typed = read_columns(frame, columns, text)
+    uncast = _cast_failures(frame, typed, text)
+    rules = [(c.name, rule, kept) for c in columns for rule, kept in c.rules.items()]
+    broken = typed.select((~kept).any().alias(str(i)) for i, (_, _, kept) in enumerate(rules))
+    ruled = [pl.DataFrame(schema=FAILURES)]
+    for (name, rule, kept), is_broken in zip(rules, broken.iter_columns(), strict=True):
+        if is_broken.item():
+            rows = typed.select(~kept).to_series()
+            ruled.append(_failures(typed[name].filter(rows), rows.arg_true(), rule))
+    others = pl.concat(ruled).join(uncast, on=["row", "column"], how="anti")
+    return typed, pl.concat([uncast, others])
 
 
-def _read_plain(frame: pl.DataFrame, columns: list[Column], text: Text) -> pl.DataFrame:
-    """The frame with the values of those columns of text that hold only the commonest kind."""
-    if not text.plain:
-        return frame
-    read = frame.select(
-        read_plain(pl.col(column.name), DTYPES[column.dtype])
-        for column in columns
-        if column.dtype in PLAIN_DTYPES
-        and not column.formats
-        and frame.schema[column.name] == pl.String
-    )
-    return frame.with_columns(c for c in read if c.null_count() == frame[c.name].null_count())
-
-
-def _cast_failures(frame: pl.DataFrame, conformed: pl.DataFrame, text: Text) -> pl.DataFrame:
+def _cast_failures(frame: pl.DataFrame, typed: pl.DataFrame, text: Text) -> pl.DataFrame:
     found = [pl.DataFrame(schema=FAILURES)]
-    for name, dtype in conformed.schema.items():
-        if conformed[name].null_count() == frame[name].null_count():
+    for name, dtype in typed.schema.items():
+        if typed[name].null_count() == frame[name].null_count():
             continue
         given = pl.col(name)
         if frame.schema[name] == pl.String:
             given = present(given, text)
         if frame.schema[name].is_float():
             given = given.fill_nan(None)
-        lost = frame.select(given.is_not_null() & conformed[name].is_null()).to_series()
+        lost = frame.select(given.is_not_null() & typed[name].is_null()).to_series()
         found.append(_failures(frame[name].filter(lost), lost.arg_true(), f"is {dtype}"))
     return pl.concat(found)
 
@@ -221,47 +217,3 @@ def _failures(values: pl.Series, rows: pl.Series, rule: str) -> pl.DataFrame:
         pl.lit(rule).alias("rule"),
         values.cast(pl.String, strict=False).alias("value"),
     ).cast(FAILURES)
-
-
-def _breaks_a_rule(column: Column) -> pl.Expr:
-    # Good data, the usual case, need none of the second that importing pandera takes.
-    value = pl.col(column.name)
-    broken = pl.lit(False) if column.nullable else value.is_null()
-    if column.min is not None:
-        broken |= value < column.min
-    if column.max is not None:
-        broken |= value > column.max
-    if column.categories:
-        broken |= ~value.is_in(list(column.categories))
-    return broken.any().alias(column.name)
-
-
-def _rule_failures(frame: pl.DataFrame, columns: list[Column]) -> pl.DataFrame:
-    from pandera.errors import SchemaErrors
-    from pandera.polars import DataFrameSchema
-
-    try:
-        DataFrameSchema({c.name: _pandera_column(c) for c in columns}).validate(frame, lazy=True)
-    except SchemaErrors as errors:
-        cases: pl.DataFrame = errors.failure_cases
-        return cases.select(
-            pl.col("index").cast(pl.Int64).alias("row"),
-            "column",
-            pl.col("check").replace("not_nullable", "not null").alias("rule"),
-            pl.col("failure_case").cast(pl.String).alias("value"),
-        ).cast(FAILURES)
-    return pl.DataFrame(schema=FAILURES)
-
-
-def _pandera_column(column: Column) -> "pandera.Column":
-    import pandera.polars as pandera
-
-    checks = []
-    if column.min is not None:
-        checks.append(pandera.Check.ge(column.min, error=f">= {column.min}"))
-    if column.max is not None:
-        checks.append(pandera.Check.le(column.max, error=f"<= {column.max}"))
-    if column.categories:
-        one_of = f"one of {', '.join(map(str, column.categories))}"
-        checks.append(pandera.Check.isin(list(column.categories), error=one_of))
-    return pandera.Column(DTYPES[column.dtype], checks=checks, nullable=column.nullable)

@@ -5,13 +5,11 @@ import csv
 import gzip
 import io
 import re
-from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -19,10 +17,7 @@ import pyarrow.csv
 
 from ..files import BrokenFile
 from ..project import UserError
-from . import delimited
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
@@ -191,46 +186,3 @@ def unique_names(header: list[str]) -> list[str]:
             name, repeat = f"{wanted}_{repeat}", repeat + 1
         names.append(name)
     return names
-
-
-# What commands/predict.py needs until it reads chunks alone.
-
-
-def read_rows(
-    path: Path, names: Collection[str], target: Path, skip: int = 0
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | pl.Series]]:
-    """As `read_chunks`, twice: the columns of `names` at least, and what `target` is to hold.
-
-    From CSV to CSV these are lines, where they can stay as they are.
-    """
-    if PARQUET not in (kind(path), kind(target)):
-        return delimited.read_lines(path, names, skip)
-    return ((chunk, chunk) for chunk in read_chunks(path, skip))
-
-
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, each made in a thread of its own while the one before it is used."""
-    with ThreadPoolExecutor(1) as beside:
-        coming = beside.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = beside.submit(next, items, None)
-            yield item
-
-
-def two_at_a_time(work: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
-    """What `work` makes of each item, in their order; no core waits for the end of one of them."""
-    with ThreadPoolExecutor(2) as beside:
-        coming: deque[Future[Result]] = deque()
-        for item in items:
-            coming.append(beside.submit(work, item))
-            if len(coming) > 2:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
-
-
-def count_chunks(path: Path) -> int:
-    """About how many parts there are; 1 for a gzipped file, which does not tell its size."""
-    if kind(path) == PARQUET:
-        return sum(1 for _ in _parquet_chunks(path))
-    return 1 if path.suffix == ".gz" else -(-path.stat().st_size // delimited.BLOCK_BYTES)

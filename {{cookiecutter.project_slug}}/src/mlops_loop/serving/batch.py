@@ -30,7 +30,7 @@ def fit_for_table(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """The rows without personal data, text of a CSV in the dtypes of contract.yaml."""
     personal = [column.name for column in contract.columns if column.pii]
     kept = rows.drop(personal, strict=False)
-    return kept.with_columns(contract.typed(kept, kept.columns).get_columns())
+    return kept.with_columns(contract.read(kept, kept.columns).get_columns())
 
 
 def publish(

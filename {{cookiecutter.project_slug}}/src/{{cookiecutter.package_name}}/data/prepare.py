@@ -21,7 +21,7 @@ from ..params import Params, load_params
 
 def scan(path: Path, contract: Contract) -> pl.LazyFrame:
     """A raw partition with the contract's dtypes."""
-    return contract.typed(pl.scan_parquet(path), contract.names(*CHECKED_ROLES))
+    return contract.read(pl.scan_parquet(path), contract.names(*CHECKED_ROLES))
 
 
 def reason(contract: Contract) -> pl.Expr:

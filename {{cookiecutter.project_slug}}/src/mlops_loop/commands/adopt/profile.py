@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from ...data.contract import Column, typed
-from ...data.text import MISSING, TRUTH, Text, number_pattern, present, read
+from ...data.contract import Column, read_columns
+from ...data.text import BOOLEANS, MISSING, Text, number_pattern, parse, present
 from ...project import UserError
 
 SAMPLE = 10_000  # rows that a guess is made on; it is then held against all
@@ -65,7 +65,7 @@ def profile(raw: pl.DataFrame) -> Table:
     words = {column.name: column.drop_nulls().unique() for column in some}
     text = _conventions(words)
     columns = {values.name: _column(values, words, text) for values in raw}
-    frame = typed(raw, columns.values(), text)
+    frame = read_columns(raw, columns.values(), text)
     said = raw.select(present(pl.col(name), text) for name in words).null_count()
     for name in words:
         if frame[name].null_count() == said[name].item():
@@ -76,7 +76,7 @@ def profile(raw: pl.DataFrame) -> Table:
             text = text.model_copy(update={"missing": (*text.missing, *nothing)})
         else:
             columns[name] = columns[name].model_copy(update={"dtype": "String", "formats": None})
-            frame = frame.with_columns(typed(raw, [columns[name]], text))
+            frame = frame.with_columns(read_columns(raw, [columns[name]], text))
     return Table(frame, text, {name: _figures(frame[name], columns[name]) for name in columns})
 
 
@@ -126,7 +126,7 @@ def _guess(values: pl.Series, text: Text) -> tuple[Any, tuple[str, ...] | None]:
     meant = values.filter(~values.is_in(["", *text.missing]))
     if meant.is_empty():
         return "String", None
-    if set(meant.str.to_lowercase()) <= set(TRUTH) - {"0", "1"}:
+    if set(meant.str.to_lowercase()) <= set(BOOLEANS) - {"0", "1"}:
         return "Boolean", None
     # A number with leading zeros is a code: a postal code, an article, an account.
     if _fit(meant, number_pattern(text)) and not meant.str.contains(r"^0\d").any():
@@ -143,7 +143,7 @@ def _date_formats(some: pl.Series) -> tuple[str, ...]:
     """The fewest formats that read the dates, the one that reads most of them first."""
     said = pl.col(some.name)
     patterns = [day + clock for day, clock in product(DAYS, CLOCKS)]
-    instants = [read(said, pl.Datetime("us"), Text(), (p,)).alias(p) for p in patterns]
+    instants = [parse(said, pl.Datetime("us"), Text(), (p,)).alias(p) for p in patterns]
     fits = some.to_frame().select(i.dt.year().is_between(*YEARS).fill_null(False) for i in instants)
     chosen: list[str] = []
     while fits.height:
