@@ -17,6 +17,8 @@ from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving.params import Bandit
 from services import Change, Service, ask
 
+pytestmark = pytest.mark.usefixtures("registry")
+
 START = datetime(2024, 1, 1)
 BLANK = {"request_id": "r", "alias": "a", "shown": True, "environment": "e", "code_version": "c"}
 BLANK |= {"inputs": {}, "latency_ms": 1.0}
