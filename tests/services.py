@@ -31,7 +31,7 @@ from projects import Project, clone, isolate
 RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
 RECORD |= {"express": False}
 
-AB = {"kpi": None, "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
+AB = {"metric": None, "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
 
 
 def wait(condition: Callable[[], bool]) -> None:

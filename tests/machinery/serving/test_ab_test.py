@@ -57,7 +57,7 @@ def errors(version: int, mean: float, units: range) -> list[Row]:
 
 def said(service: Service, capsys: pytest.CaptureFixture[str]) -> str:
     """What `make ab-test` prints; raises SystemExit before the test is over."""
-    ab_test.main(service.project, service.options())
+    ab_test.report(service.project, service.options())
     return capsys.readouterr().out
 
 
@@ -73,8 +73,8 @@ def test_nothing_is_said_before_both_have_their_size(
     assert ended.value.code == 1
     text = capsys.readouterr().out
     assert text == (
-        "The test is not over: the champion has 100 and the challenger 99 of 100 units whose "
-        "truth is known.\n"
+        "The test is not finished: the champion has 100 and the challenger 99 of 100 labelled "
+        "units.\n"
     )
     add(engine, design, [(2, 199, 11.0, 10)], start=600)
     assert "The challenger is better" in said(service, capsys)
@@ -111,8 +111,8 @@ def test_the_verdict_is_welchs_of_the_first_units(
 
 
 def test_rates_are_held_against_each_other(service: Service) -> None:
-    test = service.options().ab.model_copy(update={"kpi": "correct"})
-    found = ab_test.judge(test, np.repeat([1.0, 0], [48, 32]), np.repeat([1.0, 0], [56, 14]))
+    test = service.options().ab.model_copy(update={"metric": "correct"})
+    found = ab_test.compare(test, np.repeat([1.0, 0], [48, 32]), np.repeat([1.0, 0], [56, 14]))
     # The example (a) of Newcombe's paper.
     assert found.difference == pytest.approx(0.2)
     assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
@@ -124,9 +124,9 @@ def test_rates_are_held_against_each_other(service: Service) -> None:
 def test_where_no_value_differs_nothing_is_better(service: Service) -> None:
     test, same = service.options().ab, np.ones(20)
     for theirs in (same, np.zeros(20)):
-        result = ab_test.judge(test, same, theirs)
-        text = ab_test.told(test, (1, 2), [1.0, float(theirs.mean())], result)
-        assert ("The challenger is better" in text) == (result.p_value < 0.05)
+        text = ab_test.summary(test, (1, 2), same, theirs)
+        is_significant = ab_test.compare(test, same, theirs).p_value < 0.05
+        assert ("The challenger is better" in text) == is_significant
 
 
 def test_a_design_that_changes_while_it_runs_is_noticed(
@@ -134,7 +134,7 @@ def test_a_design_that_changes_while_it_runs_is_noticed(
 ) -> None:
     add(engine, service.options().design, errors(1, 5, range(100)))
     service.project.edit(serving__ab__size=10)
-    with pytest.raises(UserError, match=r"serving\.ab or sticky_by is not what it was for 100"):
+    with pytest.raises(UserError, match=r"serving\.ab or sticky_by was changed after 100"):
         said(service, capsys)
     service.project.edit(serving__ab__started=datetime(2025, 1, 1))
     with pytest.raises(SystemExit):
@@ -153,9 +153,9 @@ def test_units_that_are_missing_on_one_side_leave_no_verdict(
     service.project.edit(serving__ab__share=share, serving__ab__size=50)
     design, theirs = service.options().design, int(400 * share)
     add(engine, design, errors(1, 5, range(theirs, 400)) + errors(2, 3, range(theirs - lost)))
-    counts = f"champion answered {400 - theirs} units, the challenger {theirs - lost}, and its"
-    with pytest.raises(UserError, match=rf"split is broken.* {counts} share is {share} \(p = \d"):
-        ab_test.main(service.project, service.options())
+    counts = f"{400 - theirs} units of the champion and {theirs - lost} of the challenger, whose"
+    with pytest.raises(UserError, match=rf"ratio mismatch.* {counts} share is {share} \(p = \d"):
+        ab_test.report(service.project, service.options())
     add(engine, design, errors(2, 3, range(theirs - lost, theirs)))
     assert "The challenger is better" in said(service, capsys)
     # Who comes back is no other unit.
@@ -169,7 +169,7 @@ def test_a_test_that_does_not_run_has_no_verdict(
     with pytest.raises(UserError, match=r"serving\.strategy is not ab"):
         said(service, capsys)
     service.project.edit(serving__strategy="ab")
-    with pytest.raises(UserError, match="the prediction log does not answer"):
+    with pytest.raises(UserError, match="the prediction log does not respond"):
         said(service, capsys)
 
 

@@ -242,8 +242,8 @@ def test_a_refused_version_is_tried_again_when_its_alias_moves(
         ({"strategy": "blue_green"}, "serving.strategy: Input should be 'single', 'shadow'"),
         ({"canary": {"percent": 101}}, "serving.canary.percent: .* 100"),
         (
-            {"ab": {"kpi": "correct"}, "strategy": "ab"},
-            "ab.kpi: regression has only absolute_error",
+            {"ab": {"metric": "correct"}, "strategy": "ab"},
+            "ab.metric: regression has only absolute_error",
         ),
         ({"ab": {"size": 0}}, "serving.ab.size: "),
         ({"bandit": {"policy": "greedy"}}, "serving.bandit.policy: "),

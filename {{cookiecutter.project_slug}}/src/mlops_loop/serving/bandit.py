@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from . import feedback as kpi
+from . import feedback
 from . import prediction_log as log
 from .params import Bandit as Options
 
@@ -27,8 +27,8 @@ class Rewards:
 class Bandit:
     """Chooses the version that answers by the feedback on what they answered."""
 
-    def __init__(self, options: Options, judged_by: kpi.Kpi, random: Random) -> None:
-        self._options, self._kpi, self._random = options, judged_by, random
+    def __init__(self, options: Options, metric: feedback.Metric, random: Random) -> None:
+        self._options, self._metric, self._random = options, metric, random
         self.rewards: dict[int, Rewards] = {}
 
     def choose(self, versions: list[int]) -> int:
@@ -44,7 +44,7 @@ class Bandit:
     def _draw(self, version: int) -> float:
         """How good the version may be (Thompson, 1933): Beta of a rate, normal of a mean."""
         known = self.rewards[version]
-        if self._kpi == "correct":
+        if self._metric == "correct":
             right = known.number * known.mean
             return self._random.betavariate(1 + right, 1 + known.number - right)
         return self._random.gauss(known.mean, known.deviation / known.number**0.5)
@@ -60,10 +60,12 @@ class Bandit:
             return
         self.rewards = {}
         for version, rows in found.items():
-            values = [kpi.value(self._kpi, row.output["prediction"], row.actual) for row in rows]
+            values = [
+                feedback.value(self._metric, row.output["prediction"], row.actual) for row in rows
+            ]
             known = [value for value in values if value is not None]
             if len(known) >= LEAST:
-                sign = 1 if self._kpi == "correct" else -1
+                sign = 1 if self._metric == "correct" else -1
                 self.rewards[version] = Rewards(len(known), sign * fmean(known), stdev(known))
 
 

@@ -1,22 +1,23 @@
-"""How good one answer was, once its truth is known."""
+"""The metric of one prediction, once its label is known."""
 
 from typing import Any, Literal
 
-Kpi = Literal["absolute_error", "correct"]
+Metric = Literal["absolute_error", "correct"]
 
 
-def of_task(task: str) -> Kpi:
-    """What answers of a task are judged by."""
+def metric_of(task: str) -> Metric:
+    """The metric by which predictions of a task are compared."""
     return "absolute_error" if task == "regression" else "correct"
 
 
-def value(kpi: Kpi, answer: Any, actual: Any) -> float | None:
-    """The error, or 1 for a right class and 0 for a wrong one; None where one is no number."""
-    if kpi == "correct":
-        return float(answer == actual)
-    return abs(answer - actual) if is_number(answer) and is_number(actual) else None
+def value(metric: Metric, prediction: Any, actual: Any) -> float | None:
+    """The absolute error, or 1 for the right class and 0 for a wrong one; None if undefined."""
+    if metric == "correct":
+        return float(prediction == actual)
+    both = is_number(prediction) and is_number(actual)
+    return abs(prediction - actual) if both else None
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number; true and false are none."""
+    """Return True for an int or a float, False for anything else, also a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)

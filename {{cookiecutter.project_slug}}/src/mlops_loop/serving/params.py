@@ -7,8 +7,7 @@ from pydantic import Field, NaiveDatetime
 
 from ..config import Section, validated
 from ..project import UserError
-from . import feedback as kpi
-from .feedback import Kpi
+from .feedback import Metric, metric_of
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -22,7 +21,7 @@ class Canary(Section):
 class ABTest(Section):
     """The design of an A/B test, fixed before it starts."""
 
-    kpi: Kpi
+    metric: Metric
     share: Share
     size: Annotated[int, Field(ge=10)]
     confidence: Share
@@ -77,16 +76,16 @@ class Serving(Section):
 
 def serving_options(section: object, task: str) -> Serving:
     """The section as it was read from params.yaml; raises UserError that names every wrong key."""
-    fitting = kpi.of_task(task)
-    options = validated(Serving, _with_kpi(section, fitting), "params.yaml", "serving")
-    if options.strategy == "ab" and options.ab.kpi != fitting:
-        raise UserError(f"params.yaml: serving.ab.kpi: {task} has only {fitting}.")
+    fitting = metric_of(task)
+    options = validated(Serving, _with_metric(section, fitting), "params.yaml", "serving")
+    if options.strategy == "ab" and options.ab.metric != fitting:
+        raise UserError(f"params.yaml: serving.ab.metric: {task} has only {fitting}.")
     return options
 
 
-def _with_kpi(section: Any, fitting: Kpi) -> Any:
-    """The section as it was given, the task's own KPI in it where it says null."""
+def _with_metric(section: Any, fitting: Metric) -> Any:
+    """The section with the task's metric in place of null."""
     match section:
-        case {"ab": {"kpi": None}}:
-            return {**section, "ab": {**section["ab"], "kpi": fitting}}
+        case {"ab": {"metric": None}}:
+            return {**section, "ab": {**section["ab"], "metric": fitting}}
     return section

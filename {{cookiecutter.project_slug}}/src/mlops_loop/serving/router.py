@@ -11,9 +11,9 @@ import sqlalchemy as sql
 
 from ..data.contract import Contract, request_columns
 from ..project import UserError
-from . import feedback as kpi
 from . import telemetry as observe
 from .bandit import Bandit
+from .feedback import metric_of
 from .follow import CHALLENGER, CHAMPION
 from .params import Serving
 from .versions import LoadedVersion, Versions
@@ -52,7 +52,7 @@ class Router:
             )
         self.options, self.versions = options, versions
         self._name = options.design if options.strategy == "ab" else options.strategy
-        self.bandit = Bandit(options.bandit, kpi.of_task(versions.champion.model.task), random)
+        self.bandit = Bandit(options.bandit, metric_of(versions.champion.model.task), random)
 
     @property
     def strategy(self) -> str:
