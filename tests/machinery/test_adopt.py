@@ -21,6 +21,7 @@ from mlops_loop.data.contract import Column, Contract, load_contract
 from mlops_loop.files import partitions, read_json
 from mlops_loop.lineage import git
 from mlops_loop.project import UserError
+from mlops_loop.sections import Ingest
 from project import PROJECT
 from project.data import ingest, prepare, validate
 from project.features import featurize
@@ -428,7 +429,8 @@ def test_folds_do_not_look_into_the_future(blank: Blank, tmp_path: Path) -> None
 # Names of columns.
 
 ODD = (
-    *("target", "class", "None", "prediction", "error", "dropped", "row", "time", "len", "literal"),
+    *("target", "class", "None", "prediction", "error", "dropped", "row", "time", "len"),
+    *("literal", "count"),
     *(
         "living area (m²)",
         "straße 7",
@@ -492,7 +494,7 @@ def test_a_target_of_any_name_is_learnt(learner: Blank, tmp_path: Path, name: st
     flats().rename({"rent": name}).write_csv(tmp_path / "t.csv")
     contract = learner.adopt(tmp_path / "t.csv", name)
     learn(learner)
-    scored = predict.predict(flats(30, 1), predict.load_champion(learner), contract)
+    scored = predict.predict(flats(30, 1), registry_of(learner).load("champion"), contract)
     assert scored["prediction"].null_count() == 0
 
 
@@ -517,7 +519,7 @@ def test_classes_of_every_kind_are_learnt(learner: Blank, tmp_path: Path, name: 
     metrics = learn(learner)
     assert metrics["task"] == ("binary" if len(labels) == 2 else "multiclass")
     known = {"Yes": True, "No": False}
-    champion = predict.load_champion(learner)
+    champion = registry_of(learner).load("champion")
     assert set(champion.classes) == {known.get(label, label) for label in labels}
     scored = predict.predict(graded(labels, 50), champion, contract)
     assert set(scored["prediction"]) <= set(champion.classes)
@@ -542,7 +544,7 @@ def test_classes_of_one_row_are_left_out(learner: Blank, tmp_path: Path) -> None
     table.with_columns(odd).write_csv(tmp_path / "t.csv")
     learner.adopt(tmp_path / "t.csv")
     learn(learner)
-    assert predict.load_champion(learner).classes == ("a", "b")
+    assert registry_of(learner).load("champion").classes == ("a", "b")
     assert read_json(learner.prepare_report)["dropped"] == {
         "not among: classes with rows enough": 2
     }
@@ -867,6 +869,19 @@ def test_comments_survive(blank: Blank, tmp_path: Path) -> None:
     assert blank.contract.read_text().startswith(
         f"# Our own contract.\n{contract.partition(chr(10))[0]}"
     )
+
+
+def test_keys_that_params_yaml_lacks_are_named_and_not_added(
+    blank: Blank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = blank.params.read_text().splitlines(keepends=True)
+    own = "".join(line for line in lines if not line.startswith("  fairness:"))
+    blank.params.write_text(own)
+    flats().write_csv(tmp_path / "t.csv")
+    options = [f"--data={tmp_path / 't.csv'}", "--target=rent"]
+    adopt.main(blank, TARGET, Ingest(source="sample"), options)
+    assert "  not set     register.fairness: params.yaml has no such key" in capsys.readouterr().out
+    assert "fairness" not in blank.params.read_text() and len(own) < sum(map(len, lines))
 
 
 @pytest.mark.parametrize("failing", ["black", "dvc"])

@@ -1,48 +1,49 @@
 """docs/data_card.md and the table on the terminal: what was found in a table and decided."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
-from ...console import LONGEST, cell, markdown
+from ...console import LONGEST, aligned, cell, markdown
 from .profile import Profile, Table
 from .roles import ColumnPlan, Task
 
 HEADER = ("column", "dtype", "role", "missing", "distinct", "values", "why")
 
 
-def rows(decisions: list[ColumnPlan]) -> list[tuple[str, ...]]:
-    """One row a column, in words."""
+def rows(plans: list[ColumnPlan]) -> list[tuple[str, ...]]:
+    """Return a row per column."""
     return [
         (
-            decision.profile.name,
-            decision.profile.dtype,
-            decision.role,
-            f"{decision.profile.missing / decision.profile.rows:.1%}",
-            f"{decision.profile.distinct:,}",
-            "not shown" if decision.pii else values(decision.profile),
-            decision.why,
+            plan.profile.name,
+            plan.profile.dtype,
+            plan.role,
+            f"{1 - plan.profile.filled / plan.profile.rows:.1%}",
+            f"{plan.profile.distinct:,}",
+            "not shown" if plan.pii else values(plan.profile),
+            plan.why,
         )
-        for decision in decisions
+        for plan in plans
     ]
 
 
 def values(profile: Profile) -> str:
-    """The range of numbers and dates, or the most frequent categories with their counts."""
+    """Return the range of numbers and dates, or the most frequent categories with their counts."""
     if profile.low is not None:
-        return f"{_short(profile.low)} to {_short(profile.high)}"
-    return _cut(", ".join(f"{value} ({count:,})" for value, count in profile.top))
-
-
-def _short(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _cut(text: str) -> str:
+        limits = (profile.low, profile.high)
+        return " to ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in limits)
+    text = ", ".join(f"{value} ({count:,})" for value, count in profile.top)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def page(title: str, target: str, task: Task, table: Table, decisions: list[ColumnPlan]) -> str:
-    """The data card; the files are listed last, so that adopting another one adds a line."""
+def page(title: str, target: str, task: Task, table: Table, plans: list[ColumnPlan]) -> str:
+    """Render the card; the files come last, so that another one adds a line."""
+    mark = table.text.thousands
+    thousands = f"`{mark}`" if mark else "not separated"
+    names = {
+        fact: listed(plan.profile.name for plan in plans if getattr(plan, fact))
+        for fact in ("pii", "slice", "sensitive")
+    }
     return f"""# Data card: {title}
 
 Written by `make adopt`. What it decided stands in `contract.yaml`, `params.yaml` and
@@ -53,20 +54,20 @@ Written by `make adopt`. What it decided stands in `contract.yaml`, `params.yaml
 | rows, columns | {table.frame.height:,}, {table.frame.width} |
 | target | {cell(target)} |
 | task | {task.name}: {task.why} |
-| classes left out, too rare to learn | {_list(task.rare)} |
-| split | {split(decisions)} |
-| numbers | decimal mark `{table.text.decimal}`, thousands {_mark(table.text.thousands)} |
-| words for a missing value | {_list(table.text.missing)} |
-| personal data | {_list([d.profile.name for d in decisions if d.pii])} |
-| metrics for each value of | {_list([d.profile.name for d in decisions if d.slice])} |
-| compared for fairness | {_list([d.profile.name for d in decisions if d.sensitive])} |
+| classes left out, too rare to learn | {listed(task.rare)} |
+| split | {split(plans)} |
+| numbers | decimal mark `{table.text.decimal}`, thousands {thousands} |
+| words for a missing value | {listed(table.text.missing)} |
+| personal data | {names["pii"]} |
+| metrics for each value of | {names["slice"]} |
+| compared for fairness | {names["sensitive"]} |
 
 Personal data are not used by the model. They never reach `data/interim` in the clear: they are
 dropped, or hashed with your key (`prepare.pii`).
 
 ## Columns
 
-{markdown([HEADER, *rows(decisions)])}
+{markdown([HEADER, *rows(plans)])}
 
 ## Files
 
@@ -75,26 +76,39 @@ dropped, or hashed with your key (`prepare.pii`).
 """
 
 
+def summary_lines(target: str, task: Task, plans: list[ColumnPlan]) -> list[str]:
+    """Return the table of columns and the facts below it, for the terminal."""
+    slices, sensitive = (
+        ", ".join(plan.profile.name for plan in plans if getattr(plan, fact)) or "none"
+        for fact in ("slice", "sensitive")
+    )
+    return [
+        *aligned([HEADER, *rows(plans)]),
+        "",
+        f"  target      {target}",
+        f"  task        {task.name}: {task.why}",
+        f"  split       {split(plans)}",
+        f"  slices      {slices}",
+        f"  sensitive   {sensitive}",
+    ]
+
+
 def file_row(path: Path, height: int) -> str:
-    """A line of the list of files."""
+    """Render a line of the list of files."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f"| {cell(path.name)} | {height:,} | {digest} |\n"
 
 
-def split(decisions: list[ColumnPlan]) -> str:
-    """How rows come to train, validation and test."""
-    for decision in decisions:
-        if decision.why.startswith("its rows stay"):
-            return f"by the values of {cell(decision.profile.name)}"
-    times = [decision.profile.name for decision in decisions if decision.role == "time"]
+def split(plans: list[ColumnPlan]) -> str:
+    """Name what rows are split into train, validation and test by."""
+    groups = [plan.profile.name for plan in plans if plan.group]
+    times = [plan.profile.name for plan in plans if plan.role == "time"]
+    if groups:
+        return f"by the values of {cell(groups[0])}"
     return f"by time, {cell(times[0])}" if times else "by a stable hash"
 
 
-def _list(values: object) -> str:
-    listed = [f"`{cell(value)}`" for value in values]  # type: ignore[attr-defined]
-    return ", ".join(listed) or "none"
-
-
-def _mark(mark: str | None) -> str:
-    return "not separated" if mark is None else f"`{mark}`"
+def listed(values: Iterable[object]) -> str:
+    """Return values in backticks."""
+    return ", ".join(f"`{cell(value)}`" for value in values) or "none"

@@ -1,6 +1,6 @@
-"""What the columns of an unknown table hold: types, conventions of text, and figures."""
+"""Types, text conventions and figures of the columns of an unknown table."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -15,6 +15,7 @@ LIKELY = 0.9  # share of distinct values that must fit
 FEW_WORDS = 5  # other words among numbers or dates: they can only mean "missing"
 TOP = 5
 YEARS = (1600, 2300)
+NUMERIC, TEMPORAL = ("Int64", "Float64"), ("Date", "Datetime")
 
 # Decimal mark and thousands separator; of those that fit as many columns the first is taken.
 NUMBERS = ((".", None), (".", ","), (",", "."), (",", None), (".", " "), (",", " "), (".", "'"))
@@ -32,27 +33,22 @@ CLOCKS = (
 
 @dataclass(frozen=True)
 class Profile:
-    """One column: its type, how its text is read, and what it holds."""
+    """One column: its type, the formats of its dates, and its values; `filled` rows have one."""
 
     name: str
     dtype: str
     formats: tuple[str, ...] | None
     rows: int
-    missing: int
+    filled: int
     distinct: int
     low: Any
     high: Any
-    top: list[tuple[Any, int]] = field(default_factory=list)
-
-    @property
-    def filled(self) -> int:
-        """Rows with a value."""
-        return self.rows - self.missing
+    top: list[tuple[Any, int]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose text has been read, how it was read, and a profile of each column."""
+    """A table whose text has been read, the conventions of its text, and a profile per column."""
 
     frame: pl.DataFrame
     text: Text
@@ -60,35 +56,31 @@ class Table:
 
 
 def profile(raw: pl.DataFrame) -> Table:
-    """Find out what a table holds; text columns are read as the numbers or dates that they are."""
+    """Profile a table; text columns are read as the numbers or dates that they hold."""
     some = raw.sample(min(SAMPLE, raw.height), seed=0).select(pl.col(pl.String).str.strip_chars())
     words = {column.name: column.drop_nulls().unique() for column in some}
-    text = _conventions(words)
-    columns = {values.name: _column(values, words, text) for values in raw}
+    text, columns = find_conventions(words), {}
+    for values in raw:
+        name = values.name
+        dtype, formats = guess(words[name], text) if name in words else (native(values), None)
+        columns[name] = Column(
+            name=name, dtype=dtype, role="input", nullable=True, formats=formats, description=""
+        )
     frame = read_columns(raw, columns.values(), text)
-    said = raw.select(present(pl.col(name), text) for name in words).null_count()
     for name in words:
-        if frame[name].null_count() == said[name].item():
-            continue
-        unread = raw.filter(present(pl.col(name), text).is_not_null() & frame[name].is_null())
-        nothing = unread[name].str.strip_chars().unique()
-        if len(nothing) <= FEW_WORDS:
-            text = text.model_copy(update={"missing": (*text.missing, *nothing)})
-        else:
+        filled = raw.select(present(pl.col(name), text)).to_series().is_not_null()
+        unread = raw[name].filter(filled & frame[name].is_null()).str.strip_chars()
+        unread = unread.unique(maintain_order=True)
+        if len(unread) > FEW_WORDS:
             columns[name] = columns[name].model_copy(update={"dtype": "String", "formats": None})
             frame = frame.with_columns(read_columns(raw, [columns[name]], text))
-    return Table(frame, text, {name: _figures(frame[name], columns[name]) for name in columns})
+        elif len(unread):
+            text = text.model_copy(update={"missing": (*text.missing, *unread)})
+    return Table(frame, text, {name: measure(frame[name], columns[name]) for name in columns})
 
 
-def _column(values: pl.Series, words: dict[str, pl.Series], text: Text) -> Column:
-    name = values.name
-    kind, formats = _guess(words[name], text) if name in words else (_kind(values), None)
-    return Column(
-        name=name, dtype=kind, role="input", nullable=True, formats=formats, description=""
-    )
-
-
-def _kind(values: pl.Series) -> Any:
+def native(values: pl.Series) -> Any:
+    """Name the contract's dtype of values that are not text; raises UserError for nested ones."""
     dtype = values.dtype
     if dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object):
         raise UserError(
@@ -103,72 +95,70 @@ def _kind(values: pl.Series) -> Any:
     return names.get(dtype.base_type(), "String")
 
 
-def _conventions(words: dict[str, pl.Series]) -> Text:
-    """How numbers are written, by the columns that fit, and which words mean "missing"."""
+def find_conventions(words: dict[str, pl.Series]) -> Text:
+    """Find how numbers are written, by the columns that fit, and which words mean "missing"."""
     meant = [values.filter(~values.is_in(["", *MISSING])) for values in words.values()]
     texts = [Text(decimal=decimal, thousands=mark) for decimal, mark in NUMBERS]  # type: ignore[arg-type]
-    votes = [sum(_fit(values, number_pattern(text)) for values in meant) for text in texts]
-    best = texts[votes.index(max(votes))]
+    best = max(texts, key=lambda text: sum(fits(values, number_pattern(text)) for values in meant))
     signs = any(set(values) == {"+", "-"} for values in words.values())
     return best.model_copy(update={"missing": tuple(w for w in MISSING if w != "-" or not signs)})
 
 
-def _fit(values: pl.Series, pattern: str) -> bool:
-    return len(values) > 0 and _share(values.str.contains(pattern)) >= LIKELY
+def fits(values: pl.Series, pattern: str) -> bool:
+    """Return whether nearly all values match a pattern."""
+    return len(values) > 0 and int(values.str.contains(pattern).sum()) / len(values) >= LIKELY
 
 
-def _share(fits: pl.Series) -> float:
-    return int(fits.sum()) / len(fits)
-
-
-def _guess(values: pl.Series, text: Text) -> tuple[Any, tuple[str, ...] | None]:
-    """The type of some distinct words, and the formats if they are dates."""
+def guess(values: pl.Series, text: Text) -> tuple[Any, tuple[str, ...] | None]:
+    """Guess the type of distinct words, and the formats if they are dates."""
     meant = values.filter(~values.is_in(["", *text.missing]))
     if meant.is_empty():
         return "String", None
     if set(meant.str.to_lowercase()) <= set(BOOLEANS) - {"0", "1"}:
         return "Boolean", None
     # A number with leading zeros is a code: a postal code, an article, an account.
-    if _fit(meant, number_pattern(text)) and not meant.str.contains(r"^0\d").any():
+    if fits(meant, number_pattern(text)) and not meant.str.contains(r"^0\d").any():
         whole = not meant.str.contains(rf"\d*[{text.decimal}]\d*|\d[eE]").any()
         return ("Int64" if whole else "Float64"), None
-    formats = _date_formats(meant) if _fit(meant, r"\d.*[-/. :].*\d") else ()
+    formats = find_formats(meant) if fits(meant, r"\d.*[-/. :].*\d") else ()
     if formats:
         clock = any("%H" in pattern or "%I" in pattern for pattern in formats)
         return ("Datetime" if clock else "Date"), formats
     return "String", None
 
 
-def _date_formats(some: pl.Series) -> tuple[str, ...]:
-    """The fewest formats that read the dates, the one that reads most of them first."""
-    said = pl.col(some.name)
+def find_formats(words: pl.Series) -> tuple[str, ...]:
+    """Find the fewest formats that read the dates, the one that reads most of them first."""
     patterns = [day + clock for day, clock in product(DAYS, CLOCKS)]
-    instants = [parse(said, pl.Datetime("us"), Text(), (p,)).alias(p) for p in patterns]
-    fits = some.to_frame().select(i.dt.year().is_between(*YEARS).fill_null(False) for i in instants)
+    column, dtype = pl.col(words.name), pl.Datetime("us")
+    years = [parse(column, dtype, Text(), (p,)).alias(p).dt.year() for p in patterns]
+    unread = words.to_frame().select(y.is_between(*YEARS).fill_null(False) for y in years)
     chosen: list[str] = []
-    while fits.height:
-        counts = fits.sum().row(0)
+    while unread.height:
+        counts = unread.sum().row(0)
         if not max(counts):
             break
         chosen.append(patterns[counts.index(max(counts))])
-        fits = fits.filter(~pl.col(chosen[-1]))
-    return tuple(chosen) if fits.height <= (1 - LIKELY) * len(some) else ()
+        unread = unread.filter(~pl.col(chosen[-1]))
+    return tuple(chosen) if unread.height <= (1 - LIKELY) * len(words) else ()
 
 
-def _figures(values: pl.Series, column: Column) -> Profile:
-    filled = values.drop_nulls()
-    ordered = column.dtype not in ("String", "Boolean")
+def measure(values: pl.Series, column: Column) -> Profile:
+    """Measure a column: its range, if its values have an order, and its most frequent values."""
+    # Without a name: a column may be called `count`, as Polars calls the other one.
+    filled = values.drop_nulls().alias("")
+    ordered = column.dtype in (*NUMERIC, *TEMPORAL)
     distinct = filled.n_unique()
-    # What the most frequent of nearly as many values as rows are says nothing.
+    # The most frequent of nearly as many values as rows are not typical.
     counts = filled.value_counts(sort=True).head(TOP) if 2 * distinct < len(filled) else None
     return Profile(
         column.name,
         column.dtype,
         column.formats,
-        len(values),
-        values.null_count(),
-        distinct,
-        filled.min() if ordered else None,
-        filled.max() if ordered else None,
-        [(value, count) for value, count in counts.iter_rows()] if counts is not None else [],
+        rows=len(values),
+        filled=len(filled),
+        distinct=distinct,
+        low=filled.min() if ordered else None,
+        high=filled.max() if ordered else None,
+        top=list(counts.iter_rows()) if counts is not None else [],
     )

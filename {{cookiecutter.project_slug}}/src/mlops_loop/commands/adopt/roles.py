@@ -1,4 +1,4 @@
-"""What each column of an unknown table is for, and why: decisions that a user reads and edits."""
+"""A role for each column of an unknown table, with its reason: a user reads and edits them."""
 
 import re
 from dataclasses import dataclass, replace
@@ -9,9 +9,9 @@ import polars as pl
 
 from ...data.contract import DTYPES
 from ...project import UserError
-from .profile import Profile, Table
+from .profile import NUMERIC, TEMPORAL, Profile, Table
 
-Kind = Literal["number", "category", "date", "none"]
+Kind = Literal["number", "category", "date"]
 LEAST_ROWS = 20
 LEAST_PER_CLASS = 3
 MOST_CLASSES = 100
@@ -24,62 +24,48 @@ WORDS_OF_PROSE = 4
 COPY, SUSPICIOUS = 0.9999, 0.95  # rank correlation with the target
 COMPARED_ROWS = 100_000
 LOOKED_AT = 1_000
+MOST_SLICED, MOST_GROUPS = 5, 10  # columns, and values of each
 
 CODE = re.compile(
-    r"(^|[\s_.-])(id|uuid|guid|key|idx|index|code|nr|no|zip|postcode)$|^(unnamed.*|column_1)$", re.I
+    r"(^|[\s_.-])((?i:id|uuid|guid|key|idx|index|code|nr|no|zip|postcode))$"
+    r"|^(?i:unnamed.*|column_1)$|[a-z](ID|Id)$"
 )
-
-CAMEL_CODE = re.compile(r"[a-z](ID|Id)$")
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-
 SENSITIVE = re.compile(
-    "age|disability|ethnicity|gender|marital|nationality|race|religion|sex", re.IGNORECASE
+    "age|disability|ethnicity|gender|marital|nationality|race|religion|sex", re.I
 )
-
-MOST_SLICED, MOST_GROUPS = 5, 10  # columns, and values of each
 BIRTH = re.compile(r"birth|\bdob\b|born", re.I)
-
-
-@dataclass(frozen=True)
-class Personal:
-    """Data about people: told by title and values together, or by enough of the values alone."""
-
-    what: str
-    title: str
-    values: str
-    alone: float = 1.1
-
 
 NAME = r"^\p{Lu}[\p{L}'.-]+,? (?:[\p{L}'.()\"-]+ )*[\p{Lu}(\"][\p{L}'.()\"-]*$"
 PHONE = r"^(?:\+\d[\d\s()./-]{6,}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})$"
+ACCOUNT = r"(card|account|acct|konto)[\s_.-]*(no|nr|num|number|nummer|id)?\.?$"
 PEOPLE = r"customer|client|patient|employee|contact|person"
+ALONE = 0.8  # share of the values that are personal data under any title
 
+# Personal data: title and values together tell, or enough of the values alone (True).
 PERSONAL = (
-    Personal("e-mail addresses", r"e-?mail", r"^[^@\s]+@[^@\s]+\.[^@\s]+$", alone=0.8),
-    Personal("phone numbers", r"phone|mobile|telefon|\b(tel|fax)\b", r"^\+?[\d\s()./-]{6,}$"),
-    Personal("phone numbers", r"^$", PHONE, alone=0.8),
-    Personal(
-        "card or account numbers",
-        r"(card|account|acct|konto)[\s_.-]*(no|nr|num|number|nummer|id)?\.?$",
-        r"^(?:\d[ -]?){5,}$",
-    ),
-    Personal("account numbers", r"iban", r"^[A-Z]{2}\d\d(?: ?[A-Z0-9]){10,30}$", alone=0.8),
-    Personal("identity numbers", r"\bssn\b|social.?sec|passport", r"\d{3}"),
-    Personal("identity numbers", r"^$", r"^\d{3}-\d{2}-\d{4}$", alone=0.8),
-    Personal("addresses", r"address|street|adresse|stra(ß|ss)e", r"\d.*\p{L}|\p{L}.*\d"),
-    Personal("names of people", rf"^(full|{PEOPLE})?[\s_.-]*name$|^({PEOPLE})$", NAME),
-    Personal("names of people", r"(first|given|last|sur|family|vor|nach)[\s_.-]*name", r"\p{L}"),
+    ("e-mail addresses", r"e-?mail", r"^[^@\s]+@[^@\s]+\.[^@\s]+$", True),
+    ("phone numbers", r"phone|mobile|telefon|\b(tel|fax)\b", r"^\+?[\d\s()./-]{6,}$", False),
+    ("phone numbers", r"^$", PHONE, True),
+    ("card or account numbers", ACCOUNT, r"^(?:\d[ -]?){5,}$", False),
+    ("account numbers", r"iban", r"^[A-Z]{2}\d\d(?: ?[A-Z0-9]){10,30}$", True),
+    ("identity numbers", r"\bssn\b|social.?sec|passport", r"\d{3}", False),
+    ("identity numbers", r"^$", r"^\d{3}-\d{2}-\d{4}$", True),
+    ("addresses", r"address|street|adresse|stra(ß|ss)e", r"\d.*\p{L}|\p{L}.*\d", False),
+    ("names of people", rf"^(full|{PEOPLE})?[\s_.-]*name$|^({PEOPLE})$", NAME, False),
+    ("names of people", r"(first|given|last|sur|family|vor|nach)[\s_.-]*name", r"\p{L}", False),
 )
 
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """A column, its role in the contract, how it becomes a feature, and why."""
+    """A column's role in the contract, its reason, and the kind of its feature, if it is one."""
 
     profile: Profile
     role: str
-    kind: Kind
     why: str
+    kind: Kind | None = None
+    group: bool = False
     pii: bool = False
     slice: bool = False
     sensitive: bool = False
@@ -87,16 +73,16 @@ class ColumnPlan:
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted; classes too rare to learn are left out."""
+    """The task, its reason, and the classes that are left out as too rare to learn."""
 
     name: str
     why: str
     rare: tuple[Any, ...] = ()
 
 
-def check_names(table: Table, **asked: str | None) -> None:
+def check_names(table: Table, **arguments: str | None) -> None:
     """Raise UserError for an argument that names no column."""
-    for argument, name in asked.items():
+    for argument, name in arguments.items():
         if name is not None and name not in table.profiles:
             near = get_close_matches(name, table.profiles, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}?" if near else "there are:"
@@ -106,247 +92,201 @@ def check_names(table: Table, **asked: str | None) -> None:
             )
 
 
-def find_task(table: Table, target: str, asked: str | None) -> tuple[Table, Task]:
-    """The task that the target's values speak for, or the one asked for if they allow it.
+def find_task(table: Table, target: str, given: str | None) -> tuple[Table, Task]:
+    """Find the task that the target's values suggest, or check that they allow the given one.
 
     Returns the table with the target as floats or as integers, whichever the task needs.
-    Raises UserError for a target that cannot be predicted, or not as asked.
+    Raises UserError for a target that cannot be predicted, or not as given.
     """
-    profile = table.profiles[target]
+    profile, values = table.profiles[target], table.frame[target].drop_nulls()
     if profile.filled < LEAST_ROWS:
         raise UserError(
             f"{target}: {profile.filled} rows have a value; at least {LEAST_ROWS} are needed."
         )
     if profile.distinct < 2:
         raise UserError(f"{target}: holds one value only; there is nothing to predict.")
-    if profile.dtype.startswith("Date"):
+    if profile.dtype in TEMPORAL:
         raise UserError(f"{target}: holds dates; predict a number or a class, e.g. days until it.")
-    values = table.frame[target].drop_nulls()
-    name, why = _suggest(profile, values)
-    if asked == "classification":
-        asked = "binary" if profile.distinct == 2 else "multiclass"
-    if asked and asked != name:
-        name, why = asked, "asked for"
-    _check_task(name, profile, values)
-    # Prices in whole euros may have cents next month; classes stay whole.
-    if profile.dtype in ("Int64", "Float64"):
-        table = _as(table, target, "Float64" if name == "regression" else "Int64")
-    return table, Task(name, why, _rare(name, table.frame[target].drop_nulls(), target))
+    number = profile.dtype in NUMERIC
+    whole = number and bool((values == values.round()).all())
+    name, why = suggest_task(profile, whole)
+    if given == "classification":
+        given = "binary" if profile.distinct == 2 else "multiclass"
+    if given and given != name:
+        name, why = given, "asked for"
+    if name == "regression" and not number:
+        raise UserError(f"{target}: is {profile.dtype}; a regression needs numbers.")
+    if name == "binary" and profile.distinct != 2:
+        raise UserError(f"{target}: has {profile.distinct} values; binary needs two.")
+    if name == "multiclass" and not 2 < profile.distinct <= MOST_CLASSES:
+        raise UserError(
+            f"{target}: has {profile.distinct} different values; multiclass needs 3 to "
+            f"{MOST_CLASSES}; group them, or name another column."
+        )
+    if name != "regression" and number and not whole:
+        raise UserError(f"{target}: holds fractions, which are no classes.")
+    if number:
+        # Prices in whole euros may have cents next month; classes stay whole.
+        dtype = "Float64" if name == "regression" else "Int64"
+        frame = table.frame.with_columns(pl.col(target).cast(DTYPES[dtype]))
+        profiles = {**table.profiles, target: replace(profile, dtype=dtype)}
+        table = replace(table, frame=frame, profiles=profiles)
+    if name == "regression":
+        return table, Task(name, why)
+    counts = table.frame[target].drop_nulls().alias("class").value_counts(sort=True)
+    rare = counts.filter(pl.col("count") < LEAST_PER_CLASS)["class"]
+    if counts.height - len(rare) < 2:
+        raise UserError(
+            f"{target}: at most one value has {LEAST_PER_CLASS} rows; there is nothing to learn."
+        )
+    return table, Task(name, why, tuple(rare))
 
 
-def _suggest(profile: Profile, values: pl.Series) -> tuple[str, str]:
-    number = profile.dtype in ("Int64", "Float64")
-    if profile.distinct == 2 and (not number or _whole(values)):
+def suggest_task(profile: Profile, whole: bool) -> tuple[str, str]:
+    """Suggest a task and its reason for a target, whose numbers may be whole."""
+    if profile.distinct == 2 and (whole or profile.dtype not in NUMERIC):
         return "binary", "two values"
-    if not number:
+    if profile.dtype not in NUMERIC:
         return "multiclass", f"{profile.distinct} labels"
-    codes = profile.distinct <= FEW_CODES and profile.low in (0, 1) and _whole(values)
+    codes = whole and profile.distinct <= FEW_CODES and profile.low in (0, 1)
     if codes and profile.high - profile.low + 1 == profile.distinct:
         return "multiclass", f"whole numbers from {profile.low:g} to {profile.high:g}"
     return "regression", f"a number with {profile.distinct} values"
 
 
-def _check_task(name: str, profile: Profile, values: pl.Series) -> None:
-    number = profile.dtype in ("Int64", "Float64")
-    if name == "regression" and not number:
-        raise UserError(f"{profile.name}: is {profile.dtype}; a regression needs numbers.")
-    if name == "binary" and profile.distinct != 2:
-        raise UserError(f"{profile.name}: has {profile.distinct} values; binary needs two.")
-    if name == "multiclass" and not 2 < profile.distinct <= MOST_CLASSES:
-        raise UserError(
-            f"{profile.name}: has {profile.distinct} different values; multiclass needs 3 to "
-            f"{MOST_CLASSES}; group them, or name another column."
-        )
-    if name != "regression" and number and not _whole(values):
-        raise UserError(f"{profile.name}: holds fractions, which are no classes.")
-
-
-def _whole(values: pl.Series) -> bool:
-    return bool((values.cast(pl.Float64) == values.cast(pl.Float64).round()).all())
-
-
-def _as(table: Table, target: str, dtype: str) -> Table:
-    frame = table.frame.with_columns(pl.col(target).cast(DTYPES[dtype]))
-    changed = replace(table.profiles[target], dtype=dtype)
-    return replace(table, frame=frame, profiles={**table.profiles, target: changed})
-
-
-def _rare(task: str, values: pl.Series, target: str) -> tuple[Any, ...]:
-    if task == "regression":
-        return ()
-    counts = dict(values.value_counts(sort=True).iter_rows())
-    rare = tuple(value for value, count in counts.items() if count < LEAST_PER_CLASS)
-    if len(counts) - len(rare) < 2:
-        raise UserError(
-            f"{target}: at most one value has {LEAST_PER_CLASS} rows; there is nothing to learn."
-        )
-    return rare
-
-
-def decide(
+def plan_columns(
     table: Table, target: str, task: Task, time: str | None, group: str | None
 ) -> list[ColumnPlan]:
-    """A decision for every column; without `time` the only complete date column is the time."""
-    links = likeness(table, target, task)
-    when = None if time == "none" else time or _only_date(table, target)
-    decisions = []
-    for profile in table.profiles.values():
-        if profile.name == target:
-            decisions.append(ColumnPlan(profile, "outcome", "none", f"the target: {task.why}"))
-        elif profile.name == group:
-            people = personal(profile, table.frame[profile.name]) is not None
-            decisions.append(
-                ColumnPlan(profile, "id", "none", "its rows stay in one split", people)
-            )
-        elif profile.name == when:
-            asked = "asked for" if time else "the only complete date column"
-            decisions.append(ColumnPlan(profile, "time", "date", f"rows are split by it: {asked}"))
+    """Plan every column; without `time` the only complete date column is the time."""
+    links = correlate(table, target, task)
+    when = None if time == "none" else time or only_date(table, target)
+    plans = []
+    for name, profile in table.profiles.items():
+        values = table.frame[name]
+        if name == target:
+            plans.append(ColumnPlan(profile, "outcome", f"the target: {task.why}"))
+        elif name == group:
+            pii = find_personal(profile, values) is not None
+            why = "its rows stay in one split"
+            plans.append(ColumnPlan(profile, "id", why, group=True, pii=pii))
+        elif name == when:
+            reason = "asked for" if time else "the only complete date column"
+            plans.append(ColumnPlan(profile, "time", f"rows are split by it: {reason}", "date"))
         else:
-            decisions.append(_decide(profile, table.frame[profile.name], links.get(profile.name)))
-    return sliced(decisions)
-
-
-def sliced(decisions: list[ColumnPlan]) -> list[ColumnPlan]:
-    """Inputs whose names are sensitive, and the first few of few categories, become slices."""
-    few = [d for d in decisions if d.kind == "category" and d.profile.distinct <= MOST_GROUPS]
-    names = [decision.profile.name for decision in few[:MOST_SLICED]]
+            plans.append(plan_column(profile, values, links.get(name, 0.0)))
+    few = [p for p in plans if p.kind == "category" and p.profile.distinct <= MOST_GROUPS]
     return [
         replace(
-            decision,
-            slice=decision.profile.name in names,
-            sensitive=decision.role == "input" and is_sensitive(decision.profile.name),
+            plan,
+            slice=plan in few[:MOST_SLICED],
+            sensitive=plan.role == "input"
+            and any(SENSITIVE.fullmatch(word) for word in WORD.findall(plan.profile.name)),
         )
-        for decision in decisions
+        for plan in plans
     ]
 
 
-def is_sensitive(name: str) -> bool:
-    """Whether a word of a column's name is that of a trait which people are discriminated by."""
-    return any(SENSITIVE.fullmatch(word) for word in WORD.findall(name))
+def only_date(table: Table, target: str) -> str | None:
+    """Name the only column of dates if every row has one and they are no dates of birth."""
+    dates = [p for p in table.profiles.values() if p.dtype in TEMPORAL and p.name != target]
+    complete = [p.name for p in dates if p.filled == p.rows and p.distinct > LEAST_PER_CLASS]
+    alone = len(dates) == len(complete) == 1 and not BIRTH.search(complete[0])
+    return complete[0] if alone else None
 
 
-def _only_date(table: Table, target: str) -> str | None:
-    dates = [p for p in table.profiles.values() if p.dtype.startswith("Date") and p.name != target]
-    complete = [p.name for p in dates if not p.missing and p.distinct > LEAST_PER_CLASS]
-    return (
-        complete[0] if len(dates) == len(complete) == 1 and not BIRTH.search(complete[0]) else None
-    )
-
-
-def _decide(profile: Profile, values: pl.Series, likeness: float | None) -> ColumnPlan:
-    """The first rule that applies."""
+def plan_column(profile: Profile, values: pl.Series, link: float) -> ColumnPlan:
+    """Plan a column that may be an input by the first rule that applies."""
     if profile.filled <= HARDLY_FILLED * profile.rows:
         few = f"only {profile.filled} values" if profile.filled else "no value at all"
-        return ColumnPlan(profile, "ignored", "none", few)
-    people = personal(profile, values)
+        return ColumnPlan(profile, "ignored", few)
+    people = find_personal(profile, values)
     if people:
         role = "id" if profile.distinct == profile.rows else "ignored"
-        return ColumnPlan(profile, role, "none", f"personal data: looks like {people}", pii=True)
-    if profile.distinct == 1 and not profile.missing:
-        return ColumnPlan(profile, "ignored", "none", f"one value only: {values.drop_nulls()[0]}")
-    if likeness is not None and likeness >= COPY:
+        return ColumnPlan(profile, role, f"personal data: looks like {people}", pii=True)
+    if profile.distinct == 1 and profile.filled == profile.rows:
+        return ColumnPlan(profile, "ignored", f"one value only: {values[0]}")
+    if link >= COPY:
         why = "leakage: a copy of the target in other words or numbers"
-        return ColumnPlan(profile, "ignored", "none", why)
-    decision = _by_type(profile, values)
-    if likeness is not None and likeness >= SUSPICIOUS and decision.kind != "none":
-        doubt = f"; follows the target closely ({likeness:.3f}): make it an outcome if it is"
-        return replace(decision, why=f"{decision.why}{doubt} known only afterwards")
-    return decision
+        return ColumnPlan(profile, "ignored", why)
+    role, why, kind = by_type(profile, values)
+    if link >= SUSPICIOUS and kind:
+        why += f"; follows the target closely ({link:.3f}): make it an outcome if it is known"
+        why += " only afterwards"
+    return ColumnPlan(profile, role, why, kind)
 
 
-def _by_type(profile: Profile, values: pl.Series) -> ColumnPlan:
-    if profile.dtype.startswith("Date"):
-        return ColumnPlan(profile, "input", "date", "date: year, month, weekday")
+def by_type(profile: Profile, values: pl.Series) -> tuple[str, str, Kind | None]:
+    """Return role, reason and kind of feature of a column by its type and number of values."""
+    unique, coded = profile.distinct == profile.rows, CODE.search(profile.name)
+    if profile.dtype in TEMPORAL:
+        return "input", "date: year, month, weekday", "date"
+    if profile.dtype in ("Boolean", "Float64"):
+        return "input", "yes or no" if profile.dtype == "Boolean" else "number", "number"
     if profile.dtype == "String":
-        return _text(profile, values)
-    if profile.dtype == "Int64":
-        return _integer(profile)
-    return ColumnPlan(
-        profile, "input", "number", "yes or no" if profile.dtype == "Boolean" else "number"
-    )
-
-
-def _text(profile: Profile, values: pl.Series) -> ColumnPlan:
-    own = profile.distinct / profile.filled
-    words = values.drop_nulls().head(LOOKED_AT).str.count_matches(r"\S+").median()
-    prose = isinstance(words, float) and words >= WORDS_OF_PROSE
-    if prose and (own > OWN_VALUE_SHARE or profile.distinct > MANY_CATEGORIES):
-        return ColumnPlan(profile, "ignored", "none", "free text")
-    if profile.distinct == profile.rows:
-        return ColumnPlan(profile, "id", "none", "identifier: another value in every row")
-    if own > OWN_VALUE_SHARE:
-        return ColumnPlan(profile, "ignored", "none", f"{own:.0%} of the values occur only here")
-    if profile.distinct > MANY_CATEGORIES:
-        return ColumnPlan(
-            profile, "input", "category", f"high cardinality: {profile.distinct} categories"
-        )
-    return ColumnPlan(profile, "input", "category", f"{profile.distinct} categories")
-
-
-def _integer(profile: Profile) -> ColumnPlan:
-    unique = profile.distinct == profile.rows
-    coded = bool(CODE.search(profile.name) or CAMEL_CODE.search(profile.name))
+        own = profile.distinct / profile.filled
+        words = values.drop_nulls().head(LOOKED_AT).str.count_matches(r"\S+").median()
+        prose = isinstance(words, float) and words >= WORDS_OF_PROSE
+        if prose and (own > OWN_VALUE_SHARE or profile.distinct > MANY_CATEGORIES):
+            return "ignored", "free text", None
+        if unique:
+            return "id", "identifier: another value in every row", None
+        if own > OWN_VALUE_SHARE:
+            return "ignored", f"{own:.0%} of the values occur only here", None
+        high = "high cardinality: " if profile.distinct > MANY_CATEGORIES else ""
+        return "input", f"{high}{profile.distinct} categories", "category"
     if unique and coded:
-        return ColumnPlan(profile, "id", "none", "identifier: another value in every row")
+        return "id", "identifier: another value in every row", None
     if unique and profile.low in (0, 1) and profile.high - profile.low + 1 == profile.rows:
-        return ColumnPlan(profile, "ignored", "none", "row number")
+        return "ignored", "row number", None
     if not coded:
-        return ColumnPlan(profile, "input", "number", "whole number")
+        return "input", "whole number", "number"
     if profile.distinct <= max(MANY_CATEGORIES, CODE_SHARE * profile.filled):
-        return ColumnPlan(profile, "input", "category", f"code with {profile.distinct} values")
+        return "input", f"code with {profile.distinct} values", "category"
     why = f"identifier that repeats; GROUP={profile.name} keeps its rows in one split"
-    return ColumnPlan(profile, "ignored", "none", why)
+    return "ignored", why, None
 
 
-def personal(profile: Profile, values: pl.Series) -> str | None:
-    """What data about people a column seems to hold, by its name and its values."""
+def find_personal(profile: Profile, values: pl.Series) -> str | None:
+    """Name the kind of personal data that a column seems to hold, by its name and values."""
     if profile.dtype not in ("String", "Int64"):
         return None
-    said = values.drop_nulls().unique(maintain_order=True).head(LOOKED_AT).cast(pl.String)
-    for kind in PERSONAL:
-        share = int(said.str.contains(kind.values).sum()) / len(said)
-        titled = re.search(kind.title, profile.name, re.IGNORECASE)
-        if share >= kind.alone or (titled and share > OWN_VALUE_SHARE):
-            return kind.what
-    if int(said.map_elements(is_card_number, return_dtype=pl.Boolean).sum()) > 0.9 * len(said):
-        return "card numbers"
-    return None
+    texts = values.drop_nulls().unique(maintain_order=True).head(LOOKED_AT).cast(pl.String)
+    for what, title, pattern, alone in PERSONAL:
+        share = int(texts.str.contains(pattern).sum()) / len(texts)
+        titled = re.search(title, profile.name, re.I) and share > OWN_VALUE_SHARE
+        if titled or (alone and share >= ALONE):
+            return what
+    cards = sum(map(is_card_number, texts))
+    return "card numbers" if cards > 0.9 * len(texts) else None
 
 
-def is_card_number(said: str) -> bool:
-    """Whether digits pass the check of Luhn (ISO/IEC 7812-1), as those of payment cards do."""
-    bare = re.sub(r"[ -]", "", said)
+def is_card_number(text: str) -> bool:
+    """Check the digits of a payment card by Luhn's sum (ISO/IEC 7812-1)."""
+    bare = re.sub(r"[ -]", "", text)
     # No card begins with 1, as times counted from 1970 do.
     if not re.fullmatch(r"[2-6]\d{12,18}", bare, re.ASCII):
         return False
-    digits = [int(digit) for digit in bare]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+    digits = [int(digit) for digit in reversed(bare)]
+    return (sum(digits[::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[1::2])) % 10 == 0
 
 
-def likeness(table: Table, target: str, task: Task) -> dict[str, float]:
-    """How nearly each comparable column is the target: rank correlation, or 1 if each of its
-    values stands for exactly one class."""
+def correlate(table: Table, target: str, task: Task) -> dict[str, float]:
+    """Compare columns with the target: by rank correlation, or 1 if values stand for classes."""
     some = table.frame.filter(pl.col(target).is_not_null())
     some = some.sample(min(some.height, COMPARED_ROWS), seed=0)
+    others = [profile for name, profile in table.profiles.items() if name != target]
+    links = {}
     if task.name == "regression":
-        numbers = [
-            p.name
-            for p in table.profiles.values()
-            if p.dtype in ("Int64", "Float64") and p.name != target and p.filled >= LEAST_ROWS
-        ]
-        return {name: _rank_correlation(some, name, target) for name in numbers}
+        for profile in others:
+            if profile.dtype in NUMERIC and profile.filled >= LEAST_ROWS:
+                both = some.select(profile.name, target).drop_nulls()
+                value = both.select(pl.corr(profile.name, target, method="spearman")).item()
+                links[profile.name] = abs(value) if value is not None and value == value else 0.0
+        return links
     classes = some[target].n_unique()
-    same = [p.name for p in table.profiles.values() if p.distinct == classes and p.name != target]
-    return {name: 1.0 for name in same if _stands_for(some, name, target, classes)}
-
-
-def _rank_correlation(frame: pl.DataFrame, name: str, target: str) -> float:
-    both = frame.select(name, target).drop_nulls()
-    value = both.select(pl.corr(name, target, method="spearman")).item()
-    return abs(value) if value is not None and value == value else 0.0
-
-
-def _stands_for(frame: pl.DataFrame, name: str, target: str, classes: int) -> bool:
-    both = frame.select(name, target).drop_nulls()
-    return both.height >= LEAST_ROWS and both.n_unique() == classes == both[name].n_unique()
+    for profile in others:
+        if profile.distinct == classes:
+            both = some.select(profile.name, target).drop_nulls()
+            same = both.n_unique() == classes == both[profile.name].n_unique()
+            links[profile.name] = float(same and both.height >= LEAST_ROWS)
+    return links
