@@ -1,10 +1,11 @@
-"""Keep what the answers chose, then set the project up. Never fails: the project is worth more."""
+"""Keep what the answers chose, then set the project up.
+
+Never fails: cookiecutter would delete the project. What could not be done is listed.
+"""
 
 import os
 import shutil
 import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 COOKIECUTTER = dict({{cookiecutter.items() | rejectattr(1, "mapping") | list}})
@@ -96,19 +97,60 @@ def parent_command() -> str:
     return listed.stdout
 
 
-def set_up() -> None:
-    """Leave a project as complete as this machine allows, and say what is left."""
-    if COOKIECUTTER["setup"] == "yes" and shutil.which("make"):
-        subprocess.run(["make", "--no-print-directory", "setup"], check=False)
-        return
-    with suppress(Exception):
-        sys.dont_write_bytecode = True
-        sys.path.insert(0, str(ROOT / "make"))
-        import setup
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run git in the project."""
+    command = ["git", *arguments]
+    english = os.environ | {"LC_ALL": "C"}
+    return subprocess.run(command, env=english, check=False, capture_output=True, text=True)
 
-        setup.main("repository")
-    advice = "run" if shutil.which("make") else "install make and run"
-    print(f"Left to do: environment, DVC and commit hooks; {advice} `make setup` in {ROOT}.")
+
+def make_repository() -> str:
+    """Give the project a repository on branch main; returns why it has none."""
+    if not shutil.which("git"):
+        return "git is missing: install it, then `git init --initial-branch=main`."
+    ignored = git("check-ignore", "--quiet", ".")
+    if ignored.returncode == 1:
+        outer = git("rev-parse", "--show-toplevel").stdout.strip()
+        return f"the project lies in the repository {outer}: commit it there."
+    if ignored.returncode and "not a git repository" not in ignored.stderr:
+        return f"git: {' '.join(ignored.stderr.split())}"
+    made = git("-c", "init.defaultBranch=main", "init", "--quiet")
+    return made.stderr.strip()
+
+
+def make_environment() -> str:
+    """Build the environment; returns what is left to do."""
+    if not shutil.which("make"):
+        return "environment and commit hooks: install make and run `make setup`."
+    if COOKIECUTTER["setup"] == "no":
+        return "environment and commit hooks: run `make setup`."
+    done = subprocess.run(["make", "--no-print-directory", "setup"], check=False)
+    return "environment: see above; `make setup` finishes it." if done.returncode else ""
+
+
+def commit() -> str:
+    """Commit everything; returns what is left to do."""
+    message = f"Start {ROOT.name} from cookiecutter-mlops-loop"
+    # A file that is "big" goes into one pack: sooner written than a hundred files of their own.
+    git("-c", "core.bigFileThreshold=1", "add", ".")
+    quietly = ("-c", "maintenance.auto=false", "commit", "--quiet", "--no-verify")
+    done = git(*quietly, "--message", message)
+    if git("var", "GIT_COMMITTER_IDENT").returncode:
+        return (
+            "first commit: git has no identity; run `git config --global user.name NAME`, "
+            "`git config --global user.email ADDRESS` and `git commit --message Start`."
+        )
+    return f"first commit: {done.stderr.strip()}" if done.returncode else ""
+
+
+def set_up() -> None:
+    """Leave a project as complete as this machine allows, and list what is left."""
+    for name in ("DIR", "INDEX_FILE", "OBJECT_DIRECTORY", "PREFIX", "WORK_TREE"):
+        os.environ.pop(f"GIT_{name}", None)  # an outer git command points these at its repository
+    why_none = make_repository()
+    left = [why_none, make_environment(), "" if why_none else commit()]
+    if any(left):
+        print(f"\nLeft to do in {ROOT}:", *(f"- {each}" for each in left if each), sep="\n")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 import itertools
 import os
 import sys
-from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
-from helpers import BIN, CHOICES, TEMPLATE, Factory, git, render, run
+from helpers import BIN, CHOICES, TEMPLATE, Factory, Newborn, git, render, run
 
 # Machinery is imported from the template folder, where every file would be rendered.
 sys.dont_write_bytecode = True
@@ -22,7 +21,6 @@ FIRST = [
     "ways_in",
     "docs",
     "serving",
-    "inside",
     "reproduce",
     "tune",
     "setup",
@@ -55,14 +53,6 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> None:
             del os.environ[name]
     os.environ["GIT_CONFIG_GLOBAL"] = str(home / "gitconfig")
     os.environ["COOKIECUTTER_CONFIG"] = str(home / "cookiecutter.yaml")
-
-
-@dataclass(frozen=True)
-class Newborn:
-    """The project that was born as a user's is, and what was said at its birth."""
-
-    project: Path
-    output: str
 
 
 @pytest.fixture(scope="session")

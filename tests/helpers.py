@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
@@ -22,6 +23,14 @@ QUESTIONS = {
 CHOICES = {
     question: default for question, default in QUESTIONS.items() if isinstance(default, list)
 }
+
+
+@dataclass(frozen=True)
+class Newborn:
+    """The project that was born as a user's is, and what was said at its birth."""
+
+    project: Path
+    output: str
 
 
 def render(folder: Path, **answers: str) -> Path:

@@ -1,7 +1,7 @@
 # The model behind HTTP.
 SERVING := $(BIN)/python -m $(PACKAGE).serving
 
-.PHONY: serve work stream batch ab-test key deliver image
+.PHONY: serve work stream batch ab-test key deliver image app export
 serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
 	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(SERVING) serve
 
@@ -34,20 +34,8 @@ image: $(READY) ## the service with its champion as a container image: [IMAGE=na
 	@$(ENGINE) build --file deploy/Dockerfile --tag "$(or $(IMAGE),$(notdir $(CURDIR)))" \
 		--build-arg CODE_VERSION="$$(git rev-parse HEAD)" .
 
-APP := .venv/.ready-app-$(call checksum,$(LOCKS) requirements/app.txt)
-.PHONY: app
-$(APP): $(READY)
-	@echo "app: installing Streamlit into .venv"
-	$(call install,app)
-
-app: $(APP) ## a page for people, beside the service: form, explanation, latest predictions (PORT=8501)
+app: $(READY) $(call extra,app) ## a page for people, beside the service: form, explanation, latest predictions (PORT=8501)
 	@PORT="$(or $(PORT),8501)" exec $(SERVING) app
 
-EXPORT := .venv/.ready-export-$(call checksum,$(LOCKS) requirements/export.txt)
-.PHONY: export
-$(EXPORT): $(READY)
-	@echo "export: installing ONNX into .venv"
-	$(call install,export)
-
-export: $(EXPORT) ## a version as ONNX into export/, once it answers as the model does: [VERSION=champion]
+export: $(READY) $(call extra,export) ## a version as ONNX into export/, once it answers as the model does: [VERSION=champion]
 	@$(SERVING) export $(call argument,VERSION,version)

@@ -1,17 +1,17 @@
 # Looking, checking, cleaning.
-NOTEBOOK := .venv/.ready-notebook-$(call checksum,$(LOCKS) requirements/notebook.txt)
-
 .PHONY: check fix test ui notebook clean
-check: $(READY) ## everything that the commit gate looks for, on every file; changes nothing
-	@$(BIN)/python make/gate.py check
+CHECK := SKIP=dvc-status $(BIN)/pre-commit run --all-files
 
-fix: $(READY) ## repair what tools can repair, then check
-	@$(BIN)/python make/gate.py fix
+check: $(READY) ## run the commit gate on every file that git tracks; repairs stay in the work tree
+	@$(CHECK) $(if $(CI),--show-diff-on-failure)
 
-test: $(READY) ## the tests (ARGS= for pytest)
+fix: $(READY) ## repair what the tools can repair, then check
+	@$(CHECK) > /dev/null || $(CHECK)
+
+test: $(READY) ## run the tests (ARGS= for pytest)
 	@$(BIN)/pytest $(ARGS)
 
-ui: $(READY) ## MLflow's pages on this project's runs and models (PORT=5000)
+ui: $(READY) ## open MLflow's pages on this project's runs and models (PORT=5000)
 	@store=$$($(BIN)/python -c 'from $(PACKAGE) import PROJECT; from mlops_loop.project import \
 		load_settings; print(load_settings(PROJECT).tracking_uri)') && case $$store in \
 	http*) echo "Runs and models are at $$store" ;; \
@@ -19,11 +19,7 @@ ui: $(READY) ## MLflow's pages on this project's runs and models (PORT=5000)
 		exec $(BIN)/mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$store" ;; \
 	esac
 
-$(NOTEBOOK): $(READY)
-	@echo "notebook: installing JupyterLab into .venv"
-	$(call install,notebook)
-
-notebook: $(NOTEBOOK) ## JupyterLab on notebooks/
+notebook: $(READY) $(call extra,notebook) ## start JupyterLab on notebooks/
 	@$(BIN)/jupyter lab --notebook-dir notebooks
 
 # Raw and external data, the registry and DVC's cache stay.
