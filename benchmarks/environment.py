@@ -12,7 +12,7 @@ LOCKS = ("--requirement", "requirements/base.txt", "--requirement", "requirement
 
 def with_uv(project: Path) -> None:
     """The command behind `make setup`; uv compiles bytecode, as pip does."""
-    run(project, "python3", "make/setup.py", "environment")
+    run(project, "make", "setup")
 
 
 def with_pip(project: Path) -> None:

@@ -56,7 +56,7 @@ def test_two_experiments_leave_the_workspace_alone(project: Path) -> None:
     assert simple[3:] == ["train.model=linear"]
     assert len({float(cells[0]) for cells in (few, simple, row(said, "workspace"))}) == 3
     assert run(project, "make", "experiments").stdout in said
-    assert said.endswith("`make branch NAME=simple` makes a git branch of it.\n")
+    assert said.endswith("`.venv/bin/dvc exp branch simple` makes a git branch of it.\n")
     assert "Running stage 'evaluate'" in said and "dvc exp" not in said
 
 
@@ -100,12 +100,7 @@ def test_code_that_git_does_not_know_is_named(project: Path) -> None:
 
 
 def test_an_experiment_becomes_a_branch_that_trains(project: Path) -> None:
-    answer = run(project, "make", "branch", "NAME=nothing", succeeds=False).stdout
-    assert "there is no experiment nothing" in answer and "simple" in answer
-    said = run(project, "make", "branch", "NAME=simple", "BRANCH=linear-model").stdout
-    assert "git switch linear-model" in said and "git checkout" not in said
-    again = run(project, "make", "branch", "NAME=simple", "BRANCH=linear-model", succeeds=False)
-    assert "there is a branch linear-model" in again.stdout
+    run(project, ".venv/bin/dvc", "exp", "branch", "simple", "linear-model")
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--no-verify", "--message", "As it was")
     git(project, "switch", "--quiet", "linear-model")

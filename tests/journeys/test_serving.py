@@ -51,7 +51,7 @@ from my_project.serving import jobs, worker
 jobs.Jobs.lease = timedelta(seconds=0.5)
 run(worker.main)
 """
-STAMP = "import sys; sys.path.insert(0, 'make'); import setup; setup.stamp().touch()"
+STAMP = "stamp: ; @touch $(LOCKED)"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path
     locks = ("-r", "requirements/serving.txt", "-r", "requirements/app.txt")
     install = ("pip", "install", "--require-hashes", "--python", PYTHON, *locks)
     run(created, environment / "bin/uv", *install)
-    run(created, PYTHON, "-c", STAMP)
+    run(created, "make", "--eval", STAMP, "stamp")
     run(created, "make", "setup")
     params = created / "params.yaml"
     text = params.read_text().replace("_month: 50000", "_month: 1500")

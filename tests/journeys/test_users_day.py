@@ -322,7 +322,7 @@ def test_a_stage_that_outlives_dvc_does_not_disturb_the_next_training(day: Day) 
 def kill_in(project: Path, stage: str, kill: Callable[[int, int], None]) -> None:
     """Start DVC and kill it, or with `os.killpg` all that it started, when `stage` runs."""
     process = subprocess.Popen(
-        [project / ".venv/bin/python", "make/repro.py", package(project).name],
+        [project / ".venv/bin/dvc", "repro"],
         cwd=project,
         env={
             **os.environ,

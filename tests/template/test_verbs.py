@@ -23,22 +23,26 @@ def test_help_lists_every_verb(project: Path) -> None:
     verbs = set(phony.split()[1:])
     assert {"setup", "data", "train", "predict", "check", "fix", "test", "metrics"} <= verbs
     assert {line.split()[0] for line in said.splitlines()} == verbs
+    assert len(verbs) <= 24
+    assert all(line.split()[1] not in {"what", "the", "a"} for line in said.splitlines())
+
+
+def test_an_argument_reaches_the_program_as_it_is(project: Path) -> None:
+    show = "show: ; @printf %s $(call argument,A,a)"
+    for argument in ("it's", "a b", "`date`", '"', "a;b", "#"):
+        said = run(project, "make", "--silent", "--eval", show, "show", f"A={argument}").stdout
+        assert said == f"--a={argument}"
+    assert run(project, "make", "--silent", "--eval", show, "show", A="environment").stdout == ""
 
 
 @pytest.mark.parametrize("verb", ["data", "predict", "test", "pull"])
 def test_a_verb_without_an_environment_makes_it_first(verb: str, tmp_path: Path) -> None:
-    assert "setup.py environment" in run(render(tmp_path), "make", "--dry-run", verb).stdout
+    assert "make/setup.sh" in run(render(tmp_path), "make", "--dry-run", verb).stdout
 
 
 def test_predict_asks_for_its_files(project: Path) -> None:
     said = run(project, "make", "predict", "INPUT=new.csv", succeeds=False).stdout
     assert "make predict INPUT=new.csv OUTPUT=scored.parquet" in said
-
-
-def test_dag_draws_every_stage(project: Path) -> None:
-    drawn = run(project, "make", "dag").stdout
-    stages = ["ingest", "validate", "prepare", "featurize", "train", "evaluate", "register"]
-    assert [stage for stage in stages if f"| {stage} |" in drawn] == stages
 
 
 def test_metrics_are_compared_with_a_commit(project: Path) -> None:

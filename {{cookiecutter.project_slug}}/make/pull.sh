@@ -2,7 +2,7 @@
 # Pull the data of this commit. Without a remote in reach that fails only where the source of the
 # pipeline is a file that is missing; an argument names a file to write this reason to instead.
 set -eu
-url=$(dvc remote list | awk -F '\t' '$3 == "(default)" { print $2 }')
+url=$(dvc remote list | sed -n 's/^[^[:space:]]*[[:space:]]*\(.*[^[:space:]]\)[[:space:]]*(default)$/\1/p')
 case $url in
 "") absent=".dvc/config names no remote" ;;
 *://*) absent= ;;

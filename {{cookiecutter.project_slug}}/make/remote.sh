@@ -13,7 +13,7 @@ case $url in
 s3://*:*@* | gs://*:*@* | ssh://*:*@*) fail "URL: git would store the password; see .env.example." ;;
 s3://* | gs://* | ssh://*) ;;
 *://*) fail "URL=$url: use s3://bucket/…, gs://bucket/…, ssh://host/… or a folder." ;;
-*) mkdir -p "$url" && url=$(cd "$url" && pwd -P) ;;
+*) url=$(python -c 'import os, sys; print(os.path.realpath(os.path.expanduser(sys.argv[1])))' "$url") ;;
 esac
 case $url/ in "$(pwd -P)"/*) fail "URL=$url: name a folder outside of the project." ;; esac
 test -n "$(git rev-list --max-count=1 --all -- dvc.lock '*.dvc')" ||

@@ -23,7 +23,7 @@ from ..project import Paths, UserError, load_settings
 Params = TypeVar("Params", bound=Section)
 USAGE = 'say what to change: make experiment SET="train.learning_rate=0.05 train.max_trees=100"'
 
-# What DVC says to do next; here `make branch` does it.
+# What DVC says to do next; here `dvc exp branch` does it.
 HINTS = ("To apply the results", "dvc exp apply", "To switch to the new branch", "git checkout")
 NO_NAME = re.compile(r"[^A-Za-z0-9_.]+")
 
@@ -148,4 +148,4 @@ def main(
         start(paths, params, check, values, name)
     print(*aligned(table(paths)), sep="\n")
     if asked.verb == "start":
-        print(f"`make branch NAME={name}` makes a git branch of it.")
+        print(f"`.venv/bin/dvc exp branch {name}` makes a git branch of it.")
