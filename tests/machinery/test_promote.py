@@ -49,15 +49,17 @@ def test_what_a_person_took_back_no_gate_promotes_again(
     [
         (["--version=1", "--reason=x"], "version 1 is the champion already"),
         (["--version=7", "--reason=x"], "no version, alias or run 7"),
-        (["--version=2"], "say why"),
-        (["--version=2", "--reason= "], "say why"),
+        (["--version=2"], "give a reason"),
+        (["--version=2", "--reason= "], "give a reason"),
         (["--reason=x"], "there is no champion before this one"),
     ],
 )
 def test_what_cannot_be_moved_stays(
     arguments: list[str], words: str, registry: Registry, trained: Project
 ) -> None:
-    before = registry.aliases()
+    before, tags = registry.aliases(), [version.tags for version in registry.versions()]
     with pytest.raises(UserError, match=words):
         promote.main(trained, arguments)
     assert registry.aliases() == before == {"champion": 1, "challenger": 2}
+    assert [version.tags for version in registry.versions()] == tags
+    assert trained.gate.exists()

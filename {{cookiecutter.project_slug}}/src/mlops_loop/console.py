@@ -59,6 +59,13 @@ def markdown(table: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([head, "|---" * len(table[0]) + "|", *rows])
 
 
+def print_markdown(text: str) -> None:
+    """Print Markdown, its tables as wide as the terminal."""
+    from rich import console, markdown
+
+    console.Console().print(markdown.Markdown(text))
+
+
 def cell(text: object) -> str:
     """Escape a text for a Markdown table."""
     return " ".join(str(text).replace("|", "\\|").split())

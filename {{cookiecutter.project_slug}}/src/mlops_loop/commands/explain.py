@@ -1,6 +1,5 @@
-"""`make explain`: what moves a version's answers, in the test split or in a file, row by row."""
+"""`make explain`: importance, dependence and worst slices of a version, or each row of a file."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ..console import aligned, working
+from ..console import aligned, figure, interval, parse, working
 from ..data.contract import Contract, add_nullable, load_contract
 from ..data.tables import read_table
 from ..files import partitions, replaced, rounded, write_json
-from ..models.bootstrap import Predictions, outcome
+from ..models.bootstrap import outcome
 from ..models.explanations import (
     affordable,
     contributions,
@@ -30,37 +29,35 @@ from .predict import check_free, check_output, predict, print_errors, write
 if TYPE_CHECKING:
     from ..tracking.registry import Version
 
-ROWS_AND_TREES, MOST_ROWS = 100_000, 2_000
-LISTED = 10
+ROWS_AND_TREES, MOST_ROWS, LISTED = 100_000, 2_000, 10
+GAP = ("column", "metric", "lowest", "highest")
 
 
 def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
     """Add what `predict` adds, `base` and `contribution_<feature>`; null in rows with an error.
 
-    Raises UserError as `predict` does, and for a model whose answers cannot be divided.
+    Raises UserError as `predict` does, and for a model without exact contributions.
     """
     if not is_additive(model):
         raise UserError(
-            "a forest's answers cannot be divided exactly among the features; set train.model: "
-            "lightgbm or linear, or leave out INPUT and OUTPUT to see what it looks at in all rows."
+            "a forest has no exact contributions of its features; set train.model: lightgbm or "
+            "linear, or leave out INPUT and OUTPUT for the importance over all rows."
         )
-    check_free(frame.columns, _columns(model))
     scored = predict(frame, model, contract)
     good = scored["error"].is_null()
     table = add_nullable(frame.filter(good), contract)
     features = model.compute(contract.read(table, model.inputs))
-    values = np.full((frame.height, len(_columns(model))), np.nan)
+    values = np.full((frame.height, len(model.encoder.names) + 1), np.nan)
     values[good.to_numpy()] = contributions(model, model.encoder.encode(features))
-    return scored.hstack(tabled(model, values).fill_nan(None))
+    added = as_columns(model, values).fill_nan(None)
+    check_free(frame.columns, added.columns)
+    return scored.hstack(added)
 
 
-def tabled(model: Model, values: Floats) -> pl.DataFrame:
+def as_columns(model: Model, values: Floats) -> pl.DataFrame:
     """Contributions as `base` and `contribution_<feature>`."""
-    return pl.DataFrame(np.roll(values, 1, axis=1), schema=_columns(model), orient="row")
-
-
-def _columns(model: Model) -> list[str]:
-    return ["base", *(f"contribution_{name}" for name in model.encoder.names)]
+    names = ["base", *(f"contribution_{name}" for name in model.encoder.names)]
+    return pl.DataFrame(np.roll(values, 1, axis=1), schema=names, orient="row")
 
 
 def read_test(paths: Paths, model: Model, version: "Version") -> pl.DataFrame:
@@ -83,96 +80,69 @@ def explain_version(
     """Write reports/explain from the test rows; returns explanation and slices."""
     from ..models import plots
 
-    rows, contract = read_test(paths, model, version), load_contract(paths.contract)
+    rows, contract, values = read_test(paths, model, version), load_contract(paths.contract), None
     test = model.compute(rows).with_columns(rows[model.target])
     ours = outcome(model, test[model.target], model.score_features(test))
     with replaced(paths.explained) as folder:
         folder.mkdir(parents=True)
-        values = write_contributions(folder, test, model, ours, seed)
+        if has_trees(model):
+            numbers = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
+            matrix = model.encoder.encode(test[numbers])
+            values = contributions(model, matrix)
+            table = pl.DataFrame({"row": numbers, "prediction": model.label(ours.scores[numbers])})
+            table.hstack(as_columns(model, values)).write_parquet(folder / "contributions.parquet")
+            plots.save(plots.beeswarm(values, matrix, model, unit(model)), folder / "summary.png")
         found = explanation(test, model, judging.scoring, seed, values)
         if values is None:
             plots.save(plots.importances(found), folder / "summary.png")
         plots.save(plots.dependences(found, model), folder / "dependence.png")
-        sliced, features = read_declared(paths, contract), test.select(*found["importance"])
-        groups = report(sliced, features, ours, contract, judging)
+        declared, features = read_declared(paths, contract), test.select(*found["importance"])
+        groups = report(declared, features, ours, contract, judging)
         contents = {**found, "slices": groups}
         for name in ("importance", "dependence", "slices"):
             write_json(folder / f"{name}.json", rounded(contents[name]))
     return found, groups
 
 
-def write_contributions(
-    folder: Path, test: pl.DataFrame, model: Model, rows: Predictions, seed: int
-) -> Floats | None:
-    """Write the contributions of some rows and a picture of them, if the model has any."""
-    from ..models import plots
-
-    if not has_trees(model):
-        return None
-    numbers = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
-    matrix = model.encoder.encode(test[numbers])
-    values = contributions(model, matrix)
-    given = {"row": numbers, "prediction": model.label(rows.scores[numbers])}
-    pl.DataFrame(given).hstack(tabled(model, values)).write_parquet(
-        folder / "contributions.parquet"
-    )
-    plots.save(plots.beeswarm(values, matrix, model, unit(model)), folder / "summary.png")
-    return values
-
-
-def said(found: dict[str, Any], groups: dict[str, Any]) -> list[str]:
-    """What the model looks at, where it is worst and whom it serves worst, as tables."""
-    top = [(name, _f(value)) for name, value in found["importance"].items()][:LISTED]
-    slices = [(w["slice"], f"{w['rows']:,}", _f(w["value"]), _i(w)) for w in groups["worst"]]
+def print_explanation(found: dict[str, Any], groups: dict[str, Any]) -> None:
+    """Print the most important features, the worst slices and the gaps in fairness."""
+    importance = [(name, figure(value)) for name, value in found["importance"].items()]
+    worst = [
+        (each["slice"], f"{each['rows']:,}", figure(each["value"]), interval(each["interval"]))
+        for each in groups["worst"]
+    ]
     gaps = [
-        (g["column"], g["metric"], _f(g["gap"]), _i(g), f"{g['highest']} over {g['lowest']}")
-        for g in groups["fairness"]
+        (*map(gap.get, GAP), figure(gap["gap"]), interval(gap["interval"]))
+        for gap in groups["fairness"]
     ]
-    tables: list[list[tuple[str, ...]]] = [
-        [("feature", f"{found['method']}, {found['unit']}"), *top],
-        [("worst slices", "rows", groups["metric"], "interval"), *slices],
-        [("fairness", "metric", "gap", "interval", "groups"), *gaps],
-    ]
-    return [line for table in tables if len(table) > 1 for line in ("", *aligned(table))]
-
-
-def _f(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _i(row: dict[str, Any]) -> str:
-    return " to ".join(map(_f, row["interval"]))
-
-
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments as make passes them on; blank ones are as good as none."""
-    parser = argparse.ArgumentParser(prog="make explain")
-    for name in ("version", "input", "output"):
-        parser.add_argument(f"--{name}", type=lambda value: value or None)
-    given = parser.parse_args(arguments)
-    if bool(given.input) != bool(given.output):
-        raise UserError("name both files: make explain INPUT=new.csv OUTPUT=explained.parquet")
-    return given
+    for table in (
+        [("feature", f"{found['method']}, {found['unit']}"), *importance[:LISTED]],
+        [("worst slices", "rows", groups["metric"], "interval"), *worst],
+        [("fairness", *GAP[1:], "gap", "interval"), *gaps],
+    ):
+        if len(table) > 1:
+            print("", *aligned(table), sep="\n")
 
 
 def main(paths: Paths, judging: Judging, seed: int, arguments: Sequence[str]) -> None:
     """Explain VERSION on the rows of INPUT, or on the test rows into reports/explain."""
-    asked = parse(arguments)
+    asked = parse("explain", arguments, version="champion", input="", output="")
+    if bool(asked.input) != bool(asked.output):
+        raise UserError("name both files: make explain INPUT=new.csv OUTPUT=explained.parquet")
     if asked.input:
         check_output(Path(asked.output), Path(asked.input))
         table = read_table(Path(asked.input))
     from ..tracking import registry as tracking
 
     registry = tracking.connect(paths, load_settings(paths))
-    version = registry.find(asked.version or "champion")
-    model = registry.load(asked.version or "champion")
+    version, model = registry.find(asked.version), registry.load(asked.version)
     if asked.input:
-        explained = explain_rows(table, model, load_contract(paths.contract))
-        write(explained.lazy(), Path(asked.output))
-        print_errors(explained.lazy(), Path(asked.output), f"explained by {version}")
+        explained = explain_rows(table, model, load_contract(paths.contract)).lazy()
+        write(explained, Path(asked.output))
+        print_errors(explained, Path(asked.output), f"explained by {version}")
         return
     with working("explain"):
         found, groups = explain_version(paths, model, version, judging, seed)
     registry.attach(version.run_id, paths.explained)
     print(f"  {version}: explained on {found['rows']} test rows in reports/explain, and its run")
-    print("\n".join(said(found, groups)))
+    print_explanation(found, groups)

@@ -1,9 +1,9 @@
-"""`make promote` and `make rollback`: a person moves the alias `champion`, and says why."""
+"""`make promote` and `make rollback`: move the alias `champion` by hand, with a recorded reason."""
 
-import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..console import parse
 from ..files import discard
 from ..lineage import author
 from ..project import Paths, UserError, load_settings
@@ -12,53 +12,36 @@ from ..tracking.gate import OVERRULED, move_aliases, now
 if TYPE_CHECKING:
     from ..tracking.registry import Registry
 
-WHY = "say why, it is kept with the version: REASON='…'"
 
-
-def promote(registry: "Registry", name: str, reason: str, who: str) -> str:
+def promote(registry: "Registry", name: str, reason: str, decided_by: str) -> str:
     """Make a version, or what an alias names, the champion; the old one becomes `previous`.
 
-    Returns what was done; raises UserError where there is nothing to do, and changes nothing.
+    Returns a sentence; raises UserError, before any change, where there is nothing to do.
     """
-    version = registry.find(name)
+    version, champion = registry.find(name), registry.aliases().get("champion")
     if version.number is None:
         raise UserError(f"{version} is not registered; name a version.")
-    champion = registry.aliases().get("champion")
     if champion == version.number:
         raise UserError(f"{version} is the champion already.")
-    decided = {"decision": "promote", "reason": reason, "decided_at": now(), "decided_by": who}
-    registry.tag(version.number, {**decided, OVERRULED: ""})
+    tags = {"decision": "promote", "reason": reason, "decided_at": now(), "decided_by": decided_by}
+    registry.tag(version.number, {**tags, OVERRULED: ""})
     if champion is not None:
         registry.tag(champion, {OVERRULED: reason})
     move_aliases(registry, version.number, "promote")
     return f"{version} is the champion: {reason}"
 
 
-def rollback(registry: "Registry", reason: str, who: str) -> str:
-    """Make the champion before this one the champion again, without training.
-
-    Raises UserError where there is none.
-    """
-    if "previous" not in registry.aliases():
-        raise UserError("there is no champion before this one; `make promote VERSION=…` names one.")
-    done = promote(registry, "previous", reason, who)
-    registry.unpoint("previous")  # what was rolled back is nothing to go back to
-    return done
-
-
 def main(paths: Paths, arguments: Sequence[str]) -> None:
-    """Promote VERSION, or roll back where none is named."""
-    parser = argparse.ArgumentParser(prog="make promote")
-    for name in ("version", "reason"):
-        parser.add_argument(f"--{name}", default="")
-    asked = parser.parse_args(arguments)
+    """Promote VERSION; without one, roll back to the champion before this one."""
+    asked = parse("promote", arguments, version="previous", reason="")
     if not asked.reason.strip():
-        raise UserError(WHY)
+        raise UserError("give a reason, it is kept with the version: REASON='…'")
     from ..tracking import registry as tracking
 
-    registry, who = tracking.connect(paths, load_settings(paths)), author(paths)
-    discard(paths.gate)  # the gate looks at the registry again
-    if asked.version:
-        print(promote(registry, asked.version, asked.reason, who))
-    else:
-        print(rollback(registry, asked.reason, who))
+    registry = tracking.connect(paths, load_settings(paths))
+    if asked.version == "previous" and "previous" not in registry.aliases():
+        raise UserError("there is no champion before this one; `make promote VERSION=…` names one.")
+    print(promote(registry, asked.version, asked.reason, author(paths)))
+    if asked.version == "previous":
+        registry.unpoint("previous")  # a version that was rolled back is no way back
+    discard(paths.gate)  # the next training runs the gate again
