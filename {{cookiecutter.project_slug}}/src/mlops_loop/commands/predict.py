@@ -178,7 +178,8 @@ def predict_file(paths: Paths, source: Path, target: Path) -> int | None:
     version, contract = registry.find("champion"), load_contract(paths.contract)
     model, known = registry.load(version.run_id), source.stat()
     job = {
-        "input": [str(source.resolve()), known.st_size, known.st_mtime_ns, tables.CHUNK_CELLS],
+        "input": [str(source.resolve()), known.st_size, known.st_mtime_ns],
+        "chunks": [tables.BLOCK_BYTES, tables.CHUNK_CELLS],
         "model": version.tags["model_hash"],
         "contract": contract.model_dump(mode="json"),
     }
