@@ -84,7 +84,7 @@ def test_only_a_feature_that_is_used_is_important() -> None:
     def loss(shuffled: np.ndarray) -> float:
         return float(np.abs(shuffled[:, 0] - matrix[:, 0]).mean())
 
-    found = explanations.shuffled(loss, matrix, ("used", "unused"), seed=0)
+    found = explanations.permutation_importance(loss, matrix, ("used", "unused"), seed=0)
     assert found["used"] > 0
     assert found["unused"] == 0
 

@@ -50,7 +50,6 @@ def kill_and_repeat(
     [
         (tracking, "_log_model"),
         (tracking, "log_evaluation"),
-        (tracking, "log_lock"),
         (Registry, "register"),
         (Registry, "tag"),
         (Registry, "point"),

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import sklearn.metrics
+from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
 from mlops_loop.models import bootstrap
 from mlops_loop.models.bootstrap import Bootstrap, Predictions, improvement, intervals
@@ -13,6 +14,7 @@ from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from project.models import evaluate, gate, metrics
 from project.models.metrics import SCORING
+from project.params import load_params
 from projects import Project
 
 ACTUAL = np.array([1.0, 2.0, 3.0])
@@ -148,13 +150,20 @@ def test_bars_are_judged_in_the_direction_of_the_metric() -> None:
         "rmse 2 is above the bar of 1.9",
         "r2 0.5 is below the bar of 0.6",
     ]
+
+
+def test_a_bar_on_a_metric_that_the_task_lacks_is_refused(project: Project) -> None:
+    project.edit(register__bars={"auc": 0.5})
+    params, contract = load_params(project.params), load_contract(project.contract)
     with pytest.raises(UserError, match=r"params.yaml: register.bars.auc: .* rmse, mae, r2"):
-        gate.check_bars(TASK, {"auc": 0.5})
+        gate.check_params(params, contract)
 
 
-def test_better_means_strictly_better() -> None:
-    assert gate.is_better(TASK, {"rmse": 1.0}, {"rmse": 1.1})
-    assert not gate.is_better(TASK, {"rmse": 1.0}, {"rmse": 1.0})
+def test_better_than_the_baseline_means_strictly_better(project: Project) -> None:
+    params, groups = load_params(project.params), {"declared": [], "fairness": []}
+    for baseline, failed in ((1.1, []), (1.0, ["rmse is not better than the baseline's"])):
+        report = {"test": {"rmse": 1.0}, "baseline": {"rmse": baseline}}
+        assert gate.failures(report, groups, params) == failed
 
 
 def test_the_report_compares_candidate_and_baseline_on_the_test_split(trained: Project) -> None:

@@ -99,7 +99,7 @@ def test_classes_are_the_sorted_labels_of_train_and_validation(
     [
         ("regression", ["a", "b"], "y is String; set binary or multiclass"),
         ("binary", [1.5, 2.5], "y is Float64; classes are text, integers or booleans"),
-        ("binary", ["a", "a"], "every row of train has y = a"),
+        ("binary", ["a", "a"], "y is a in every row of train"),
         ("binary", ["a", "b", "c"], "y has 3 classes; set multiclass"),
     ],
 )

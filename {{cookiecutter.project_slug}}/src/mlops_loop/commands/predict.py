@@ -21,7 +21,7 @@ from ..data.contract import (
     request_columns,
 )
 from ..files import COMPRESSION, discard, partitions, read_json, replaced, write_json
-from ..models.model import Model, answer_columns
+from ..models.model import Model, prediction_columns
 from ..project import Paths, UserError, load_settings
 
 SHOWN = 10
@@ -40,7 +40,7 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     typed, broken = check_values(table, columns, contract.text)
     rows = pl.DataFrame({"row": pl.int_range(frame.height, eager=True)})
     good = rows.select(~pl.col("row").is_in(broken["row"].implode())).to_series()
-    scored = model.answer(typed.filter(good)).with_columns(rows.filter(good)["row"])
+    scored = model.predict_table(typed.filter(good)).with_columns(rows.filter(good)["row"])
     finite = pl.all_horizontal(cs.float().is_finite())
     infinite = scored.filter(~finite).select(
         "row",
@@ -58,7 +58,7 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
 
 def check_columns(names: Collection[str], model: Model, contract: Contract) -> None:
     """Raise UserError where a required column is missing or one of ours is taken."""
-    check_free(names, [*answer_columns(model.classes), "error", "input_row", "reasons"])
+    check_free(names, [*prediction_columns(model.classes), "error", "input_row", "reasons"])
     needed = dict.fromkeys([*(c.name for c in request_columns(contract)), *model.inputs])
     missing = [name for name in needed if name not in names]
     if missing:
@@ -151,7 +151,7 @@ def join_chunks(folder: Path, source: Path, target: Path, model: Model, contract
     discard(rejected(target))
     if wrong:
         bad = scored.with_row_index("input_row", offset=1).filter(pl.col("error").is_not_null())
-        bad = bad.drop(answer_columns(model.classes)).rename({"error": "reasons"})
+        bad = bad.drop(prediction_columns(model.classes)).rename({"error": "reasons"})
         write(bad, rejected(target))
         if wrong == rows:
             raise UserError(f"none of the {rows} rows could be scored; see {rejected(target)}.")

@@ -1,17 +1,20 @@
-"""Encoded tables, and what was fitted on them."""
+"""Encoded tables, and what is fitted on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 import polars as pl
 
 from ..project import UserError
-from .lightgbm_import import lightgbm
 from .model import Encoder, encode_target
+from .persistence import import_lightgbm
 from .types import Array, Estimator, Floats, Label
+
+if TYPE_CHECKING:
+    import lightgbm
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,23 @@ class Table:
             np.concatenate([self.weights, other.weights]) if weighted else None,
         )
 
+    def to_lightgbm(self, reference: Optional["lightgbm.Dataset"] = None) -> "lightgbm.Dataset":
+        """Convert to LightGBM's own dataset, binned like `reference`."""
+        dataset: lightgbm.Dataset = import_lightgbm().Dataset(
+            self.matrix,
+            self.target,
+            reference=reference,
+            weight=self.weights,
+            categorical_feature=list(self.categorical),
+        )
+        return dataset
+
 
 @dataclass(frozen=True)
 class Fitted:
     """An estimator, the number of its trees (0 if it has none) and its validation history.
 
-    `holdout_model` has not seen validation, so a threshold can be chosen there; None where none is.
+    `holdout_model` has not seen validation, so a threshold can be chosen there.
     """
 
     estimator: Estimator
@@ -48,9 +62,9 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows to learn from and rows that judge, fitted again and again with other parameters.
+    """One cross-validation fold: encoded training and validation rows, reused across trials.
 
-    `weights` are the class weights of `learning`.
+    `weights` are the class weights of `train`.
     """
 
     train: Table
@@ -59,52 +73,50 @@ class Fold:
     weights: tuple[float, ...]
 
     @cached_property
-    def datasets(self) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
-        """Both for LightGBM, which bins them at the first fit and reuses that."""
-        learning = lightgbm_dataset(self.train)
-        return learning, lightgbm_dataset(self.valid, reference=learning)
+    def datasets(self) -> tuple["lightgbm.Dataset", "lightgbm.Dataset"]:
+        """Both tables for LightGBM, which bins them at the first fit."""
+        train = self.train.to_lightgbm()
+        return train, self.valid.to_lightgbm(reference=train)
 
-
-def every_class(scores: Floats, fitted: Any, classes: int) -> Floats:
-    """Scores with a column for each class, also one that the fit has not seen."""
-    if scores.ndim == 1:
-        return scores
-    every = np.zeros((len(scores), classes))
-    every[:, fitted.classes_] = scores
-    return every
+    def align(self, scores: Floats, classes: Array) -> Floats:
+        """Scores with a column for each class, also those that the fit has not seen."""
+        aligned = np.zeros((len(scores), self.classes))
+        aligned[:, classes] = scores
+        return aligned
 
 
 def find_classes(task: str, train: pl.Series, known: pl.Series) -> tuple[Label, ...]:
-    """The classes of all known targets in order; none for regression.
+    """The sorted classes of all known targets; none for regression.
 
     Raises UserError where the task does not fit them, or train holds one class only.
     """
-    name, dtype = train.name, train.dtype
-    if task == "regression":
-        if not (dtype.is_numeric() or dtype == pl.Boolean):
-            raise UserError(f"params.yaml: task: {name} is {dtype}; set binary or multiclass.")
+    dtype, classes = train.dtype, tuple(known.unique().sort().to_list())
+    if task == "regression" and (dtype.is_numeric() or dtype == pl.Boolean):
         return ()
-    if not (dtype.is_integer() or dtype in (pl.String, pl.Boolean)):
-        raise UserError(
-            f"params.yaml: task: {name} is {dtype}; classes are text, integers or booleans. Set "
-            "regression, or cast TARGET in definitions.py."
+    if task == "regression":
+        problem = f"is {dtype}; set binary or multiclass"
+    elif not (dtype.is_integer() or dtype in (pl.String, pl.Boolean)):
+        problem = (
+            f"is {dtype}; classes are text, integers or booleans. Set regression, or cast TARGET "
+            "in definitions.py"
         )
-    classes = tuple(known.unique().sort().to_list())
-    if train.n_unique() < 2:
-        raise UserError(
-            f"every row of train has {name} = {train[0]}, so there is nothing to learn; bring more "
-            "rows, or split them otherwise (`prepare` in params.yaml)."
+    elif train.n_unique() < 2:
+        problem = (
+            f"is {train[0]} in every row of train, so there is nothing to learn; add rows, or "
+            "split them differently (`prepare`)"
         )
-    if task == "binary" and len(classes) > 2:
-        raise UserError(
-            f"params.yaml: task: {name} has {len(classes)} classes; set multiclass, or leave two "
-            "of them in TARGET or KEEP_ROWS."
+    elif task == "binary" and len(classes) > 2:
+        problem = (
+            f"has {len(classes)} classes; set multiclass, or keep two of them by TARGET or "
+            "KEEP_ROWS in definitions.py"
         )
-    return classes
+    else:
+        return classes
+    raise UserError(f"params.yaml: task: {train.name} {problem}.")
 
 
 def balanced(target: pl.Series, classes: tuple[Label, ...]) -> tuple[float, ...]:
-    """The weight of each class with which all of them count the same."""
+    """The weight of each class with which all classes count the same."""
     # A fold may lack a class that the others have.
     counts = np.bincount(encode_target(target, classes), minlength=len(classes)).clip(1)
     return tuple((len(target) / (len(classes) * counts)).tolist())
@@ -118,9 +130,8 @@ def table(
 ) -> Table:
     """Encode a frame of features whose last column is the target."""
     matrix, target = encoder.encode(frame[:, :-1]), encode_target(frame[:, -1], classes)
-    return Table(
-        matrix, target, encoder.categorical, np.array(weights)[target] if weights else None
-    )
+    row_weights = np.array(weights)[target] if weights else None
+    return Table(matrix, target, encoder.categorical, row_weights)
 
 
 def used_inputs(features: Sequence[pl.Expr], known: pl.Schema) -> pl.Schema:
@@ -128,14 +139,3 @@ def used_inputs(features: Sequence[pl.Expr], known: pl.Schema) -> pl.Schema:
     roots = [feature.meta.root_names() for feature in features]
     used = {name for names in roots for name in names}
     return pl.Schema({n: d for n, d in known.items() if n in used or not all(roots)})
-
-
-def lightgbm_dataset(table: Table, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-    """A table as LightGBM takes it."""
-    return lightgbm.Dataset(
-        table.matrix,
-        table.target,
-        reference=reference,
-        weight=table.weights,
-        categorical_feature=list(table.categorical),
-    )

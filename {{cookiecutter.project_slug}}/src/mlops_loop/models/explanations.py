@@ -1,4 +1,4 @@
-"""Why a model answers as it does: contributions, importance and dependence of its features."""
+"""Explanations of a model: contributions, importance and partial dependence of its features."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,28 +19,28 @@ DEPENDENT_ROWS, DEPENDENT, GRID, CATEGORIES = 200, 6, 20, 10
 
 
 def has_trees(model: Model) -> bool:
-    """Whether the model is LightGBM's, which divides its own answers among the features."""
+    """True for LightGBM, which computes TreeSHAP itself."""
     return hasattr(model.estimator, "num_trees")
 
 
 def is_additive(model: Model) -> bool:
-    """Whether its answers can be divided exactly among its features: a forest's cannot."""
+    """True where scores are exact sums of contributions of the features; a forest's are not."""
     return has_trees(model) or hasattr(model.estimator, "steps")
 
 
 def unit(model: Model) -> str:
-    """What contributions are measured in."""
+    """The unit of contributions."""
     if model.task == "binary":
         return f"log-odds of {model.classes[1]}"
-    return "score of the answer" if model.classes else model.target
+    return "score of the predicted class" if model.classes else model.target
 
 
 def contributions(model: Model, matrix: Floats) -> Floats:
-    """What each feature adds to the raw score of each row; the last column is the base value.
+    """The contribution of each feature to the raw score of each row; the last column is the base.
 
-    Exact TreeSHAP (Lundberg et al., 2020) or a linear model's terms: a row adds up to the value, to
-    the log-odds of the second class, or to the answered class's score before softmax; class weights
-    are in these.
+    Exact TreeSHAP (Lundberg et al., 2020) or the terms of a linear model. A row adds up to the
+    value, the log-odds of the second class, or the predicted class's score before softmax; class
+    weights are included.
     """
     width = len(model.encoder.names) + 1
     if not len(matrix):
@@ -49,13 +49,28 @@ def contributions(model: Model, matrix: Floats) -> Floats:
     if has_trees(model):
         values = np.asarray(estimator.predict(matrix, pred_contrib=True))
     else:
-        from . import linear_terms
-
-        values = linear_terms.contributions(estimator, matrix)
+        values = _linear_terms(estimator, matrix)
     values = values.reshape(len(matrix), -1, width)
     if model.task != "multiclass":
         return values[:, 0]
     return values[np.arange(len(matrix)), model.decide(model.score_matrix(matrix))]
+
+
+def _linear_terms(pipeline: Any, matrix: Floats) -> Floats:
+    """The terms of a linear pipeline (rows x scores x features + 1), the intercept last."""
+    from scipy.sparse import issparse
+
+    columns, regression = pipeline[0], pipeline[-1]
+    encoded = columns.transform(matrix)
+    terms = encoded.toarray() if issparse(encoded) else encoded
+    terms = terms[:, None] * np.atleast_2d(regression.coef_)
+    (_, _, numeric), (_, encoder, text) = columns.transformers_[:2]
+    categories = [len(each) for each in encoder.categories_] if text else []
+    values = np.zeros((*terms.shape[:2], matrix.shape[1] + 1))
+    values[..., -1] = regression.intercept_
+    for position, feature in enumerate([*numeric, *np.repeat(text, categories).astype(int)]):
+        values[..., feature] += terms[..., position]
+    return values
 
 
 def explanation(
@@ -63,64 +78,45 @@ def explanation(
 ) -> dict[str, Any]:
     """The content of reports/explanations.json, from features and target of the test rows.
 
-    `values` are contributions that are known already.
+    Importance is the mean absolute contribution (`values`, where they are known already), or
+    without trees the permutation importance.
     """
     if has_trees(model):
         if values is None:
             some = test[affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)]
             values = contributions(model, model.encoder.encode(some))
-        found = by_contributions(model, values)
+        means = np.abs(values[:, :-1]).mean(axis=0).tolist()
+        importance = dict(zip(model.encoder.names, means, strict=True))
+        found = {"method": "TreeSHAP", "rows": len(values), "unit": unit(model)}
     else:
-        found = by_shuffling(test, model, scoring, seed)
-    importance = dict(sorted(found["importance"].items(), key=lambda item: -item[1]))
+        most = max(PERMUTED_CELLS // len(model.encoder.names), LEAST_PERMUTED_ROWS)
+        rows = test[sample(test.height, min(most, PERMUTED_ROWS), seed)]
+
+        def loss(matrix: Floats) -> float:
+            return scoring.loss(outcome(model, rows[model.target], model.score_matrix(matrix)))
+
+        names, matrix = model.encoder.names, model.encoder.encode(rows)
+        importance = permutation_importance(loss, matrix, names, seed)
+        rise = f"rise of {scoring.primary}"
+        found = {"method": "permutation", "rows": rows.height, "unit": rise}
+    importance = dict(sorted(importance.items(), key=lambda item: -item[1]))
     matrix = model.encoder.encode(test[sample(test.height, DEPENDENT_ROWS, seed)])
     curves = dependence(model, matrix, list(importance)[:DEPENDENT])
     return {**found, "importance": importance, "dependence": curves}
 
 
 def affordable(height: int, model: Model, effort: int, most: int, seed: int) -> Array:
-    """The numbers of as many rows as TreeSHAP can explain with this effort."""
+    """A sample of as many rows as TreeSHAP can explain with this effort, in rows times trees."""
     booster: Any = model.estimator
     rows = max(LEAST_ROWS, effort // max(booster.num_trees(), 1))
     return sample(height, min(most, rows), seed)
 
 
-def by_contributions(model: Model, values: Floats) -> dict[str, Any]:
-    """Importance as the mean size of a feature's contributions."""
-    means = np.abs(values[:, :-1]).mean(axis=0).tolist()
-    importance = dict(zip(model.encoder.names, means, strict=True))
-    return {
-        "method": "TreeSHAP",
-        "rows": len(values),
-        "unit": unit(model),
-        "importance": importance,
-    }
-
-
-def by_shuffling(test: pl.DataFrame, model: Model, scoring: Scoring, seed: int) -> dict[str, Any]:
-    """Importance as the rise of the primary metric when a feature is shuffled."""
-    most = max(PERMUTED_CELLS // len(model.encoder.names), LEAST_PERMUTED_ROWS)
-    rows = test[sample(test.height, min(most, PERMUTED_ROWS), seed)]
-    actual = rows[model.target]
-
-    def loss_of(matrix: Floats) -> float:
-        return scoring.loss(outcome(model, actual, model.score_matrix(matrix)))
-
-    importance = shuffled(loss_of, model.encoder.encode(rows), model.encoder.names, seed)
-    return {
-        "method": "permutation",
-        "rows": rows.height,
-        "unit": f"rise of {scoring.primary}",
-        "importance": importance,
-    }
-
-
-def shuffled(
-    loss: Callable[[Floats], float], matrix: Floats, names: tuple[str, ...], seed: int
+def permutation_importance(
+    loss: Callable[[Floats], float], matrix: Floats, names: Sequence[str], seed: int
 ) -> dict[str, float]:
-    """Rise of `loss` when one column is shuffled (Breiman, 2001)."""
-    rng, moved = np.random.default_rng(seed), matrix.copy()
-    before = loss(matrix)
+    """The rise of `loss` when the column of each feature is shuffled (Breiman, 2001)."""
+    rng, moved, before = np.random.default_rng(seed), matrix.copy(), loss(matrix)
     importance = {}
     for position, name in enumerate(names):
         moved[:, position] = rng.permutation(matrix[:, position])
@@ -130,8 +126,7 @@ def shuffled(
 
 
 def dependence(model: Model, matrix: Floats, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Partial dependence (Friedman, 2001): the mean score of all rows if they had the same value
-    of a feature, for each of its usual values."""
+    """Partial dependence (Friedman, 2001): the mean score over all rows for usual values."""
     curves = {}
     for name in names:
         position = model.encoder.names.index(name)
@@ -146,7 +141,7 @@ def dependence(model: Model, matrix: Floats, names: Sequence[str]) -> dict[str, 
 
 
 def _usual(column: Floats, categories: list[str] | None) -> tuple[list[Any], Floats]:
-    """The usual values of a feature, in its own words and encoded."""
+    """Quantiles or the most frequent categories of a feature, as read by people and encoded."""
     known = column[~np.isnan(column)]
     if not len(known):
         return [], known

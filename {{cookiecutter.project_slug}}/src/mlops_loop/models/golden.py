@@ -1,6 +1,6 @@
-"""Golden requests: rows of the test split with a version's own answers, kept with the version.
+"""Golden requests: rows of the test split with a version's own scores, kept with the version.
 
-A service asks them before it takes a version: what loads may still answer otherwise than it did.
+A service replays them before it takes a version: a model that loads may still score differently.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ TOLERANCE = 1e-6  # of a value; another processor may differ in its last digits
 
 
 def make(paths: Paths, contract: Contract) -> dict[str, Any]:
-    """Records as a request holds them, so without personal data, and the candidate's scores."""
+    """Records as a request holds them, without personal data, and the candidate's scores."""
     known = cs.by_name(contract.dtypes(*FEATURE_ROLES), require_all=False)
     test = pl.read_parquet(partitions(paths.interim / "test")[0]).select(known)
     some = list(range(0, test.height, max(1, test.height // ROWS)))[:ROWS]
@@ -28,15 +28,14 @@ def make(paths: Paths, contract: Contract) -> dict[str, Any]:
 
 
 def check(model: Model, golden: dict[str, Any]) -> None:
-    """Raise UserError where `model` no longer scores its golden requests as it did."""
+    """Raise UserError where the model no longer reproduces its golden requests, if it has any."""
     if not golden:
         return
     rows = pl.DataFrame(golden["records"], infer_schema_length=None)
     expected, scores = np.array(golden["scores"]), model.score(rows)
-    close = np.isclose(scores, expected, rtol=TOLERANCE, atol=TOLERANCE)
-    if not close.all():
-        first = np.argwhere(~close)[0]
+    differing = np.argwhere(~np.isclose(scores, expected, rtol=TOLERANCE, atol=TOLERANCE))
+    if len(differing):
+        first = tuple(differing[0])
         raise UserError(
-            f"golden request {first[0] + 1} scores {scores[tuple(first)]:g} "
-            f"instead of {expected[tuple(first)]:g}"
+            f"golden request {first[0] + 1} scores {scores[first]:g} instead of {expected[first]:g}"
         )

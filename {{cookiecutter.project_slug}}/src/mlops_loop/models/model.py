@@ -1,4 +1,4 @@
-"""A model as files: raw input columns in, predictions out, with its own features and encoder."""
+"""A model: raw input columns in, predictions out, with its own features and encoder."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from . import persistence
 from .types import Array, Estimator, Floats, Label
 
 MODEL, FEATURES = "model.json", "features.json"
-FEW = 16  # rows for which threads, or an expression's start, cost more than they save
+FEW = 16  # rows for which threads, or the start of an expression, cost more than they save
 AS_PLANNED = pl.QueryOptFlags.none()  # made once: DataFrame.select_seq makes options each time
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Features to numbers: the categories of each text feature, fitted on train only."""
+    """Encoder of features as numbers, with the categories of each text feature."""
 
     names: tuple[str, ...]
     categories: dict[str, list[str]]
@@ -76,7 +76,7 @@ class Encoder:
 class Model:
     """A fitted model; `inputs` are the raw columns that its `features` use.
 
-    `classes` is empty for regression. Of two classes the second is answered where its probability
+    `classes` is empty for regression. Of two classes the second is predicted where its probability
     reaches `threshold`. `weights` are the class weights that the estimator was fitted with.
     """
 
@@ -92,75 +92,57 @@ class Model:
 
     @property
     def task_signature(self) -> str:
-        """What the model answers; models of different questions cannot be compared."""
-        if not self.classes:
-            return f"{self.target} ({self.task})"
-        classes = ", ".join(map(repr, self.classes))
-        return f"{self.target} ({self.task}: {classes})"
+        """Target, task and classes; models that differ in them cannot be compared."""
+        classes = f": {', '.join(map(repr, self.classes))}" if self.classes else ""
+        return f"{self.target} ({self.task}{classes})"
 
     def predict(self, frame: pl.DataFrame) -> Array:
-        """Answer each row of raw input columns: a number, or a class.
-
-        Raises UserError naming the columns that are missing.
-        """
+        """Predict a value or class for each row; raises UserError naming missing columns."""
         return self.label(self.score(frame))
 
-    def answer(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """`prediction` and, for classes, the probability of each as `probability_<class>`."""
+    def predict_table(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Predict `prediction` and, for classes, the probability of each: `probability_<class>`."""
         scores = self.score(frame)
-        columns: dict[str, Array] = {"prediction": self.label(scores)}
-        if self.classes:
-            names = answer_columns(self.classes)[1:]
-            columns |= dict(zip(names, by_class(scores).T, strict=True))
-        return pl.DataFrame(columns)
+        columns = [self.label(scores), *(by_class(scores).T if self.classes else ())]
+        return pl.DataFrame(dict(zip(prediction_columns(self.classes), columns, strict=True)))
 
     def score(self, frame: pl.DataFrame) -> Floats:
-        """The values, P(second class) or P(each class) of each row of raw input columns.
-
-        Raises UserError naming the columns that are missing.
-        """
+        """Compute the value, P(second class) or P(each class) of each row; raises as `predict`."""
         return self.score_features(self.compute(frame))
 
     def compute(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The features of raw input columns.
-
-        Raises UserError naming the columns that are missing.
-        """
+        """Compute the features of raw input columns; raises as `predict`."""
         missing = [name for name in self.inputs if name not in frame.columns]
         if missing:
             raise UserError(f"the model needs columns that are not there: {', '.join(missing)}.")
         return conform(frame, self.inputs).select(self.features)
 
     def score_typed(self, frame: pl.DataFrame) -> Floats:
-        """Score rows that have the dtypes of `inputs` already, as those of a request do."""
+        """Score rows that have the dtypes of `inputs`, as those of a request do."""
         if frame.height > FEW:
             return self.score_features(frame.select(self.features))
         plan = frame.lazy().select_seq(self.features)
         return self.score_features(plan.collect(engine="in-memory", optimizations=AS_PLANNED))
 
     def score_features(self, features: pl.DataFrame) -> Floats:
-        """Score features that are computed already."""
+        """Score computed features."""
         return self.score_matrix(self.encoder.encode(features))
 
     def score_matrix(self, matrix: Floats) -> Floats:
         """Score encoded features."""
         if not len(matrix):
-            # scikit-learn refuses to predict no rows; a table may hold no good one.
+            # scikit-learn refuses to predict no rows; a table may hold no valid one.
             return np.empty((0, len(self.classes)) if self.task == "multiclass" else 0)
         return unweighted(raw_scores(self.task, self.estimator, matrix), self.weights)
 
     def decide(self, scores: Floats) -> Array:
-        """Scores to answers: values, or positions in `classes`."""
+        """Convert scores to values, or to positions in `classes`."""
         return decide(self.task, scores, self.threshold)
 
     def label(self, scores: Floats) -> Array:
-        """Scores to answers in the words of the data."""
-        answers = self.decide(scores)
-        return np.array(self.classes)[answers] if self.classes else answers
-
-    def encode_target(self, actual: pl.Series) -> Array:
-        """Actual values as numbers; see `encode_target`."""
-        return encode_target(actual, self.classes)
+        """Convert scores to values, or to classes as the data name them."""
+        decided = self.decide(scores)
+        return np.array(self.classes)[decided] if self.classes else decided
 
     def save(self, folder: Path) -> None:
         """Write the model as text and skops files; none of them runs code on load."""
@@ -182,7 +164,7 @@ class Model:
 
 
 def encode_target(values: pl.Series, classes: tuple[Label, ...]) -> Array:
-    """The values as floats, or as positions in `classes`, -1 for any other class."""
+    """Convert values to floats, or to positions in `classes`, -1 for any other class."""
     if not classes:
         return values.cast(pl.Float64).to_numpy()
     positions = {label: position for position, label in enumerate(classes)}
@@ -190,36 +172,36 @@ def encode_target(values: pl.Series, classes: tuple[Label, ...]) -> Array:
 
 
 def decide(task: str, scores: Floats, threshold: float) -> Array:
-    """Scores to answers: values, or positions of classes."""
+    """Convert scores to values, or to positions of classes."""
     if task == "regression":
         return scores
     several = task == "multiclass"
     return np.asarray(scores.argmax(axis=1) if several else scores >= threshold, dtype=int)
 
 
-def answer_columns(classes: tuple[Label, ...]) -> list[str]:
-    """The names of the columns of `Model.answer`."""
+def prediction_columns(classes: tuple[Label, ...]) -> list[str]:
+    """The names of the columns of `Model.predict_table`."""
     return ["prediction", *(f"probability_{label}" for label in classes)]
 
 
 def by_class(scores: Floats) -> Floats:
-    """Probabilities as a matrix (rows x classes), also of two classes."""
+    """Convert probabilities to a matrix (rows x classes), also those of two classes."""
     return np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores
 
 
 def raw_scores(task: str, estimator: Estimator, matrix: Floats) -> Floats:
     """An estimator's values, P(second class) or P(each class)."""
-    # scikit-learn's classifiers answer with classes unless they are asked for probabilities.
+    # scikit-learn's classifiers predict classes unless they are called for probabilities.
     predict = getattr(estimator, "predict_proba", estimator.predict)
     scores = np.asarray(predict(matrix))
     return scores[:, 1] if task == "binary" and scores.ndim == 2 else scores
 
 
 def unweighted(scores: Floats, weights: tuple[float, ...]) -> Floats:
-    """Probabilities as a fit without class weights would mean them."""
+    """Correct probabilities for the class weights that the estimator was fitted with."""
     if not weights:
         return scores
-    # Weights multiply the odds of a class; dividing by them again keeps probabilities calibrated.
+    # Weights multiply the odds of a class; divided by them, probabilities stay calibrated.
     shares = by_class(scores) / weights
     shares /= shares.sum(axis=1, keepdims=True)
     return shares[:, 1] if scores.ndim == 1 else shares
@@ -229,8 +211,7 @@ def describe(folder: Path) -> tuple[str, pl.Schema, tuple[Label, ...]]:
     """Target, input columns and classes of a saved model, without loading its estimator."""
     description = read_json(folder / MODEL)
     inputs = {name: DTYPES[dtype] for name, dtype in description["inputs"].items()}
-    # Versions from before there were classes have no such key.
-    return description["target"], pl.Schema(inputs), tuple(description.get("classes", ()))
+    return description["target"], pl.Schema(inputs), tuple(description["classes"])
 
 
 def load(folder: Path) -> Model:
@@ -245,13 +226,13 @@ def load(folder: Path) -> Model:
         encoder=Encoder(tuple(description["features"]), description["categories"]),
         estimator=persistence.load(folder),
         classes=classes,
-        weights=tuple(description.get("weights", ())),
-        threshold=description.get("threshold", 0.5),
+        weights=tuple(description["weights"]),
+        threshold=description["threshold"],
     )
 
 
 def model_hash(folder: Path) -> str:
-    """A digest of a saved model's files: equal models have equal hashes."""
+    """Digest of a saved model's files: equal models have equal hashes."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         digest.update(path.name.encode() + path.read_bytes())

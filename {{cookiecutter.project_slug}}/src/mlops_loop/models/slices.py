@@ -1,6 +1,6 @@
-"""How the model does in parts of the test split: the declared groups, and the worst ones found."""
+"""Slice-based evaluation: declared slices, worst slices found, and fairness gaps."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
@@ -11,13 +11,7 @@ import polars as pl
 
 from ..data.contract import Contract
 from ..project import Paths, UserError
-from .bootstrap import (
-    Bootstrap,
-    Predictions,
-    Scoring,
-    difference_interval,
-    loss_interval,
-)
+from .bootstrap import Bootstrap, Predictions, Scoring, difference_interval, loss_interval
 from .types import Array, Floats
 
 MOST_VALUES, QUARTERS = 20, (0.25, 0.5, 0.75)
@@ -27,7 +21,7 @@ SEARCHED_ROWS, SEARCHED, PAIRED, SHOWN = 100_000, 30, 6, 5
 
 @dataclass(frozen=True)
 class Judging:
-    """What slices are judged by: metrics, bootstrap, and the fewest rows of a slice."""
+    """The metrics, bootstrap and fewest rows with which slices are evaluated."""
 
     scoring: Scoring
     bootstrap: Bootstrap
@@ -43,8 +37,8 @@ def report(
 ) -> dict[str, Any]:
     """The content of reports/slices.json.
 
-    The frames hold what the contract wants sliced and the features, the most important first, of
-    the rows whose outcome is given. Raises UserError where they hold other rows.
+    `declared` holds the columns sliced by the contract, `features` the features in order of
+    importance, both of `rows`. Raises UserError where they hold other rows.
     """
     if declared.width and declared.height != features.height:
         raise UserError("data/interim/test and data/processed/test differ; run `make data` first.")
@@ -68,9 +62,9 @@ def report(
 
 
 def read_declared(paths: Paths, contract: Contract) -> pl.DataFrame:
-    """The columns of data/interim/test that the contract wants sliced.
+    """Read the columns of data/interim/test that the contract slices.
 
-    Raises UserError for a column that is not there.
+    Raises UserError for a missing column.
     """
     rows = pl.scan_parquet(paths.interim / "test" / "*.parquet")
     names = [column.name for column in contract.columns if column.sliced]
@@ -81,7 +75,7 @@ def read_declared(paths: Paths, contract: Contract) -> pl.DataFrame:
 
 
 def sample(height: int, most: int, seed: int) -> Array:
-    """The numbers of some rows, in order."""
+    """The positions of a random sample of rows, in order."""
     chosen = np.random.default_rng(seed).choice(height, min(most, height), replace=False)
     return np.sort(chosen)
 
@@ -94,66 +88,51 @@ def groups(values: pl.Series) -> pl.Series:
     if values.dtype.is_float():
         values = values.fill_nan(None)
     if values.dtype.is_temporal():
-        keys, names = _months(values)
+        keys = values.dt.month_start()
+        known = keys.drop_nulls().unique().sort()
+        names = dict(zip(known, known.dt.strftime("%Y-%m"), strict=True))
     elif values.dtype.is_numeric() and values.n_unique() > MOST_VALUES:
         keys, names = _quarters(values)
     else:
-        keys, names = values, _frequent(values)
+        counts = values.drop_nulls().alias("value").value_counts(name="rows")
+        counts = counts.with_columns(text=pl.col("value").cast(pl.String))
+        top = counts.sort("rows", "text", descending=[True, False]).head(MOST_VALUES)
+        keys, names = values, dict(zip(top["value"], top["text"], strict=True))
     group = pl.Enum(list(dict.fromkeys([*names.values(), OTHER, MISSING])))
     return keys.replace_strict({**names, None: MISSING}, default=OTHER, return_dtype=group)
-
-
-def _months(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
-    months = values.dt.month_start()
-    known = months.drop_nulls().unique().sort()
-    return months, dict(zip(known, known.dt.strftime("%Y-%m"), strict=True))
 
 
 def _quarters(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
     edges = [values.quantile(share) for share in QUARTERS]
     above = pl.sum_horizontal((values > edge).cast(pl.Int8) for edge in edges)
     quarters = pl.select(quarter=above).to_series().set(values.is_null(), None)
-    said = values.round_sig_figs(4) if values.dtype.is_float() else values
-    frame = pl.DataFrame([quarters, said.alias("value")]).drop_nulls()
+    shown = values.round_sig_figs(4) if values.dtype.is_float() else values
+    frame = pl.DataFrame([quarters, shown.alias("value")]).drop_nulls()
     limits = frame.group_by("quarter").agg(low=pl.col("value").min(), high=pl.col("value").max())
     text = limits.sort("quarter").cast({"low": pl.String, "high": pl.String})
     names = {q: low if low == high else f"{low} to {high}" for q, low, high in text.iter_rows()}
     return quarters.alias(values.name), names
 
 
-def _frequent(values: pl.Series) -> dict[Any, str]:
-    counts = values.drop_nulls().alias("value").value_counts(name="rows")
-    counts = counts.with_columns(text=pl.col("value").cast(pl.String))
-    top = counts.sort("rows", "text", descending=[True, False]).head(MOST_VALUES)
-    return dict(zip(top["value"], top["text"], strict=True))
-
-
 def members(part: pl.Series) -> dict[str, Array]:
-    """Which rows are in each group."""
+    """A mask of rows for each group."""
     return {group: (part == group).to_numpy() for group in part.unique().sort()}
 
 
 def slices(parts: Sequence[pl.Series], rows: Predictions, params: Judging) -> list[dict[str, Any]]:
-    """The figures of each group of each declared column."""
-    return [
-        {"column": part.name, "group": group, **judged(rows[chosen], params)}
-        for part in parts
-        for group, chosen in members(part).items()
-    ]
-
-
-def judged(rows: Predictions, params: Judging) -> dict[str, Any]:
-    """Rows, metrics and the primary one's interval of a group, or why there are none."""
-    height, least = len(rows.actual), params.min_rows
-    if height < least:
-        note = f"too few rows to judge (evaluate.slices.min_rows: {least})"
-        return {"rows": height, "metrics": None, "interval": None, "note": note}
-    interval = _interval(params.scoring.losses(rows), params)
-    return {"rows": height, "metrics": params.scoring.score(rows), "interval": interval}
-
-
-def _interval(losses: Floats, params: Judging) -> tuple[float, float]:
-    return loss_interval(params.scoring, losses, params.bootstrap)
+    """Rows, metrics and interval of each group of each declared column, or a note where none."""
+    found: list[dict[str, Any]] = []
+    for part in parts:
+        for group, chosen in members(part).items():
+            each = {"column": part.name, "group": group, "rows": int(chosen.sum())}
+            if chosen.sum() < params.min_rows:
+                note = f"too few rows to judge (evaluate.slices.min_rows: {params.min_rows})"
+                found.append({**each, "metrics": None, "interval": None, "note": note})
+                continue
+            some = rows[chosen]
+            interval = loss_interval(params.scoring, params.scoring.losses(some), params.bootstrap)
+            found.append({**each, "metrics": params.scoring.score(some), "interval": interval})
+    return found
 
 
 def worst(
@@ -178,57 +157,49 @@ def worst(
             "slice": name,
             "rows": int(chosen.sum()),
             "value": params.scoring.from_losses(losses[chosen].mean()),
-            "interval": _interval(losses[chosen], params),
+            "interval": loss_interval(params.scoring, losses[chosen], params.bootstrap),
         }
-        for name, chosen in apart(proven, parts)
+        for name, chosen in disjoint(proven, parts)
     ]
     return described, searched
 
 
 def candidates(parts: Sequence[pl.Series], paired: int, losses: Floats, least: int) -> pl.DataFrame:
-    """How much higher the mean loss of each slice is than that of all other rows, and how sure.
+    """The difference of each slice's mean loss to that of all other rows, and its standard error.
 
     A slice of one column is given as the pair of the column with itself.
     """
     frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
-    frame = frame.with_columns(loss=pl.Series(losses))
-    single = [(number, number) for number in range(len(parts))]
-    pairs = [*single, *combinations(range(min(paired, len(parts))), 2)]
+    lazy, loss = frame.lazy().with_columns(loss=pl.Series(losses)), pl.col("loss")
+    pairs = [(number, number) for number in range(len(parts))]
+    pairs += combinations(range(min(paired, len(parts))), 2)
+    totals = (
+        lazy.group_by(first=pl.col(str(one)), second=pl.col(str(two)))
+        .agg(rows=pl.len().cast(pl.Int64), total=loss.sum(), squares=(loss**2).sum())
+        .with_columns(pl.col("first", "second").cast(pl.String), one=one, two=two)
+        for one, two in pairs
+    )
     rows, total, squares = pl.col("rows"), pl.col("total"), pl.col("squares")
-    rest, left = frame.height - rows, float(losses.sum()) - total
-    found = pl.concat(pl.collect_all(_totals(frame.lazy(), *pair) for pair in pairs))
-    mean, others = total / rows, left / rest
+    rest = frame.height - rows
+    mean, others = total / rows, (float(losses.sum()) - total) / rest
     variance = (squares / rows - mean**2) / rows
     variance += ((float(losses @ losses) - squares) / rest - others**2) / rest
-    return found.filter(rows >= least, rest >= least).with_columns(
-        difference=mean - others, error=variance.clip(0).sqrt()
-    )
-
-
-def _totals(frame: pl.LazyFrame, one: int, two: int) -> pl.LazyFrame:
-    loss = pl.col("loss")
-    totals = frame.group_by(first=pl.col(str(one)), second=pl.col(str(two))).agg(
-        rows=pl.len().cast(pl.Int64), total=loss.sum(), squares=(loss**2).sum()
-    )
-    return totals.with_columns(pl.col("first", "second").cast(pl.String), one=one, two=two)
+    found = pl.concat(pl.collect_all(totals)).filter(rows >= least, rest >= least)
+    return found.with_columns(difference=mean - others, error=variance.clip(0).sqrt())
 
 
 def worse_than_parents(found: pl.DataFrame) -> pl.DataFrame:
-    """Without the pairs that are no worse than a slice of one of their columns."""
+    """The slices without pairs that are no worse than a slice of one of their columns."""
     single = pl.col("one") == pl.col("two")
     parents = found.filter(single).select("one", "first", parent="bound")
-    both = found.join(parents, on=["one", "first"], how="left").join(
-        parents,
-        left_on=["two", "second"],
-        right_on=["one", "first"],
-        how="left",
-        suffix="_of_second",
-    )
+    both = found.join(parents, on=["one", "first"], how="left")
+    of_second = parents.rename({"one": "two", "first": "second", "parent": "parent_of_second"})
+    both = both.join(of_second, on=["two", "second"], how="left")
     bound = pl.max_horizontal("parent", "parent_of_second").fill_null(0)
     return both.filter(single | (pl.col("bound") > bound))
 
 
-def apart(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str, Array]]:
+def disjoint(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str, Array]]:
     """Names and rows of the first few slices that hold mostly other rows than those before."""
     seen = np.zeros(len(parts[0]), dtype=bool)
     shown = 0
@@ -244,28 +215,23 @@ def apart(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str
 def fairness(
     parts: Sequence[pl.Series], rows: Predictions, params: Judging
 ) -> list[dict[str, Any]]:
-    """For each sensitive column, the gap of each figure between its groups with enough rows.
+    """The gap of each metric between the groups of each sensitive column, with its interval.
 
-    The interval is that of the difference between the highest and the lowest of them.
+    Groups of too few rows do not count.
     """
-    least, gaps = params.min_rows, []
+    gaps = []
     for part in parts:
-        some = {group: rows[c] for group, c in members(part).items() if c.sum() >= least}
+        some = {g: rows[c] for g, c in members(part).items() if c.sum() >= params.min_rows}
         for name, metric in {**params.scoring.metrics, **params.scoring.gaps}.items():
-            found = _gap(metric.compute, some, params)
-            if found:
-                gaps.append({"column": part.name, "metric": name, **found})
+            values = {group: metric.compute(each) for group, each in some.items()}
+            ordered = sorted((g for g in values if not np.isnan(values[g])), key=values.__getitem__)
+            if len(ordered) > 1:
+                low, high = ordered[0], ordered[-1]
+                interval = difference_interval(
+                    metric.compute, some[high], some[low], params.bootstrap
+                )
+                gap = {"gap": values[high] - values[low], "interval": interval}
+                gaps.append(
+                    {"column": part.name, "metric": name, **gap, "lowest": low, "highest": high}
+                )
     return gaps
-
-
-def _gap(
-    compute: Callable[[Predictions], float], some: dict[str, Predictions], params: Judging
-) -> dict[str, Any] | None:
-    values = {group: compute(rows) for group, rows in some.items()}
-    ordered = sorted((g for g in values if not np.isnan(values[g])), key=values.__getitem__)
-    if len(ordered) < 2:
-        return None
-    low, high = ordered[0], ordered[-1]
-    interval = difference_interval(compute, some[high], some[low], params.bootstrap)
-    gap = values[high] - values[low]
-    return {"gap": gap, "interval": interval, "lowest": low, "highest": high}

@@ -1,7 +1,5 @@
-"""models/ as `train` leaves it: two models, their report, and where and when they were trained."""
+"""models/ as `train` leaves it: two models, their report, and when and from what they were made."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from time import time
 from typing import Any
 from uuid import uuid4
@@ -13,25 +11,24 @@ from ..project import Paths, load_settings
 from .model import Model, model_hash
 
 
-@contextmanager
 def write_training(
-    paths: Paths, params: Section
-) -> Iterator[Callable[[Model, Model, dict[str, Any]], None]]:
-    """Save the candidate, the baseline and the report; models/run.json is written last."""
-    settings, started = load_settings(paths), round(time() * 1_000)
-
-    def save(candidate: Model, baseline: Model, report: dict[str, Any]) -> None:
-        with replaced(paths.candidate) as one, replaced(paths.baseline) as other:
-            candidate.save(one)
-            baseline.save(other)
-        write_json(paths.training, report)
-
-    yield save
+    paths: Paths,
+    params: Section,
+    started: float,
+    candidate: Model,
+    baseline: Model,
+    report: dict[str, Any],
+) -> None:
+    """Save the models and their report; models/run.json is written last."""
+    with replaced(paths.candidate) as one, replaced(paths.baseline) as other:
+        candidate.save(one)
+        baseline.save(other)
+    write_json(paths.training, report)
     record = {
         "training_id": uuid4().hex,
-        "started": started,
+        "started": round(started * 1_000),
         "ended": round(time() * 1_000),
         "model_hash": model_hash(paths.candidate),
-        "lineage": lineage(paths, settings, params),
+        "lineage": lineage(paths, load_settings(paths), params),
     }
     write_json(paths.run, record)

@@ -23,7 +23,7 @@ class PandasModel:
         frame = pl.from_pandas(model_input)
         if not self.model.classes:
             return self.model.predict(frame)
-        return self.model.answer(frame).to_pandas()
+        return self.model.predict_table(frame).to_pandas()
 
 
 def _load_pyfunc(data_path: str) -> PandasModel:

@@ -1,6 +1,6 @@
-"""MLflow: runs, versions and aliases. No other module knows its API.
+"""MLflow: runs, versions and aliases; no other module knows its API.
 
-Importing this takes two seconds, so commands import it where they need it.
+Importing it takes two seconds, so commands import it where they need it.
 """
 
 import json
@@ -30,12 +30,8 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from ..config import Section, flat
 from ..data.contract import Contract, load_contract
 from ..files import partitions, read_json, write_json
-from ..models.model import Model, answer_columns, describe, load
+from ..models.model import Model, describe, load, prediction_columns
 from ..project import Paths, Settings, UserError
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
 EXAMPLE_ROWS = 5
@@ -53,14 +49,10 @@ TYPES = {
 
 LABELS = {str: DataType.string, int: DataType.long, bool: DataType.boolean}
 
-# MLflow reports each table that it creates, and misses pip in an environment that uv made.
-for noisy in ("mlflow", "alembic"):
-    logging.getLogger(noisy).setLevel(logging.ERROR)
-
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version, or a run whose model was never registered: it has no number."""
+    """A registered version, or the run of a model that was never registered: it has no number."""
 
     number: int | None
     run_id: str
@@ -68,7 +60,7 @@ class Version:
 
     @property
     def name(self) -> str:
-        """What `Registry.find` finds it by."""
+        """The name by which `Registry.find` finds it."""
         return str(self.number or self.run_id)
 
     def __str__(self) -> str:
@@ -77,25 +69,25 @@ class Version:
 
 @dataclass(frozen=True)
 class Registry:
-    """The project's runs and the versions of its one registered model."""
+    """The project's runs and the versions of its registered model."""
 
     client: MlflowClient
     name: str
 
     def run_exists(self, run_id: str) -> bool:
-        """Whether the store holds this run."""
+        """True if the store holds this run."""
         try:
             return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
         except MlflowException:
             return False
 
     def versions(self) -> list[ModelVersion]:
-        """Every version, the oldest first."""
+        """Every version, oldest first."""
         found = self.client.search_model_versions(f"name='{self.name}'")
         return sorted(found, key=lambda version: int(version.version))
 
     def version_of(self, model_hash: str) -> int | None:
-        """The version that holds a model of this hash, if one is registered and ready."""
+        """The ready version whose model has this hash, if any."""
         for version in self.versions():
             if version.tags.get("model_hash") == model_hash and version.status == "READY":
                 return int(version.version)
@@ -114,16 +106,16 @@ class Registry:
     def register(self, run_id: str, tags: dict[str, str]) -> int:
         """Register the model of a run as a new version, with its tags in the same step."""
         model = self._model_id(run_id)
-        if not self.aliases() and not self.versions():
-            _create_if_missing(self.client, self.name)
-        # A server, unlike SQLite, wants the model's id beside its address.
+        if not self.client.search_registered_models(f"name='{self.name}'"):
+            self.client.create_registered_model(self.name)
+        # A server, unlike SQLite, needs the model's id and its address.
         version = self.client.create_model_version(
             self.name, f"models:/{model}", run_id, tags=tags, model_id=model
         )
         return int(version.version)
 
     def tag(self, version: int, tags: dict[str, str]) -> None:
-        """Set tags of a version; setting them again is harmless."""
+        """Set tags of a version; repeating it changes nothing."""
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, str(version), key, value)
 
@@ -132,37 +124,30 @@ class Registry:
         self.client.set_registered_model_alias(self.name, alias, str(version))
 
     def unpoint(self, alias: str) -> None:
-        """Remove an alias; it may be gone already."""
+        """Remove an alias, if it exists."""
         self.client.delete_registered_model_alias(self.name, alias)
 
     def find(self, name: int | str) -> Version:
-        """What a version number, an alias or the id of a run names.
+        """The version of a number, an alias or the id of a run.
 
-        Raises UserError that lists the versions and aliases that there are.
+        Raises UserError that lists the versions and aliases that exist.
         """
+        name = str(name)
         try:
-            return self._find(str(name))
+            if RUN_ID.fullmatch(name):
+                return Version(None, name, self.client.get_run(name).data.tags)
+            by_number = self.client.get_model_version
+            by_alias = self.client.get_model_version_by_alias
+            found = (by_number if name.isdecimal() else by_alias)(self.name, name)
+            return Version(int(found.version), str(found.run_id), found.tags)
         except MlflowException as error:
-            raise UserError(self._unknown(name)) from error
-
-    def _find(self, name: str) -> Version:
-        if RUN_ID.fullmatch(name):
-            run = self.client.get_run(name)
-            return Version(None, name, run.data.tags)
-        by_number = self.client.get_model_version
-        by_alias = self.client.get_model_version_by_alias
-        found = (by_number if name.isdecimal() else by_alias)(self.name, name)
-        return Version(int(found.version), str(found.run_id), found.tags)
-
-    def _unknown(self, name: int | str) -> str:
-        versions = ", ".join(str(version.version) for version in self.versions())
-        if not versions:
-            return f"{self.name} has no version {name}, nor any other; run `make train` first."
-        aliases = ", ".join(f"{alias} ({number})" for alias, number in self.aliases().items())
-        return (
-            f"{self.name} has no version, alias or run {name} in {mlflow.get_tracking_uri()}; "
-            f"there are the versions {versions} and the aliases {aliases or 'none'}."
-        )
+            versions = ", ".join(str(version.version) for version in self.versions())
+            aliases = ", ".join(f"{alias} ({number})" for alias, number in self.aliases().items())
+            known = f"there are the versions {versions} and the aliases {aliases or 'none'}."
+            raise UserError(
+                f"{self.name} has no version, alias or run {name} in {mlflow.get_tracking_uri()}; "
+                + (known if versions else "nothing is registered; run `make train` first.")
+            ) from error
 
     def record(self, version: Version) -> RunData:
         """The parameters and metrics that were logged for a version."""
@@ -177,7 +162,7 @@ class Registry:
         return Path(file)
 
     def attach(self, run_id: str, folder: Path) -> None:
-        """Keep a folder with a run, under the folder's name."""
+        """Store a folder with a run, under the folder's name."""
         self.client.log_artifacts(run_id, str(folder), folder.name)
 
     def load(self, name: int | str) -> Model:
@@ -192,11 +177,8 @@ class Registry:
         write_json(folder / "version.json", {**known, "golden": self.golden(version)})
 
     def golden(self, version: Version) -> dict[str, Any]:
-        """The golden requests of a version; empty where it was registered without."""
-        stored = [file.path for file in self.client.list_artifacts(version.run_id)]
-        requests: dict[str, Any] = (
-            read_json(self.artifact(version, GOLDEN)) if GOLDEN in stored else {}
-        )
+        """The golden requests of a version."""
+        requests: dict[str, Any] = read_json(self.artifact(version, GOLDEN))
         return requests
 
     def _files(self, version: Version) -> Path:
@@ -246,16 +228,13 @@ class Registry:
             self.end_run(str(run.info.run_id), "KILLED")
 
 
-def _create_if_missing(client: MlflowClient, name: str) -> None:
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
 def connect(paths: Paths, settings: Settings) -> Registry:
     """Open the store, with the project's experiment selected."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow reports each table that it creates, and misses pip in an environment of uv.
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
     client = MlflowClient()
     experiment = client.get_experiment_by_name(settings.project)
@@ -272,14 +251,10 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     return Registry(client, settings.project)
 
 
-def _requirements() -> list[str]:
-    return [f"{name}=={installed(name)}" for name in MODEL_NEEDS]
-
-
 def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
-    """The id of the run of models/, logged from what `train` left where the store lacks it.
+    """Log the run of models/, which may be in another checkout, unless the store holds it.
 
-    Killed on the way, or in a clone whose store is empty, the next `register` logs it anew.
+    Returns its id. A run that was interrupted while it was logged is logged anew.
     """
     client, report, record = registry.client, read_json(paths.training), read_json(paths.run)
     experiment = client.get_experiment_by_name(registry.name)
@@ -288,11 +263,13 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
         client.delete_run(run.info.run_id)
+    lineage = record["lineage"]
+    tags = {**lineage, **{name: record[name] for name in ("model_hash", "training_id")}}
     run_id: str = client.create_run(
         experiment.experiment_id,
         start_time=record["started"],
         run_name=report["model"],
-        tags=resolve_tags({**record["lineage"], **_tags(record)}),
+        tags=resolve_tags(tags),
     ).info.run_id
     metrics = [
         Metric(f"validation_{name}", value, record["ended"], step)
@@ -301,23 +278,15 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
     ]
     values = {**flat(params), "trees": report["trees"]}.items()
     client.log_batch(run_id, metrics, [Param(name, str(value)) for name, value in values])
-    data = _dataset(paths, record["lineage"]["data_version"])._to_mlflow_entity()
-    used = DatasetInput(data, [InputTag("mlflow.data.context", "training")])
-    client.log_inputs(run_id, [used])
+    # MLflow cannot name a folder as a source; its URL source only records the address.
+    source = HTTPDatasetSource(paths.raw.as_uri())
+    data = MetaDataset(source, name="data/raw", digest=lineage["data_version"][:36])
+    context = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run_id, [DatasetInput(data._to_mlflow_entity(), context)])
     client.log_artifact(run_id, str(paths.requirements), "environment")
     _log_model(paths, load_contract(paths.contract), run_id)
     client.set_terminated(run_id, "FINISHED", record["ended"])
     return run_id
-
-
-def _tags(record: dict[str, Any]) -> dict[str, str]:
-    return {name: record[name] for name in ("model_hash", "training_id")}
-
-
-def _dataset(paths: Paths, data_version: str) -> MetaDataset:
-    # MLflow cannot name a folder as a source; its URL source only records the address.
-    source = HTTPDatasetSource(paths.raw.as_uri())
-    return MetaDataset(source, name="data/raw", digest=data_version[:36])
 
 
 def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
@@ -328,8 +297,8 @@ def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
     ]
     output = [ColSpec(DataType.double, target)]
     if classes:
-        answer, *probabilities = answer_columns(classes)
-        output = [ColSpec(LABELS[type(classes[0])], answer)]
+        label, *probabilities = prediction_columns(classes)
+        output = [ColSpec(LABELS[type(classes[0])], label)]
         output += [ColSpec(DataType.double, name) for name in probabilities]
     first = partitions(paths.interim / "train")[0]
     rows = pl.read_parquet(first, columns=list(schema), n_rows=EXAMPLE_ROWS)
@@ -342,13 +311,13 @@ def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
         data_path=str(paths.candidate),
         signature=ModelSignature(Schema(columns), Schema(output)),
         input_example=rows.cast({name: dtype for name, (dtype, _) in schema.items()}).to_pandas(),
-        # Without this list MLflow spends most of a minute on finding it out.
-        pip_requirements=_requirements(),
+        # Without this list MLflow spends most of a minute on inferring it.
+        pip_requirements=[f"{name}=={installed(name)}" for name in MODEL_NEEDS],
     )
 
 
 def signature_schema(inputs: pl.Schema, contract: Contract) -> dict[str, tuple[pl.DataType, bool]]:
-    """Dtype of each input, and whether it is required, as pandas and so MLflow can hold them."""
+    """Dtype and required flag of each input, as pandas and so MLflow can hold them."""
     nullable = {column.name: column.nullable for column in contract.columns}
     schema = {}
     for name, dtype in inputs.items():
@@ -358,36 +327,31 @@ def signature_schema(inputs: pl.Schema, contract: Contract) -> dict[str, tuple[p
     return schema
 
 
-def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
-    """Add the reports and plots of `evaluate` to a run; doing it again changes nothing."""
-    report = read_json(paths.metrics)
+def log_evaluation(
+    registry: Registry, paths: Paths, run_id: str, requests: dict[str, Any] | None = None
+) -> None:
+    """Add reports, plots, dvc.lock and golden requests to a run; repeating it changes nothing."""
+    client, report = registry.client, read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
     metrics |= {f"baseline_{name}": value for name, value in report["baseline"].items()}
     for name, interval in report["intervals"].items():
         low, high = interval or (None, None)
         metrics |= {f"test_{name}_low": low, f"test_{name}_high": high}
-    # MLflow shows the latest value: with the file's own time an evaluation again replaces the old.
+    # MLflow shows the latest value: with the file's own time a later evaluation replaces it.
     time = int(paths.metrics.stat().st_mtime * 1_000)
-    known = {name: value for name, value in metrics.items() if value is not None}
-    registry.client.log_batch(run_id, [Metric(name, v, time, 0) for name, v in known.items()])
-    registry.client.log_artifacts(run_id, str(paths.plots), "plots")
+    known = [Metric(name, value, time, 0) for name, value in metrics.items() if value is not None]
+    client.log_batch(run_id, known)
+    client.log_artifacts(run_id, str(paths.plots), "plots")
     for path in (paths.metrics, paths.slices, paths.explanations):
-        registry.client.log_artifact(run_id, str(path), "reports")
-
-
-def log_lock(registry: Registry, run_id: str, paths: Paths) -> None:
-    """Add the dvc.lock that names the exact data and outputs of every stage."""
+        client.log_artifact(run_id, str(path), "reports")
     if paths.dvc_lock.exists():
-        registry.client.log_artifact(run_id, str(paths.dvc_lock))
-
-
-def log_golden(registry: Registry, run_id: str, requests: dict[str, Any]) -> None:
-    """Add golden requests to a run."""
-    registry.client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
+        client.log_artifact(run_id, str(paths.dvc_lock))
+    if requests:
+        client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
 
 
 def log_card(registry: Registry, run_id: str, version: int | None, paths: Paths) -> None:
-    """Add the model card to a run, and its first lines to the version as MLflow shows it."""
+    """Add the model card to a run, and its first section to the description of the version."""
     for page in (paths.model_card, paths.model_page):
         registry.client.log_artifact(run_id, str(page), "card")
     if version is not None:

@@ -1,6 +1,6 @@
-"""The estimators behind `train.model`: a new one is a branch of `fit` and of `fit_trees`.
+"""The estimators of `train.model`: add one as a branch of `fit`, `fit_fold` and `fit_trees`.
 
-Their files are written and read by mlops_loop.models.persistence.
+mlops_loop.models.persistence writes and reads their files.
 """
 
 import os
@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mlops_loop.models.dataset import Fitted, Fold, Table, every_class, lightgbm_dataset
+from mlops_loop.models.dataset import Fitted, Fold, Table
 from mlops_loop.models.learner import Learner
-from mlops_loop.models.lightgbm_import import lightgbm
 from mlops_loop.models.model import raw_scores
-from mlops_loop.models.persistence import DummyModel
+from mlops_loop.models.persistence import DummyModel, import_lightgbm
 from mlops_loop.models.types import Estimator, Floats
 
 from ..features.definitions import TARGET
@@ -28,35 +27,32 @@ OBJECTIVES = {
 
 
 def fit(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
-    """Fit the model that `train.model` names, on train and validation together in the end."""
+    """Fit the model of `train.model`, in the end on train and validation together."""
     if params.model == "lightgbm":
         return fit_lightgbm(task, params, seed, train, validation)
-    learn = partial(fit_sklearn, task, params, seed, train)
-    chooses = task == "binary" and params.threshold is None
-    return Fitted(
-        learn(train + validation),
-        params.random_forest.trees if params.model == "random_forest" else 0,
-        holdout_model=learn(train) if chooses else None,
-    )
+    fit_rows = partial(fit_sklearn, task, params, seed, train)
+    trees = params.random_forest.trees if params.model == "random_forest" else 0
+    tunes_threshold = task == "binary" and params.threshold is None
+    holdout = fit_rows(train) if tunes_threshold else None
+    return Fitted(fit_rows(train + validation), trees, holdout_model=holdout)
 
 
 def fit_baseline(task: str, train: Table, validation: Table) -> Fitted:
     """Fit the baseline on the same rows as the candidate."""
     target = (train + validation).target
-    if task == "multiclass":
-        return Fitted(DummyModel((np.bincount(target) / len(target)).tolist()))
-    return Fitted(DummyModel(float(target.mean())))
+    shares = np.bincount(target) / len(target) if task == "multiclass" else target.mean()
+    return Fitted(DummyModel(shares.tolist()))
 
 
 def fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
-    """Find the number of trees by early stopping, then fit again on train and validation."""
-    both = train + validation
+    """Find the number of trees by early stopping, then refit on train and validation."""
+    lightgbm, both = import_lightgbm(), train + validation
     options = lightgbm_options(task, params, seed, int(both.target.max()) + 1)
     stopping = lightgbm.early_stopping(params.lightgbm.early_stopping_rounds, verbose=False)
     if params.lightgbm.folds:
         found: dict[str, Any] = lightgbm.cv(
             options,
-            lightgbm_dataset(both),
+            both.to_lightgbm(),
             num_boost_round=params.max_trees,
             nfold=min(params.lightgbm.folds, len(both.target)),
             stratified=False,  # a class may have fewer rows than there are folds
@@ -65,25 +61,25 @@ def fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: 
         )
         losses = list(found[f"valid {options['metric']}-mean"])
         trees = len(losses)
-        first = lightgbm.train(options, lightgbm_dataset(train), num_boost_round=trees)
+        holdout = lightgbm.train(options, train.to_lightgbm(), num_boost_round=trees)
     else:
         history: dict[str, dict[str, list[float]]] = {}
-        learning = lightgbm_dataset(train)
-        first = lightgbm.train(
+        dataset = train.to_lightgbm()
+        holdout = lightgbm.train(
             options,
-            learning,
+            dataset,
             num_boost_round=params.max_trees,
-            valid_sets=[lightgbm_dataset(validation, reference=learning)],
+            valid_sets=[validation.to_lightgbm(reference=dataset)],
             valid_names=["validation"],
             callbacks=[stopping, lightgbm.record_evaluation(history)],
         )
-        losses, trees = history["validation"][options["metric"]], first.best_iteration
-    final = lightgbm.train(options, lightgbm_dataset(both), num_boost_round=trees)
-    return Fitted(final, trees, {options["metric"]: losses}, first)
+        losses, trees = history["validation"][options["metric"]], holdout.best_iteration
+    final = lightgbm.train(options, both.to_lightgbm(), num_boost_round=trees)
+    return Fitted(final, trees, {options["metric"]: losses}, holdout)
 
 
 def lightgbm_options(task: str, params: Train, seed: int, classes: int) -> dict[str, Any]:
-    """LightGBM's parameters; the same on every machine but for the number of threads."""
+    """LightGBM's parameters, the same on every machine except for the number of threads."""
     objective, metric = OBJECTIVES[task]
     return {
         "objective": objective,
@@ -101,12 +97,12 @@ def lightgbm_options(task: str, params: Train, seed: int, classes: int) -> dict[
 
 
 def threads(params: Train) -> int:
-    """All cores but one, unless params.yaml says how many: a fit on every core starves the rest."""
+    """`train.threads`, else all cores but one: a fit on every core starves everything else."""
     return params.threads or max(1, (os.cpu_count() or 2) - 1)
 
 
 def fit_sklearn(task: str, params: Train, seed: int, train: Table, rows: Table) -> Estimator:
-    """Fit a forest or a linear model on `rows`; scaling and one-hot encoding see `train` only."""
+    """Fit a forest or linear model on `rows`; scaling and one-hot encoding on `train` only."""
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.impute import SimpleImputer
@@ -115,7 +111,7 @@ def fit_sklearn(task: str, params: Train, seed: int, train: Table, rows: Table) 
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
     from threadpoolctl import threadpool_limits
 
-    # How a sum is rounded follows the number of threads: a model must not depend on the machine's.
+    # Rounding of sums depends on the number of threads; the model must not.
     with threadpool_limits(1, user_api="blas"):
         if params.model == "random_forest":
             kind = RandomForestRegressor if task == "regression" else RandomForestClassifier
@@ -126,7 +122,7 @@ def fit_sklearn(task: str, params: Train, seed: int, train: Table, rows: Table) 
                 random_state=seed,
             )
             forest.fit(rows.matrix, rows.target, sample_weight=rows.weights)
-            # Trees are the same with any number of threads; the order of their sum is not.
+            # Trees are the same with any number of threads, the order of their sum is not.
             fitted: Estimator = forest.set_params(n_jobs=None)
             return fitted
         numeric = [i for i in range(train.matrix.shape[1]) if i not in train.categorical]
@@ -148,18 +144,18 @@ def fit_sklearn(task: str, params: Train, seed: int, train: Table, rows: Table) 
 def fit_fold(params: Params, fold: Fold) -> tuple[Floats, int]:
     """Raw scores of a fold's validation rows, and the number of trees (0 if there are none).
 
-    The same rows stop the trees and judge them, which flatters every parameter set alike.
+    The same rows stop the trees and score them, which flatters every parameter set alike.
     """
-    train = params.train
-    if train.model != "lightgbm":
+    if params.train.model != "lightgbm":
         return fit_trees(params, fold, 0), 0
-    learning, judged = fold.datasets
+    lightgbm, (train, valid) = import_lightgbm(), fold.datasets
+    rounds = params.train.lightgbm.early_stopping_rounds
     fitted = lightgbm.train(
         fold_options(params, fold),
-        learning,
-        num_boost_round=train.max_trees,
-        valid_sets=[judged],
-        callbacks=[lightgbm.early_stopping(train.lightgbm.early_stopping_rounds, verbose=False)],
+        train,
+        num_boost_round=params.train.max_trees,
+        valid_sets=[valid],
+        callbacks=[lightgbm.early_stopping(rounds, verbose=False)],
     )
     return raw_scores(params.task, fitted, fold.valid.matrix), fitted.best_iteration
 
@@ -167,12 +163,13 @@ def fit_fold(params: Params, fold: Fold) -> tuple[Floats, int]:
 def fit_trees(params: Params, fold: Fold, trees: int) -> Floats:
     """Raw scores of a fold's validation rows, by a fit of `trees` trees that has not seen them."""
     task, rows = params.task, fold.train
-    if params.train.model != "lightgbm":
-        fitted: Any = fit_sklearn(task, params.train, params.seed, rows, rows)
-        return every_class(raw_scores(task, fitted, fold.valid.matrix), fitted, fold.classes)
-    options = fold_options(params, fold)
-    fitted = lightgbm.train(options, fold.datasets[0], num_boost_round=trees)
-    return raw_scores(task, fitted, fold.valid.matrix)
+    if params.train.model == "lightgbm":
+        options = fold_options(params, fold)
+        fitted = import_lightgbm().train(options, fold.datasets[0], num_boost_round=trees)
+        return raw_scores(task, fitted, fold.valid.matrix)
+    estimator: Any = fit_sklearn(task, params.train, params.seed, rows, rows)
+    scores = raw_scores(task, estimator, fold.valid.matrix)
+    return scores if scores.ndim == 1 else fold.align(scores, estimator.classes_)
 
 
 def fold_options(params: Params, fold: Fold) -> dict[str, Any]:
@@ -182,7 +179,8 @@ def fold_options(params: Params, fold: Fold) -> dict[str, Any]:
 
 
 def learner(params: Params) -> Learner[Params]:
-    """What `make tune` needs of the project."""
+    """Everything that `make tune` needs of the project."""
+    judged_by = judging(params, params.evaluate)
     return Learner(
         params,
         params.tune,
@@ -193,8 +191,8 @@ def learner(params: Params) -> Learner[Params]:
         group=params.prepare.group,
         balanced=params.train.class_weight is not None,
         threshold=params.train.threshold,
-        scoring=judging(params, params.evaluate).scoring,
-        bootstrap=judging(params, params.evaluate).bootstrap,
+        scoring=judged_by.scoring,
+        bootstrap=judged_by.bootstrap,
         fit_fold=fit_fold,
         fit_trees=fit_trees,
     )

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: judge candidate and baseline on the test split, which nothing else has seen."""
+"""Stage `evaluate`: candidate and baseline on the test split, which no fit has seen."""
 
 from typing import Any
 
@@ -22,39 +22,31 @@ from .plots import draw_all
 def evaluate(
     test: pl.DataFrame, candidate: Model, baseline: Model, rows: dict[str, int], params: Params
 ) -> tuple[dict[str, Any], Predictions]:
-    """The content of reports/metrics.json, and what came of the candidate's scores.
+    """The content of reports/metrics.json, and the candidate's predictions.
 
-    A figure that the test rows leave undefined (ROC of one class) is null, without an interval.
+    A metric that the test rows leave undefined (ROC of one class) is null, without an interval.
     """
     ours, simple = (
         outcome(model, test[model.target], model.score_features(test))
         for model in (candidate, baseline)
     )
     judged_by = judging(params, params.evaluate)
-    scoring = judged_by.scoring
     report: dict[str, Any] = {
         "task": params.task,
-        "test": scoring.score(ours),
-        "intervals": intervals(scoring, ours, judged_by.bootstrap),
-        "baseline": scoring.score(simple),
+        "test": judged_by.scoring.score(ours),
+        "intervals": intervals(judged_by.scoring, ours, judged_by.bootstrap),
+        "baseline": judged_by.scoring.score(simple),
         "rows": {**rows, "test": test.height},
     }
     if params.task == "regression":
-        report["prediction_interval"] = prediction_interval(ours, params.evaluate.confidence)
+        # The same width for every row (Papadopoulos et al., 2002).
+        ends = [(1 - params.evaluate.confidence) / 2, (1 + params.evaluate.confidence) / 2]
+        report["prediction_interval"] = np.quantile(ours.actual - ours.scores, ends).tolist()
     if params.task == "binary":
         report["threshold"] = candidate.threshold
     if candidate.classes:
         report["calibration"] = calibration(ours)
     return report, ours
-
-
-def prediction_interval(rows: Predictions, confidence: float) -> list[float]:
-    """What to add to a prediction for the bounds between which so many actual values lie.
-
-    Split conformal prediction (Papadopoulos et al., 2002): the same width for every row.
-    """
-    limits = [(1 - confidence) / 2, (1 + confidence) / 2]
-    return [float(limit) for limit in np.quantile(rows.actual - rows.scores, limits)]
 
 
 def main(paths: Paths) -> None:
@@ -66,10 +58,8 @@ def main(paths: Paths) -> None:
     report, ours = evaluate(test, candidate, baseline, rows, params)
     judged_by = judging(params, params.evaluate)
     found = explanation(test, candidate, judged_by.scoring, params.seed)
-    features = test.select(*found["importance"])
-    groups = slices.report(
-        slices.read_declared(paths, contract), features, ours, contract, judged_by
-    )
+    features, declared = test.select(*found["importance"]), slices.read_declared(paths, contract)
+    groups = slices.report(declared, features, ours, contract, judged_by)
     with replaced(paths.plots) as temporary:
         draw_all(temporary, ours, candidate, found)
     with replaced(paths.scores) as temporary, temporary.open("wb") as file:

@@ -17,68 +17,6 @@ from ..params import Params
 from .metrics import SCORING
 
 
-def failures(report: dict[str, Any], groups: dict[str, Any], params: Params) -> list[str]:
-    """One sentence for each bar that is missed, and one if the baseline is as good.
-
-    `groups` is the content of reports/slices.json.
-    """
-    failed = failed_bars(params.task, report["test"], params.registration.bars)
-    failed += failed_slices(groups, params) + failed_gaps(groups, params)
-    if not is_better(params.task, report["test"], report["baseline"]):
-        failed.append(f"{SCORING[params.task].primary} is not better than the baseline's")
-    return failed
-
-
-def failed_slices(groups: dict[str, Any], params: Params) -> list[str]:
-    """One sentence for each bar that a declared slice misses."""
-    bars, sentences = params.registration.slices, []
-    for each in groups["declared"]:
-        known = {name: bar for name, bar in bars.items() if figure(each, name) is not None}
-        failed = failed_bars(params.task, each["metrics"] or {}, known)
-        sentences += [f"{each['column']} = {each['group']}: {sentence}" for sentence in failed]
-    return sentences
-
-
-def figure(each: dict[str, Any], name: str) -> float | None:
-    """A metric of a slice; None where its rows are too few or leave it undefined."""
-    value: float | None = (each["metrics"] or {}).get(name)
-    return value
-
-
-def failed_gaps(groups: dict[str, Any], params: Params) -> list[str]:
-    """One sentence for each gap between groups that is above its bar."""
-    bars = params.registration.fairness
-    return [
-        f"{gap['column']}: the gap in {gap['metric']} between {gap['highest']} and "
-        f"{gap['lowest']}, {gap['gap']:.4g}, is above the bar of {bars[gap['metric']]:g}"
-        for gap in groups["fairness"]
-        if gap["gap"] > bars.get(gap["metric"], float("inf"))
-    ]
-
-
-def not_judged(groups: dict[str, Any], params: Params) -> list[str]:
-    """A sentence that names what has a bar but too few rows to judge, if there is any."""
-    bars = params.registration.slices
-    few = [each for each in groups["declared"] if any(figure(each, name) is None for name in bars)]
-    named = [f"{each['column']} = {each['group']} ({each['rows']})" for each in few]
-    if params.registration.fairness and not groups["fairness"]:
-        named.append("fairness (no two groups)")
-    return [f"not judged, too few rows: {', '.join(named)}"] if named else []
-
-
-def check_params(params: Params, contract: Contract) -> None:
-    """Raise UserError for a bar on what the task lacks, or that no column is held to."""
-    bars = params.registration
-    for key in ("bars", "slices", "fairness"):
-        check_bars(params.task, getattr(bars, key), key)
-    if bars.slices and not any(column.sliced for column in contract.columns):
-        raise UserError("params.yaml: register.slices: no column of contract.yaml has slice: true.")
-    if bars.fairness and not any(column.sensitive for column in contract.columns):
-        raise UserError(
-            "params.yaml: register.fairness: no column of contract.yaml has sensitive: true."
-        )
-
-
 def judge(
     report: dict[str, Any],
     groups: dict[str, Any],
@@ -86,7 +24,10 @@ def judge(
     params: Params,
     paths: Paths,
 ) -> Decision:
-    """Hold the candidate against the bars, the baseline and the champion on the same rows."""
+    """Judge a new candidate by the bars, the baseline, and the champion on the same rows.
+
+    `report` and `groups` are the contents of reports/metrics.json and reports/slices.json.
+    """
     failed = failures(report, groups, params)
     if failed:
         return Decision("reject", failed)
@@ -103,50 +44,61 @@ def judge(
         return Decision("hold", [f"the champion cannot be scored on this test split: {error}"])
 
 
-def compare(
-    test: pl.DataFrame, candidate: Model, scores: Floats, champion: Model, params: Params
-) -> Decision:
-    """Promote only what is significantly better than the champion (paired bootstrap).
-
-    `scores` are the candidate's, of the same rows.
-    """
-    ours = outcome(candidate, test[candidate.target], scores)
-    theirs = outcome(champion, test[champion.target], champion.score(test))
-    options, metric = params.registration, SCORING[params.task].primary
-    bootstrap = Bootstrap(options.resamples, options.confidence, params.seed)
-    gain, low, high = improvement(SCORING[params.task].metrics[metric], ours, theirs, bootstrap)
-    comparisons = {
-        "metric": metric,
-        "improvement": gain,
-        "interval": [low, high],
-        "champion": SCORING[params.task].score(theirs),
-    }
-    text = f"{metric} improves by {gain:.4g} on the champion's ({low:.4g} to {high:.4g})"
-    if low > 0:
-        return Decision("promote", [text], comparisons)
-    return Decision("hold", [f"not significantly better: {text}"], comparisons)
-
-
 def judge_champion(report: dict[str, Any], groups: dict[str, Any], params: Params) -> Decision:
-    """It stays the champion until a better one comes, but whatever it misses is said."""
+    """Keep the current champion; report every bar it no longer meets."""
     failed = failures(report, groups, params)
     if failed:
         return Decision("hold", ["the champion no longer passes", *failed])
     return Decision("promote", ["it is the champion already"])
 
 
-def check_bars(task: str, bars: dict[str, float], key: str = "bars") -> None:
-    """Raise UserError for a bar, in this key of `register`, on a metric that the task lacks."""
-    scoring = SCORING[task]
-    metrics = {**scoring.metrics, **(scoring.gaps if key == "fairness" else {})}
-    for name in bars:
-        if name not in metrics:
-            known = ", ".join(metrics)
-            raise UserError(f"params.yaml: register.{key}.{name}: {task} has only {known}.")
+def compare(
+    test: pl.DataFrame, candidate: Model, scores: Floats, champion: Model, params: Params
+) -> Decision:
+    """Promote a candidate only if it is significantly better than the champion.
+
+    Paired bootstrap of the primary metric; `scores` are the candidate's on the rows of `test`.
+    """
+    options, scoring = params.registration, SCORING[params.task]
+    ours = outcome(candidate, test[candidate.target], scores)
+    theirs = outcome(champion, test[champion.target], champion.score(test))
+    bootstrap = Bootstrap(options.resamples, options.confidence, params.seed)
+    gain, low, high = improvement(scoring.metrics[scoring.primary], ours, theirs, bootstrap)
+    comparisons = {
+        "metric": scoring.primary,
+        "improvement": gain,
+        "interval": [low, high],
+        "champion": scoring.score(theirs),
+    }
+    text = f"{scoring.primary} improves by {gain:.4g} on the champion's ({low:.4g} to {high:.4g})"
+    if low > 0:
+        return Decision("promote", [text], comparisons)
+    return Decision("hold", [f"not significantly better: {text}"], comparisons)
+
+
+def failures(report: dict[str, Any], groups: dict[str, Any], params: Params) -> list[str]:
+    """One sentence for each bar that the test split, a slice or a gap misses, and the baseline."""
+    options, primary = params.registration, SCORING[params.task].primary
+    sentences = failed_bars(params.task, report["test"], options.bars)
+    for each in groups["declared"]:
+        scores = each["metrics"] or {}
+        bars = {n: bar for n, bar in options.slices.items() if scores.get(n) is not None}
+        failed = failed_bars(params.task, scores, bars)
+        sentences += [f"{each['column']} = {each['group']}: {sentence}" for sentence in failed]
+    for gap in groups["fairness"]:
+        bar = options.fairness.get(gap["metric"], np.inf)
+        if gap["gap"] > bar:
+            sentences.append(
+                f"{gap['column']}: the gap in {gap['metric']} between {gap['highest']} and "
+                f"{gap['lowest']}, {gap['gap']:.4g}, is above the bar of {bar:g}"
+            )
+    if not report["test"][primary] < report["baseline"][primary]:
+        sentences.append(f"{primary} is not better than the baseline's")
+    return sentences
 
 
 def failed_bars(task: str, scores: Scores, bars: dict[str, float]) -> list[str]:
-    """One sentence for each bar that the scores do not reach."""
+    """One sentence for each bar that the scores miss."""
     sentences = []
     for name, bar in bars.items():
         value, higher = scores[name], SCORING[task].metrics[name].higher_is_better
@@ -158,6 +110,30 @@ def failed_bars(task: str, scores: Scores, bars: dict[str, float]) -> list[str]:
     return sentences
 
 
-def is_better(task: str, scores: dict[str, float], others: dict[str, float]) -> bool:
-    """Whether the primary metric is strictly better."""
-    return scores[SCORING[task].primary] < others[SCORING[task].primary]
+def not_judged(groups: dict[str, Any], params: Params) -> list[str]:
+    """A sentence that names the slices and gaps that have a bar but too few rows, if any."""
+    bars = params.registration.slices
+    few = [
+        f"{each['column']} = {each['group']} ({each['rows']})"
+        for each in groups["declared"]
+        if any((each["metrics"] or {}).get(name) is None for name in bars)
+    ]
+    if params.registration.fairness and not groups["fairness"]:
+        few.append("fairness (no two groups)")
+    return [f"not judged, too few rows: {', '.join(few)}"] if few else []
+
+
+def check_params(params: Params, contract: Contract) -> None:
+    """Raise UserError for a bar on a metric that the task lacks, or that no column is judged by."""
+    options, scoring = params.registration, SCORING[params.task]
+    for key in ("bars", "slices", "fairness"):
+        known = {**scoring.metrics, **(scoring.gaps if key == "fairness" else {})}
+        for name in getattr(options, key):
+            if name not in known:
+                where = f"params.yaml: register.{key}.{name}"
+                raise UserError(f"{where}: {params.task} has only {', '.join(known)}.")
+    needs = "params.yaml: register.{}: no column of contract.yaml has {}: true."
+    if options.slices and not any(column.sliced for column in contract.columns):
+        raise UserError(needs.format("slices", "slice"))
+    if options.fairness and not any(column.sensitive for column in contract.columns):
+        raise UserError(needs.format("fairness", "sensitive"))

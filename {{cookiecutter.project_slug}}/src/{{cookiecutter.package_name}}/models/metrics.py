@@ -1,6 +1,6 @@
-"""What an answer is judged by, per task, and how certain a figure is.
+"""The metrics of each task; add your own to SCORING.
 
-Written out in NumPy: a bootstrap computes each figure hundreds of times, and sklearn.metrics spends
+Written in NumPy: a bootstrap computes each metric hundreds of times, and sklearn.metrics spends
 most of its time on checking its input.
 """
 
@@ -17,15 +17,15 @@ LEAST_PROBABILITY = np.finfo(float).eps
 
 
 def squared_errors(rows: Predictions) -> Floats:
-    """The squared error of each row."""
+    """Squared error of each row."""
     return np.asarray((rows.scores - rows.actual) ** 2)
 
 
 def log_losses(rows: Predictions) -> Floats:
-    """The surprise at each row's actual class; an unseen class had the probability 0, clipped."""
-    given = by_class(rows.scores)[np.arange(len(rows.actual)), rows.actual]
-    given = np.where(rows.actual < 0, 0.0, given)
-    return np.asarray(-np.log(np.clip(given, LEAST_PROBABILITY, 1)))
+    """Negative log-likelihood of each true class (clipped; 0 for classes unseen in training)."""
+    likelihood = by_class(rows.scores)[np.arange(len(rows.actual)), rows.actual]
+    likelihood = np.where(rows.actual < 0, 0.0, likelihood)
+    return np.asarray(-np.log(np.clip(likelihood, LEAST_PROBABILITY, 1)))
 
 
 def rmse(rows: Predictions) -> float:
@@ -39,13 +39,13 @@ def mae(rows: Predictions) -> float:
 
 
 def r2(rows: Predictions) -> float:
-    """Share of the variance that is explained; NaN where nothing varies."""
+    """Coefficient of determination; NaN where the actual values are constant."""
     variance = np.var(rows.actual)
     return float(1 - np.mean((rows.scores - rows.actual) ** 2) / variance) if variance else np.nan
 
 
 def log_loss(rows: Predictions) -> float:
-    """Mean surprise at the actual class."""
+    """Mean negative log-likelihood of the true class."""
     return float(np.mean(log_losses(rows)))
 
 
@@ -55,48 +55,39 @@ def brier(rows: Predictions) -> float:
 
 
 def accuracy(rows: Predictions) -> float:
-    """Share of right answers."""
+    """Share of correct predictions."""
     return float(np.mean(rows.labels == rows.actual))
 
 
 def f1(rows: Predictions) -> float:
-    """F1 of the second class; NaN where it is neither there nor answered."""
-    actual, answered = rows.actual == 1, rows.labels == 1
-    named = actual.sum() + answered.sum()
-    return float(2 * (actual & answered).sum() / named) if named else np.nan
+    """F1 of the second class; NaN where it is neither actual nor predicted."""
+    actual, predicted = rows.actual == 1, rows.labels == 1
+    named = actual.sum() + predicted.sum()
+    return float(2 * (actual & predicted).sum() / named) if named else np.nan
 
 
 def f1_macro(rows: Predictions) -> float:
-    """Mean F1 of the classes that are there or answered."""
-    actual, answers = rows.actual + 1, rows.labels + 1
-    size = int(max(actual.max(), answers.max())) + 1
-    named = np.bincount(actual, minlength=size) + np.bincount(answers, minlength=size)
-    true_positives = np.bincount(actual[actual == answers], minlength=size)
+    """Mean F1 of the classes that are actual or predicted."""
+    actual, predicted = rows.actual + 1, rows.labels + 1
+    size = int(max(actual.max(), predicted.max())) + 1
+    named = np.bincount(actual, minlength=size) + np.bincount(predicted, minlength=size)
+    true_positives = np.bincount(actual[actual == predicted], minlength=size)
     return float(np.mean(2 * true_positives[named > 0] / named[named > 0]))
 
 
 def roc_auc(rows: Predictions) -> float:
     """Area under the ROC curve; NaN where all rows are of one class."""
-    _, true_positives, false_positives = ranked(rows.actual == 1, rows.scores)
-    if not true_positives[-1] or not false_positives[-1]:
+    _, true, false = ranked(rows.actual == 1, rows.scores)
+    if not true[-1] or not false[-1]:
         return np.nan
-    sides = np.append(0, true_positives / true_positives[-1]), np.append(
-        0, false_positives / false_positives[-1]
-    )
-    return float(np.trapezoid(*sides))
+    return float(np.trapezoid(np.append(0, true / true[-1]), np.append(0, false / false[-1])))
 
 
 def pr_auc(rows: Predictions) -> float:
     """Average precision; NaN where no row is of the second class."""
-    _, true_positives, false_positives = ranked(rows.actual == 1, rows.scores)
-    if not true_positives[-1]:
-        return np.nan
-    return float(
-        np.sum(
-            np.diff(true_positives, prepend=0) * true_positives / (true_positives + false_positives)
-        )
-        / true_positives[-1]
-    )
+    _, true, false = ranked(rows.actual == 1, rows.scores)
+    precision_gains = np.diff(true, prepend=0) * true / (true + false)
+    return float(np.sum(precision_gains) / true[-1]) if true[-1] else np.nan
 
 
 def mean_error(rows: Predictions) -> float:
@@ -105,19 +96,19 @@ def mean_error(rows: Predictions) -> float:
 
 
 def selection_rate(rows: Predictions) -> float:
-    """Share of rows answered by the second class; equal rates are demographic parity."""
+    """Share of rows predicted as the second class; equal rates are demographic parity."""
     return float(np.mean(rows.labels == 1))
 
 
 def true_positive_rate(rows: Predictions) -> float:
-    """Share of the second class that is answered so; equal rates are equal opportunity
-    (Hardt, Price and Srebro, 2016). NaN where no row is of the second class."""
+    """Share of the second class that is found; equal rates are equal opportunity (Hardt et al.,
+    2016). NaN where no row is of the second class."""
     return selection_rate(rows[rows.actual == 1]) if (rows.actual == 1).any() else np.nan
 
 
 LOG_LOSS, ACCURACY = Metric(log_loss), Metric(accuracy, higher_is_better=True)
 
-# The loss that decides between models is defined on any rows; add metrics of your own beside it.
+# A primary metric is a mean of losses, lower is better, and defined on any rows.
 SCORING = {
     "regression": Scoring(
         metrics={
@@ -159,6 +150,6 @@ SCORING = {
 
 
 def judging(params: Params, options: Evaluate | Register) -> Judging:
-    """What rows are judged by: the task's metrics, and a bootstrap as a section asks for it."""
+    """The task's metrics, and the bootstrap of a section of params.yaml."""
     bootstrap = Bootstrap(options.resamples, options.confidence, params.seed)
     return Judging(SCORING[params.task], bootstrap, params.evaluate.slices.min_rows)

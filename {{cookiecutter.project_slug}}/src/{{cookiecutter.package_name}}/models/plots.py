@@ -1,26 +1,18 @@
-"""Pictures of how a model errs and what it looks at."""
+"""Figures of each task; add your own to PLOTS."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from mlops_loop.models.bootstrap import Predictions
-from mlops_loop.models.bootstrap import calibration as calibrated
+from mlops_loop.models.bootstrap import calibration as calibrate
 from mlops_loop.models.bootstrap import ranked
 from mlops_loop.models.model import Model
 from mlops_loop.models.plots import canvas, dependences, importances, save
 
-MOST_BARS, MOST_SWARMS, MOST_LABELS, MOST_NUMBERS = 40, 15, 30, 12
-
-# A user's columns and classes are no formulas, whatever dollars they hold, and a letter that the
-# font lacks is no news.
-matplotlib.rcParams["text.parse_math"] = False
-
-warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+MOST_LABELS, MOST_NUMBERS = 30, 12
 
 
 def draw_all(folder: Path, rows: Predictions, model: Model, found: dict[str, Any]) -> None:
@@ -53,24 +45,19 @@ def residuals(rows: Predictions, model: Model) -> Figure:
 
 
 def roc(rows: Predictions, model: Model) -> Figure:
-    """Share of the second class that is found, over the share of false false_positives."""
+    """True over false positive rate, for every threshold."""
     figure, axes = canvas("ROC, test split", "false positive rate", "true positive rate")
-    _, true_positives, false_positives = ranked(rows.actual == 1, rows.scores)
-    axes.plot(
-        np.append(0, false_positives) / max(false_positives[-1], 1),
-        np.append(0, true_positives) / max(true_positives[-1], 1),
-    )
+    _, true, false = ranked(rows.actual == 1, rows.scores)
+    axes.plot(np.append(0, false) / max(false[-1], 1), np.append(0, true) / max(true[-1], 1))
     axes.plot([0, 1], [0, 1], color="black", linewidth=1)
     return figure
 
 
 def precision_recall(rows: Predictions, model: Model) -> Figure:
-    """Share of right false_positives, over the share of the second class that is found."""
+    """Precision over recall; the dot is the decision threshold."""
     figure, axes = canvas("Precision and recall, test split", "recall", "precision")
-    thresholds, true_positives, false_positives = ranked(rows.actual == 1, rows.scores)
-    recall, precision = true_positives / max(true_positives[-1], 1), true_positives / (
-        true_positives + false_positives
-    )
+    thresholds, true, false = ranked(rows.actual == 1, rows.scores)
+    recall, precision = true / max(true[-1], 1), true / (true + false)
     axes.step(recall, precision, where="post")
     used = thresholds >= model.threshold
     axes.plot(recall[used][-1:], precision[used][-1:], "ko", label=f"at {model.threshold:.3f}")
@@ -80,9 +67,9 @@ def precision_recall(rows: Predictions, model: Model) -> Figure:
 
 
 def calibration(rows: Predictions, model: Model) -> Figure:
-    """What the model said, and how often it was so; a calibrated model lies on the line."""
+    """Observed share over predicted probability; a calibrated model lies on the line."""
     figure, axes = canvas("Calibration, test split", "predicted probability", "observed share")
-    found = calibrated(rows)
+    found = calibrate(rows)
     points = [(each["predicted"], each["observed"]) for each in found["bins"]]
     axes.plot(*zip(*points, strict=True), marker="o", label=f"error {found['error']:.3f}")
     axes.plot([0, 1], [0, 1], color="black", linewidth=1)
@@ -91,8 +78,8 @@ def calibration(rows: Predictions, model: Model) -> Figure:
 
 
 def confusion(rows: Predictions, model: Model) -> Figure:
-    """Of each actual class, the share that got each answer; numbers are rows."""
-    figure, axes = canvas("Confusion, test split", "answer", f"actual {model.target}")
+    """Confusion matrix: colours are shares of each actual class, numbers are rows."""
+    figure, axes = canvas("Confusion, test split", "predicted", f"actual {model.target}")
     size, known = len(model.classes), rows.actual >= 0
     cells = rows.actual[known] * size + rows.labels[known]
     counts = np.bincount(cells, minlength=size**2).reshape(size, size)
@@ -100,8 +87,8 @@ def confusion(rows: Predictions, model: Model) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.6)
     if size <= MOST_LABELS:
         labels = [str(label)[:20] for label in model.classes]
-        axes.set_xticks(range(size), labels, rotation=90)
-        axes.set_yticks(range(size), labels)
+        axes.set_xticks(range(size), labels, rotation=90, parse_math=False)
+        axes.set_yticks(range(size), labels, parse_math=False)
     if size <= MOST_NUMBERS:
         for (row, column), count in np.ndenumerate(counts):
             axes.text(column, row, f"{count}", ha="center", va="center")

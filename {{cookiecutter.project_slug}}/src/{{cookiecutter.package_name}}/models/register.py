@@ -1,7 +1,7 @@
-"""Stage `register`: log the run, ask the gate, register what passes, move the aliases.
+"""Stage `register`: log the run, apply the gate, register what passes, move the aliases.
 
-The only stage that opens MLflow. Every step can be repeated: after an interruption the next run
-finds what is there and goes on; reports/gate.json is written last.
+The only stage that opens MLflow. Every step is idempotent: an interrupted run is completed by the
+next one; reports/gate.json is written last.
 """
 
 from dataclasses import replace
@@ -23,31 +23,34 @@ if TYPE_CHECKING:
 
 
 def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dict[str, Any]:
-    """Judge the candidate, register it if it passes, and return the content of gate.json."""
+    """Judge the candidate, register it unless rejected, and return the content of gate.json."""
     record, report, groups = map(read_json, (paths.run, paths.metrics, paths.slices))
     champion = registry.aliases().get("champion")
-    known = registry.version_of(record["model_hash"])
-    taken_back = registry.find(known).tags.get(OVERRULED) if known else None
-    if champion is not None and known == champion:
-        verdict = judge_champion(report, groups, params)
-    elif taken_back:
-        verdict = Decision("hold", [f"a person took this version back: {taken_back}"])
+    version = registry.version_of(record["model_hash"])  # None: a new model
+    overruled = registry.find(version).tags.get(OVERRULED) if version else None
+
+    if version and version == champion:
+        decision = judge_champion(report, groups, params)
+    elif overruled:
+        decision = Decision("hold", [f"a person took this version back: {overruled}"])
     else:
-        theirs = registry.load(champion) if champion else None
-        verdict = judge(report, groups, theirs, params, paths)
-    verdict = replace(verdict, reasons=[*verdict.reasons, *not_judged(groups, params)])
-    version = known if taken_back else None
-    if not taken_back and verdict.decision != "reject":
-        version = register_version(registry, run_id, record, verdict)
+        champion_model = registry.load(champion) if champion else None
+        decision = judge(report, groups, champion_model, params, paths)
+    decision = replace(decision, reasons=[*decision.reasons, *not_judged(groups, params)])
+
+    if decision.decision == "reject":
+        version = None
+    elif not overruled:
+        version = register_version(registry, run_id, record, decision)
     aliases = registry.aliases()
-    names = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
+    named = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
     return {
-        "decision": verdict.decision,
-        "reasons": verdict.reasons,
+        "decision": decision.decision,
+        "reasons": decision.reasons,
         "version": version,
-        "alias": names[0] if version and names else None,
+        "alias": named[0] if version and named else None,
         "champion_version": champion,
-        "comparisons": verdict.comparisons,
+        "comparisons": decision.comparisons,
     }
 
 
@@ -60,9 +63,7 @@ def main(paths: Paths) -> None:
 
     registry = tracking.connect(paths, settings)
     run_id = tracking.ensure_run(registry, paths, params)
-    tracking.log_evaluation(registry, paths, run_id)
-    tracking.log_lock(registry, run_id, paths)
-    tracking.log_golden(registry, run_id, golden.make(paths, contract))
+    tracking.log_evaluation(registry, paths, run_id, golden.make(paths, contract))
     judged = gate(registry, run_id, params, paths)
     confidence = params.evaluate.confidence
     facts = model_card.read_facts(paths, settings.project, params, confidence, judged)

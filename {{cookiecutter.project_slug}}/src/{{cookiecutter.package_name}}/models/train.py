@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import time
 from typing import Any
 
 import polars as pl
@@ -24,7 +25,7 @@ from .estimators import fit, fit_baseline
 
 @dataclass(frozen=True)
 class Training:
-    """What a training produced; `report` is models/training.json."""
+    """Result of a training; `report` is the content of models/training.json."""
 
     candidate: Model
     baseline: Model
@@ -47,11 +48,10 @@ def train(
     known = pl.concat([train_rows[target], validation_rows[target]])
     classes = find_classes(params.task, train_rows[target], known)
     weights = balanced(known, classes) if params.train.class_weight else ()
-    learning, validation = (
-        table(frame, encoder, classes, weights) for frame in (train_rows, validation_rows)
-    )
-    fitted = fit(params.task, params.train, params.seed, learning, validation)
-    simple = fit_baseline(params.task, learning, validation)
+    rows = table(train_rows, encoder, classes, weights)
+    validation = table(validation_rows, encoder, classes, weights)
+    fitted = fit(params.task, params.train, params.seed, rows, validation)
+    simple = fit_baseline(params.task, rows, validation)
     model = partial(Model, params.task, target, inputs, tuple(features), encoder, classes=classes)
     threshold = find_threshold(params, fitted, validation, weights)
     report = {
@@ -67,7 +67,7 @@ def train(
 def find_threshold(
     params: Params, fitted: Fitted, validation: Table, weights: tuple[float, ...]
 ) -> float:
-    """`train.threshold`, else the best on validation for the model that has not seen it."""
+    """`train.threshold`, else the best F1 on validation of the model that has not seen it."""
     if params.train.threshold is not None:
         return params.train.threshold
     if params.task != "binary" or fitted.holdout_model is None:
@@ -78,17 +78,18 @@ def find_threshold(
 
 def main(paths: Paths) -> None:
     """Write models/; `register` logs it to MLflow."""
+    started = time()
     params, contract = load_params(paths.params), load_contract(paths.contract)
     features = deserialise((paths.processed / "features.json").read_text(encoding="utf-8"))
     inputs = used_inputs(features, contract.dtypes(*FEATURE_ROLES))
     target = TARGET.meta.output_name()
-    with write_training(paths, params) as save, working("train"):
-        learning, validation = (
-            pl.read_parquet(paths.processed / name / "*.parquet").select(pl.exclude(target), target)
-            for name in ("train", "validation")
-        )
-        training = train(learning, validation, features, inputs, params)
-        save(training.candidate, training.baseline, training.report)
+    train_rows, validation_rows = (
+        pl.read_parquet(paths.processed / name / "*.parquet").select(pl.exclude(target), target)
+        for name in ("train", "validation")
+    )
+    with working("train"):
+        done = train(train_rows, validation_rows, features, inputs, params)
+    write_training(paths, params, started, done.candidate, done.baseline, done.report)
 
 
 if __name__ == "__main__":
