@@ -237,10 +237,10 @@ def test_a_challenger_answers_some_until_it_is_promoted_and_rolled_back(project:
         assert service.ask("/ready")["versions"] == {"champion": 1, "challenger": 2}
         with Load(service, threads=2) as load:
             time.sleep(1)
-            said = run(project, "make", "verdict", succeeds=False).stdout
+            said = run(project, "make", "ab-test", succeeds=False).stdout
             promote_and_roll_back(project, service)
     params.write_text(before)
-    assert "the champion has 0 and the challenger 0 of 500 units" in said
+    assert "the champion has 0 and the challenger 0 of 500 labelled units" in said
     assert load.failures == []
     with sqlite3.connect(project / ".serving/predictions.db") as database:
         rows = database.execute("select strategy, version from predictions").fetchall()
@@ -309,7 +309,7 @@ def test_jobs_are_answered_though_a_worker_is_killed(project: Path) -> None:
             wait_for(lambda: {state(job) for job in ids} == {"done"})
             with urllib.request.urlopen(f"http://127.0.0.1:{port}") as answer:
                 assert 'predictions_total{version="1"}' in answer.read().decode()
-        answers = service.ask(f"/jobs/{ids[-1]}")["answer"]
+        answers = service.ask(f"/jobs/{ids[-1]}")["result"]
         expected = service.ask("/predict", RECORD)["prediction"]
     assert [answer["prediction"] for answer in answers] == [expected] * 20
     assert {answer["prediction_id"] for answer in answers} <= logged(project)
@@ -349,7 +349,7 @@ def test_a_stream_is_answered_line_by_line(project: Path) -> None:
     assert [problem["field"] for problem in refused["detail"]] == ["trip_distance"]
     assert {answer["prediction"] for answer in two} == {one["prediction"]}
     assert {answer["prediction_id"] for answer in [one, *two]} <= logged(project)
-    assert "lines answered: 2, refused: 1." in piped.stderr
+    assert "lines predicted: 2, refused: 1." in piped.stderr
 
 
 def test_a_batch_is_a_table_of_the_database(project: Path) -> None:

@@ -33,7 +33,7 @@ def worked(core: Core) -> int:
     async def work() -> int:
         done = 0
         async with core.running():
-            while await worker.take_one(core):
+            while await worker.process_next(core):
                 done += 1
         return done
 
@@ -55,9 +55,9 @@ def test_a_job_waits_until_a_worker_gives_the_services_answer(
     one, two = (client.get(place).json() for place in places)
     assert (one["status"], two["status"]) == ("done", "done")
     direct = client.post("/predict", json=[record(), *several]).json()
-    assert without_ids([one["answer"], *two["answer"]]) == without_ids(direct)
+    assert without_ids([one["result"], *two["result"]]) == without_ids(direct)
     assert float(_metric(client, "job_wait_seconds")) == 0
-    ids = {answer["prediction_id"] for answer in [one["answer"], *two["answer"]]}
+    ids = {answer["prediction_id"] for answer in [one["result"], *two["result"]]}
     rows = [row for row in service.logged() if row["id"] in ids]
     assert {row["request_id"] for row in rows} == {one["job_id"], two["job_id"]}
 
@@ -73,7 +73,7 @@ def test_a_job_is_explained_on_request(
 ) -> None:
     place = client.post("/jobs?explain=true", json=record()).headers["location"]
     worked(service.assemble())
-    answer = client.get(place).json()["answer"]
+    answer = client.get(place).json()["result"]
     added = sum(answer["explanation"]["contributions"].values())
     assert answer["explanation"]["base"] + added == pytest.approx(answer["prediction"])
 
@@ -185,7 +185,7 @@ def test_a_job_of_a_dead_worker_is_anothers_and_its_first_answer_stays(queue: Jo
     queue.finish(first, jobs.FAILED, b"2")
     queue.finish(second, jobs.DONE, b"1")
     found = json.loads(queue.find(first.id) or "")
-    assert found == {"job_id": first.id, "status": "done", "answer": 1}
+    assert found == {"job_id": first.id, "status": "done", "result": 1}
     assert queue.take() is None
 
 
@@ -201,8 +201,8 @@ def test_a_clock_that_is_put_back_leaves_no_job(queue: Jobs, service: Service) -
 def test_a_job_that_costs_every_worker_its_life_is_failed(queue: Jobs) -> None:
     queue.put(b"{}", "")
     queue.lease = timedelta(0)
-    taken = [queue.take() for _ in range(jobs.MOST_ATTEMPTS + 1)]
-    assert [job is not None for job in taken] == [True] * jobs.MOST_ATTEMPTS + [False]
+    taken = [queue.take() for _ in range(jobs.MAX_ATTEMPTS + 1)]
+    assert [job is not None for job in taken] == [True] * jobs.MAX_ATTEMPTS + [False]
     assert taken[0] is not None
     found = json.loads(queue.find(taken[0].id) or "")
-    assert (found["status"], found["detail"]) == ("failed", "each worker that took it died")
+    assert (found["status"], found["detail"]) == ("failed", "failed after 3 attempts: the worker crashed")

@@ -73,7 +73,7 @@ def test_predictions_feedback_and_jobs_are_kept(
         assert worked(service.assemble()) == 1
         done = client.get(place).json()
     rows = {row["id"]: row for row in service.logged()}
-    assert {answer["prediction_id"] for answer in [*answers, done["answer"]]} == set(rows)
+    assert {answer["prediction_id"] for answer in [*answers, done["result"]]} == set(rows)
     assert rows[told["prediction_id"]]["output"] == answers[0]
     assert [row["actual"] for row in service.logged(log.feedback)] == [1.5]
     assert log.forget(log.database(server), -1) == 5

@@ -43,7 +43,7 @@ def test_each_line_is_answered_as_the_service_answers_it(service: Service, recor
         direct = client.post("/predict", json=records).json()
     numbers = [answer["prediction"] for answer in answers]
     assert numbers == pytest.approx([answer["prediction"] for answer in direct], abs=0)
-    assert seen == {"answered": 100}
+    assert seen == {"predicted": 100}
     logged = {row["id"]: row["inputs"] for row in service.logged()}
     assert [logged[answer["prediction_id"]] for answer in answers] == records
 
@@ -60,7 +60,7 @@ def test_a_wrong_line_is_answered_with_its_problems_and_the_next_is_served(
     assert "Invalid JSON" in unread["detail"][0]["rule"]
     assert len(two) == 2
     assert last["prediction"] == two[0]["prediction"], "the last line needs no end"
-    assert seen == {"answered": 2, "refused": 2}
+    assert seen == {"predicted": 2, "refused": 2}
 
 
 def test_a_full_log_pauses_the_stream_until_it_drains(
@@ -69,7 +69,7 @@ def test_a_full_log_pauses_the_stream_until_it_drains(
     monkeypatch.setattr(stream, "RETRY_SECONDS", 0.05)
     lines = (json.dumps(record()).encode() + b"\n") * 60
     _, seen = streamed(service.assemble(outbox_bytes=10_000), lines)
-    assert seen == {"answered": 60}
+    assert seen == {"predicted": 60}
     assert len(service.logged()) == 60
 
 
@@ -81,7 +81,7 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_is_served(
     answers, seen = streamed(core, long + b"\n" + good + b"\n" + long)
     assert answers[0] == answers[2] == {"detail": "a line holds at most 2,000 bytes"}
     assert answers[1]["model_version"] == 1
-    assert seen == {"answered": 1, "refused": 2}
+    assert seen == {"predicted": 1, "refused": 2}
 
 
 def test_what_no_log_could_hold_is_refused(service: Service, record: Change) -> None:

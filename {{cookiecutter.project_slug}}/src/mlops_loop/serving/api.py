@@ -67,7 +67,7 @@ class Job(BaseModel):
 
     job_id: str
     status: Literal["queued", "running", "done", "failed"]
-    answer: Prediction | list[Prediction] | None = None
+    result: Prediction | list[Prediction] | None = None
     detail: str | list[Problem] | None = None
 
 
@@ -197,7 +197,7 @@ def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
         content = await guard.body(request, predictor.options, width)
         predictor.validate(content)
         key = request.headers.get("x-sticky-key", "")
-        job_id = await jobs.aside(jobs.put, content, key, explain)
+        job_id = await jobs.run(jobs.put, content, key, explain)
         if job_id is None:
             raise HTTPException(503, "too many jobs wait; try again later")
         response.headers["location"] = f"/jobs/{job_id}"
@@ -212,7 +212,7 @@ def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
     )
     async def find(job_id: uuid.UUID) -> Response:
         """How far a job is; once it is done, the answer that `/predict` would have given."""
-        found = await jobs.aside(jobs.find, str(job_id))
+        found = await jobs.run(jobs.find, str(job_id))
         if found is None:
             raise HTTPException(404, "there is no such job, or it was forgotten")
         return Response(found, media_type=JSON)
@@ -250,7 +250,7 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
     async def metrics() -> Response:
         """Counters in Prometheus' text."""
         served = {alias: served.version for alias, served in versions.served.items()}
-        queued = await core.jobs.aside(core.jobs.wait_seconds)
+        queued = await core.jobs.run(core.jobs.wait_seconds)
         text = observe.exposed(served, versions.refused, outbox.waiting, queued)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

@@ -1,15 +1,16 @@
-"""Records that are answered later: a queue in the log's database, which any workers empty.
+"""Queue of records to predict later, in the database of the prediction log.
 
-A worker that dies leaves its job to the next, so an answer may be made twice, and is kept once.
+Any number of workers empty it. The job of a crashed worker goes to another one: it may be predicted
+twice, and only one result is kept.
 """
 
 import asyncio
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 import sqlalchemy as sql
@@ -18,16 +19,15 @@ from .prediction_log import DONE, FAILED, QUEUED, RUNNING
 from .prediction_log import jobs as table
 from .prediction_log import prepare
 
-NAMES = {DONE: "answer", FAILED: "detail"}
-MOST_ATTEMPTS, DEADLY = 3, b'"each worker that took it died"'
+MAX_ATTEMPTS = 3
+CRASHED = orjson.dumps(f"failed after {MAX_ATTEMPTS} attempts: the worker crashed")
 THREADS = 4
 c = table.c
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Job:
-    """A body as `/predict` takes it, and whose it is, as `X-Sticky-Key` says."""
+class Job(NamedTuple):
+    """The body of a request, its `X-Sticky-Key`, and when a worker took it."""
 
     id: str
     content: bytes
@@ -37,31 +37,29 @@ class Job:
 
 
 class Jobs:
-    """The queue; whatever it does raises SQLAlchemyError where the database does not answer."""
+    """The queue; every method raises SQLAlchemyError while the database does not respond."""
 
-    lease = timedelta(minutes=1)  # then a job is another worker's: a thousand rows take far less
+    lease = timedelta(minutes=1)  # then another worker takes the job; 1,000 rows take far less
 
     def __init__(self, engine: sql.Engine, max_bytes: int) -> None:
         self._engine, self._max_bytes = engine, max_bytes
-        self._threads, self._is_prepared = ThreadPoolExecutor(THREADS), False
+        self._threads = ThreadPoolExecutor(THREADS)
 
-    async def aside(self, call: Callable[..., Result], *arguments: object) -> Result:
-        """Call one of the others in threads of their own: scoring does not wait for a database."""
+    async def run(self, call: Callable[..., Result], *arguments: object) -> Result:
+        """Call another method in a thread of the queue: scoring must not wait for a database."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, call, *arguments)
 
-    @property
+    @cached_property
     def _database(self) -> sql.Engine:
-        if not self._is_prepared:
-            prepare(self._engine)
-            self._is_prepared = True
+        prepare(self._engine)
         return self._engine
 
     def put(self, content: bytes, key: str, explained: bool = False) -> str | None:
-        """Keep a job and return its id; None where too many bytes wait already."""
+        """Add a job and return its id; None where it would exceed the limit of waiting bytes."""
         job: dict[str, Any] = {"id": str(uuid.uuid4()), "content": content, "key": key}
-        job["explained"] = explained
-        job |= {"time": _now(), "status": QUEUED, "attempts": 0, "size": len(content) + len(key)}
+        job |= {"explained": explained, "size": len(content) + len(key)}
+        job |= {"time": _now(), "status": QUEUED, "attempts": 0}
         waiting = sql.select(sql.func.sum(c.size)).where(c.status.in_((QUEUED, RUNNING)))
         with self._database.begin() as connection:
             if (connection.scalar(waiting) or 0) + len(content) > self._max_bytes:
@@ -70,46 +68,42 @@ class Jobs:
         return str(job["id"])
 
     def take(self) -> Job | None:
-        """The oldest job that nobody works on: it is the caller's until its lease ends.
+        """Lease the oldest free job to the caller; None where there is none.
 
-        What has cost several workers their lives is failed instead.
+        Jobs that crashed MAX_ATTEMPTS workers are marked failed.
         """
         now = _now()
-        early, late = now - self.lease, now + self.lease  # clocks are put back, too
-        lost = (c.status == RUNNING) & ((c.taken < early) | (c.taken > late))
-        deadly = lost & (c.attempts >= MOST_ATTEMPTS)
-        failed = table.update().where(deadly).values(status=FAILED, key=None, outcome=DEADLY)
-        free = (c.status == QUEUED) | lost
-        oldest = sql.select(c.id).where(free).order_by(c.time).limit(1)
-        # Workers that ask PostgreSQL at once get one job each; SQLite lets one write at a time.
-        mine = c.id == oldest.with_for_update(skip_locked=True).scalar_subquery()
-        taken = (
-            table.update().where(mine).values(status=RUNNING, taken=now, attempts=c.attempts + 1)
+        earliest, latest = now - self.lease, now + self.lease  # a clock may be put back
+        lost = (c.status == RUNNING) & ((c.taken < earliest) | (c.taken > latest))
+        crashed = table.update().where(lost & (c.attempts >= MAX_ATTEMPTS))
+        oldest = sql.select(c.id).where((c.status == QUEUED) | lost).order_by(c.time).limit(1)
+        # PostgreSQL gives each of several workers another job; SQLite lets one write at a time.
+        lease = table.update().where(
+            c.id == oldest.with_for_update(skip_locked=True).scalar_subquery()
         )
+        lease = lease.values(status=RUNNING, taken=now, attempts=c.attempts + 1)
         with self._database.begin() as connection:
-            connection.execute(failed)
-            row = connection.execute(
-                taken.returning(*(c[each.name] for each in fields(Job)))
-            ).first()
+            connection.execute(crashed.values(status=FAILED, key=None, outcome=CRASHED))
+            row = connection.execute(lease.returning(*map(c.get, Job._fields))).first()
         return Job(*row) if row else None
 
     def give_back(self, job: Job) -> None:
-        """Let another worker, or this one later, take it."""
-        self._set(job, status=QUEUED, attempts=c.attempts - 1)
+        """Release a job to any worker; the attempt does not count."""
+        self._update(job, status=QUEUED, attempts=c.attempts - 1)
 
     def finish(self, job: Job, status: str, outcome: bytes) -> None:
-        """Keep what came out, as JSON; the log has what was asked, but of a job that failed."""
-        asked = {"content": None} if status == DONE else {}
-        self._set(job, status=status, outcome=outcome, key=None, **asked)
+        """Keep the outcome, as JSON; the body is in the log, unless the job failed."""
+        content = c.content if status == FAILED else None
+        self._update(job, status=status, outcome=outcome, key=None, content=content)
 
-    def _set(self, job: Job, **values: object) -> None:
-        # It may be another worker's by now.
+    def _update(self, job: Job, **values: object) -> None:
+        # Another worker may have it by now.
         ours = table.update().where(c.id == job.id, c.status == RUNNING, c.taken == job.taken)
         with self._database.begin() as connection:
             connection.execute(ours.values(**values))
 
     def find(self, job_id: str) -> bytes | None:
-        """How far a job is, as JSON, with what came out; None where there is none."""
+        """The state of a job and its outcome, as JSON; None where there is no such job."""
         query = sql.select(c.status, c.outcome).where(c.id == job_id)
         with self._database.connect() as connection:
             row = connection.execute(query).first()
@@ -117,11 +111,12 @@ class Jobs:
             return None
         found = {"job_id": job_id, "status": row.status}
         if row.outcome:
-            found[NAMES[row.status]] = orjson.Fragment(row.outcome)
+            key = "result" if row.status == DONE else "detail"
+            found[key] = orjson.Fragment(row.outcome)
         return orjson.dumps(found)
 
     def wait_seconds(self) -> float:
-        """How long the oldest job waits already; not a number where nobody can tell."""
+        """The age of the oldest queued job; NaN while the database does not respond."""
         query = sql.select(sql.func.min(c.time)).where(c.status == QUEUED)
         try:
             with self._database.connect() as connection:

@@ -1,6 +1,6 @@
-"""`make stream`: records from stdin, a line of JSON each, answered on stdout in their order.
+"""`make stream`: predicts records of stdin, a line of JSON each, on stdout, in their order.
 
-A line is answered as soon as it is there, and those that come together in one go.
+A line is predicted as soon as it arrives; lines that arrive together are predicted together.
 """
 
 import asyncio
@@ -18,86 +18,73 @@ from typing import BinaryIO
 import orjson
 
 from ..project import Paths
-from . import errors as refusals
-from . import telemetry as observe
+from . import errors, telemetry
 from .outbox import OutboxFull
 from .params import Serving
 from .service import Core, assemble
 
 PIECE_BYTES = 1 << 16
 RETRY_SECONDS = 0.5
-BLANK = b" \t\r"
 
 
-def pieces(source: int) -> "asyncio.Queue[bytes]":
-    """What comes from a file, the end as nothing, in a queue that holds one piece.
+async def read_lines(source: int, longest: int) -> AsyncIterator[list[bytes]]:
+    """Yield the lines that arrived together, a longer one cut, but still too long.
 
-    Read by a thread that nobody waits for: nothing may come for ever.
+    A daemon thread reads, because a read that never returns must not hold up the end.
     """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[bytes](1)
     os.set_blocking(source, True)
 
     def read() -> None:
-        piece = b"all"
-        while piece:
-            piece = os.read(source, PIECE_BYTES)
-            asyncio.run_coroutine_threadsafe(queue.put(piece), loop).result()
-
-    def read_on() -> None:
         with suppress(CancelledError):  # the stream has ended
-            read()
+            while piece := os.read(source, PIECE_BYTES):
+                asyncio.run_coroutine_threadsafe(queue.put(piece), loop).result()
+            asyncio.run_coroutine_threadsafe(queue.put(b""), loop).result()
 
-    Thread(target=read_on, daemon=True).start()
-    return queue
-
-
-async def arrived(source: int, longest: int) -> AsyncIterator[list[bytes]]:
-    """The lines that have come, again and again; of one that is too long, a part that is, too."""
-    queue, rest = pieces(source), b""
+    Thread(target=read, daemon=True).start()
+    rest = b""
     while piece := await queue.get():
-        *whole, rest = (rest + piece).split(b"\n")
-        yield [line for line in whole if line.strip(BLANK)]
+        *lines, rest = (rest + piece).split(b"\n")
+        yield [line for line in lines if line.strip()]
         rest = rest[: longest + 1]
-    yield [rest] if rest.strip(BLANK) else []
+    yield [rest] if rest.strip() else []
 
 
-async def answer(core: Core, line: bytes) -> tuple[str, bytes]:
-    """What became of a line, and the answer or why there is none; waits where the log is full."""
-    longest = core.options.max_bytes
-    if len(line) > longest:
+async def predict_line(core: Core, line: bytes) -> tuple[str, bytes]:
+    """Return "predicted" or "refused", and the line's JSON; wait while the log is full."""
+    if len(line) > (longest := core.options.max_bytes):
         return "refused", orjson.dumps({"detail": f"a line holds at most {longest:,} bytes"})
     while True:
         try:
-            return "answered", await core.predictor.answer(line, str(uuid.uuid4()))
+            return "predicted", await core.predictor.answer(line, str(uuid.uuid4()))
         except OutboxFull:
             await asyncio.sleep(RETRY_SECONDS)
         except Exception as error:
-            if type(error) not in refusals.STATUS:
-                observe.log("stream", problem=type(error).__name__)
-            return "refused", orjson.dumps({"detail": refusals.detail(error)})
+            if type(error) not in errors.STATUS:
+                telemetry.log("stream", problem=type(error).__name__)
+            return "refused", orjson.dumps({"detail": errors.detail(error)})
 
 
 async def stream(core: Core, source: int, target: BinaryIO) -> Counter[str]:
-    """Answer every line of `source` in `target`; returns how many were answered and refused."""
-    seen: Counter[str] = Counter()
+    """Predict every line of `source` in `target`; returns the number predicted and refused."""
+    counts: Counter[str] = Counter()
     async with core.running():
-        async for lines in arrived(source, core.options.max_bytes):
-            answers = await asyncio.gather(*(answer(core, line) for line in lines))
-            seen.update(what for what, _ in answers)
-            target.writelines(content + b"\n" for _, content in answers)
+        async for lines in read_lines(source, core.options.max_bytes):
+            results = await asyncio.gather(*(predict_line(core, line) for line in lines))
+            counts.update(state for state, _ in results)
+            target.writelines(content + b"\n" for _, content in results)
             target.flush()
-    return seen
+    return counts
 
 
 def main(paths: Paths, options: Serving) -> None:
-    """Answer stdin on stdout, and say on stderr how many lines were answered."""
+    """Predict stdin on stdout; the number of lines goes to stderr."""
     target = sys.stdout.buffer
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # What the service notes must not come between the answers.
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr):  # the service's own lines
         core = assemble(paths, options)
         try:
-            seen = asyncio.run(stream(core, sys.stdin.fileno(), target))
+            counts = asyncio.run(stream(core, sys.stdin.fileno(), target))
         except (KeyboardInterrupt, BrokenPipeError):
-            sys.exit("Interrupted: the last lines may be in the log, and their answers not here.")
-        print(f"lines answered: {seen['answered']:,}, refused: {seen['refused']:,}.")
+            sys.exit("Interrupted: the last lines may be in the log without a prediction here.")
+        print(f"lines predicted: {counts['predicted']:,}, refused: {counts['refused']:,}.")
