@@ -1,6 +1,6 @@
 """The names that a project's package must not take: those of its environment.
 
-python tests/reserved.py PROJECT    rewrites the block in hooks/pre_gen_project.py
+python tests/template/reserved.py PROJECT    rewrites the block in hooks/pre_gen_project.py
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-TEMPLATE = Path(__file__).resolve().parent.parent
+TEMPLATE = Path(__file__).resolve().parents[2]
 HOOK = TEMPLATE / "hooks" / "pre_gen_project.py"
 SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
 BLOCK = re.compile(r'(RESERVED = set\("""\n)(.*?)("""\.split)', re.DOTALL)
