@@ -546,7 +546,7 @@ def test_classes_of_one_row_are_left_out(learner: Blank, tmp_path: Path) -> None
     learn(learner)
     assert registry_of(learner).load("champion").classes == ("a", "b")
     assert read_json(learner.prepare_report)["dropped"] == {
-        "not among: classes with rows enough": 2
+        "excluded by KEEP_ROWS: classes with rows enough": 2
     }
     assert "| classes left out, too rare to learn | `" in learner.data_card.read_text()
 
@@ -633,7 +633,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "a name for all": (
         "t.csv",
         b"*,y\n" + b"1,2\n" * 30,
-        r"column \*: Polars takes this for a pattern; rename it",
+        r"Polars takes the column \* for a pattern; rename it",
     ),
     "a short line": ("t.csv", b"a,y\n1,2\n3\n" * 9, "Row #3: Expected 2 columns, got 1"),
 }
@@ -822,7 +822,7 @@ def test_a_new_category_is_reported(
     known.adopt(tmp_path / "2024.csv", None)
     said = capsys.readouterr().out
     assert "one of east, harbour, north" in said and "west" in said
-    with pytest.raises(UserError, match="the data break"):
+    with pytest.raises(UserError, match="the data violate"):
         known.through(*DATA)
 
 

@@ -69,7 +69,7 @@ def test_a_changed_file_is_brought_again(project: Project, folder: Path) -> None
 
 def test_two_files_of_one_name_are_refused(project: Project, folder: Path) -> None:
     sales().write_parquet(folder / "north.parquet")
-    with pytest.raises(UserError, match=r"north\.csv and north\.parquet would both be north"):
+    with pytest.raises(UserError, match=r"north\.csv and north\.parquet both give north"):
         ingest.main(project)
 
 
@@ -136,7 +136,7 @@ def test_a_file_arrives_as_it_is(project: Project, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [(None, "ingest.path is null"), ("data/x.csv", "there is no data/x.csv")]
+    ("path", "words"), [(None, "ingest.path is null"), ("data/x.csv", "data/x.csv does not exist")]
 )
 def test_a_file_that_is_not_there_is_named(project: Project, path: str | None, words: str) -> None:
     project.edit(ingest__path=path)

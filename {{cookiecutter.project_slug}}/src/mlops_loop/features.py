@@ -1,4 +1,4 @@
-"""Features as data: Polars expressions to JSON and back."""
+"""Checks of definitions.py against the contract, and features as JSON."""
 
 import io
 import json
@@ -19,10 +19,7 @@ def check_definitions(target: pl.Expr, keep_rows: Sequence[pl.Expr], contract: C
             "column role outcome in contract.yaml, or the target another name (.alias)."
         )
     everything = contract.dtypes(*CHECKED_ROLES, pii=True)
-    schemas = [
-        (target, contract.dtypes(*CHECKED_ROLES)),
-        *((keep, everything) for keep in keep_rows),
-    ]
+    schemas = [(target, contract.dtypes(*CHECKED_ROLES)), *((k, everything) for k in keep_rows)]
     for expression, schema in schemas:
         try:
             pl.LazyFrame(schema=schema).select(expression).collect_schema()
@@ -36,24 +33,20 @@ def check_definitions(target: pl.Expr, keep_rows: Sequence[pl.Expr], contract: C
 def check_features(features: Sequence[pl.Expr], contract: Contract) -> None:
     """Raise UserError for a feature of an unfit dtype, or of columns that features may not use."""
     known = contract.dtypes(*FEATURE_ROLES)
-    empty = pl.LazyFrame(schema=known)
     for feature in features:
         try:
-            schema = empty.select(feature).collect_schema()
+            schema = pl.LazyFrame(schema=known).select(feature).collect_schema()
         except pl.exceptions.PolarsError as error:
+            personal = {column.name for column in contract.columns if column.pii}
+            hidden = [name for name in feature.meta.root_names() if name in personal]
+            note = f" Personal data (pii: true) are never among them: {', '.join(hidden)}."
             raise UserError(
                 f"feature {feature}: {error}\nA feature may use only columns with role input or "
-                f"time in contract.yaml: {', '.join(known)}.{_personal(feature, contract)}"
+                f"time in contract.yaml: {', '.join(known)}.{note if hidden else ''}"
             ) from error
         for name, dtype in schema.items():
             if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String)):
                 raise UserError(f"feature {name}: is {dtype}; make it a number, boolean or text.")
-
-
-def _personal(feature: pl.Expr, contract: Contract) -> str:
-    personal = {column.name for column in contract.columns if column.pii}
-    hidden = ", ".join(name for name in feature.meta.root_names() if name in personal)
-    return f" Personal data (pii: true) are never among them: {hidden}." if hidden else ""
 
 
 def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
@@ -62,24 +55,24 @@ def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
     Such a feature cannot be computed for a single request as it was in training.
     """
     together = rows.select(features)
-    apart = pl.concat([rows[i].select(features) for i in range(rows.height)])
-    differs = [name for name in together.columns if not same(together[name], apart[name])]
-    if differs:
+    alone = pl.concat([rows[i].select(features) for i in range(rows.height)])
+    differing = [one.name for one in together if not _equal(one, alone[one.name])]
+    if differing:
         raise UserError(
-            f"features {', '.join(differs)}: the value of a row changes with the rows around it; "
-            "use expressions that look at one row only."
+            f"features {', '.join(differing)}: the value of a row changes with the rows around "
+            "it; use expressions that look at one row only."
         )
 
 
-def same(one: pl.Series, other: pl.Series) -> bool:
-    """Whether two series hold the same; one row alone may be rounded otherwise than many."""
+def _equal(one: pl.Series, other: pl.Series) -> bool:
     if not one.dtype.is_float():
         return one.equals(other)
+    # A single row may be rounded differently from many.
     return one.is_null().equals(other.is_null()) and one.is_close(other, nans_equal=True).all()
 
 
 def serialise(features: Sequence[pl.Expr]) -> str:
-    """The features as a JSON list, one a line.
+    """Write features as a JSON list, one a line.
 
     Raises UserError for a feature that hides a Python function: it would not be data.
     """
@@ -92,12 +85,10 @@ def serialise(features: Sequence[pl.Expr]) -> str:
 
 
 def deserialise(text: str) -> tuple[pl.Expr, ...]:
-    """The expressions of `serialise`; raises UserError if this Polars cannot read them."""
+    """Read what `serialise` wrote; raises UserError if this Polars cannot."""
     try:
-        return tuple(
-            pl.Expr.deserialize(io.StringIO(json.dumps(feature)), format="json")
-            for feature in json.loads(text)
-        )
+        texts = (io.StringIO(json.dumps(feature)) for feature in json.loads(text))
+        return tuple(pl.Expr.deserialize(text, format="json") for text in texts)
     except (ValueError, pl.exceptions.PolarsError) as error:
         raise UserError(
             f"features stored by another Polars cannot be read by {pl.__version__}: {error}"

@@ -1,4 +1,4 @@
-"""Reading and writing files, so that a reader never sees half a result."""
+"""Read and write files, all or nothing."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ COMPRESSION: Final = "lz4"
 
 
 class BrokenFile(UserError):
-    """A file is there but its content cannot be read."""
+    """A file that exists but whose content cannot be read."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -55,18 +55,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def rounded(value: Any) -> Any:
-    """The same content with six digits of each float: more of them are noise in a diff."""
+    """Round every float to six digits: more of them are noise in a diff."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
     return [rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file written by an earlier stage."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def partitions(folder: Path) -> list[Path]:

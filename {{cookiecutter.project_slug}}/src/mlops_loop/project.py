@@ -1,11 +1,10 @@
-"""Where a command runs: the project's layout, its settings, and how its errors are reported."""
+"""The project: its layout, its settings, and the report of its errors."""
 
 import gc
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -67,14 +66,14 @@ class Paths:
 
     @property
     def example(self) -> list[Path]:
-        """The modules that call themselves example: a table of your own takes their place."""
+        """The modules marked as example, which adopting a table removes."""
         modules = (m for folder in ("src", "tests") for m in (self.root / folder).rglob("*.py"))
         return [m for m in modules if m.read_text(encoding="utf-8").startswith('"""Example: ')]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The project's name and where its runs and models are kept."""
+    """The project's name, and the store of its runs and models."""
 
     project: str
     template_version: str
@@ -95,7 +94,7 @@ def load_settings(paths: Paths) -> Settings:
 
 
 def pii_key(paths: Paths) -> str:
-    """The secret that hashes personal data; raises UserError that tells how to make one."""
+    """The secret that hashes personal data; raises UserError with the command that makes one."""
     load_environment(paths)
     key = os.environ.get("PII_KEY")
     if not key:
@@ -107,21 +106,10 @@ def pii_key(paths: Paths) -> str:
 
 
 def load_environment(paths: Paths) -> None:
-    """Read .env into the environment, which wins over it."""
+    """Read .env into the environment; what is set there already stays."""
     from dotenv import load_dotenv
 
     load_dotenv(paths.root / ".env")
-
-
-@contextmanager
-def locked(paths: Paths) -> Iterator[None]:
-    """Wait for another stage in this checkout to end.
-
-    DVC has a lock of its own, but when it is killed the stage that it started goes on writing.
-    """
-    with (paths.root / ".stage.lock").open("w") as file:
-        flock(file, LOCK_EX)
-        yield
 
 
 def run(main: Callable[[], None], code: int = 1) -> None:
@@ -134,10 +122,12 @@ def run(main: Callable[[], None], code: int = 1) -> None:
 
 
 def run_stage(main: Callable[[Paths], None], paths: Paths) -> None:
-    """Run a stage alone; a UserError ends it with its message and exit code 1."""
+    """Run a stage; a UserError ends it with its message and exit code 1."""
     # A fifth of a stage's time went into garbage collection of what its libraries make on import,
     # and again at exit. What a stage leaves behind is gone when it ends.
     gc.disable()
-    with locked(paths):
+    # DVC has a lock of its own, but when DVC is killed, the stage that it started still writes.
+    with (paths.root / ".stage.lock").open("w") as file:
+        flock(file, LOCK_EX)
         run(lambda: main(paths))
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Sections of params.yaml that machinery reads whole; imports nothing but pydantic."""
+"""Sections of params.yaml that machinery reads as a whole; light to import."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from .config import Section
 
 
 class Ingest(Section):
-    """Where raw data come from; the keys beside `source` are those of the source."""
+    """The source of raw data; the other keys are those of the source."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -16,7 +16,7 @@ class Ingest(Section):
 
 
 class Tune(Section):
-    """How parameters are searched."""
+    """The search for parameters."""
 
     trials: Annotated[int, Field(ge=1)]
     timeout: Annotated[float, Field(gt=0)] | None

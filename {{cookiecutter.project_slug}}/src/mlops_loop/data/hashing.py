@@ -1,4 +1,4 @@
-"""Hashes of values: of rows, to split them, and of personal data, to hide them."""
+"""Stable hashes of rows, to split them, and keyed hashes of personal data."""
 
 import hashlib
 import hmac

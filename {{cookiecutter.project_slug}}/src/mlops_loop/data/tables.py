@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.csv
+from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
 from ..files import BrokenFile
 from ..project import UserError
@@ -48,11 +48,9 @@ def read_chunks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
     chunks = _parquet_chunks(path) if kind(path) == PARQUET else _csv_chunks(path)
     try:
         for chunk in islice(chunks, skip, None):
-            for name in chunk.columns:
-                if re.fullmatch(r"\*|\^.*\$", name):
-                    raise BrokenFile(
-                        path, f"column {name}: Polars takes this for a pattern; rename it."
-                    )
+            patterns = [name for name in chunk.columns if re.fullmatch(r"\*|\^.*\$", name)]
+            if patterns:
+                raise ValueError(f"Polars takes the column {patterns[0]} for a pattern; rename it.")
             yield chunk
     except (pl.exceptions.PolarsError, ValueError, OSError, EOFError) as error:
         problem = str(error).removeprefix("CSV parse error: ")
@@ -95,8 +93,8 @@ def _parquet_chunks(path: Path) -> Iterator[pl.DataFrame]:
 
 
 @dataclass
-class _Text:
-    """A file as UTF-8, which counts the quotes that were read."""
+class _Source:
+    """A file that counts the quotes that were read from it."""
 
     file: Any
     quotes: int = 0
@@ -121,31 +119,28 @@ def _csv_chunks(path: Path) -> Iterator[pl.DataFrame]:
         names = unique_names(next((row for row in rows if row), []))
         if not names:
             raise BrokenFile(path, "the file is empty.")
-        recoded = codecs.EncodedFile(file, "utf-8", encoding, errors="replace")
-        source = _Text(file if encoding == "utf-8" else recoded)
         columns = [str(number) for number in range(len(names))]
-        # In one thread, because only then a broken row is named by its number. A blank line is a
-        # missing value of a single column, and no row of several.
-        batches = pa.csv.open_csv(
-            source,
-            pa.csv.ReadOptions(
-                use_threads=False,
-                block_size=BLOCK_BYTES,
-                column_names=columns,
-                skip_rows=len(re.split(r"[^\r\n]", text, maxsplit=1)[0].splitlines()),
-            ),
-            pa.csv.ParseOptions(
-                delimiter=mark, newlines_in_values=True, ignore_empty_lines=len(names) > 1
-            ),
-            pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
+        blank = len(re.split(r"[^\r\n]", text, maxsplit=1)[0].splitlines())
+        recoded = codecs.EncodedFile(file, "utf-8", encoding, errors="replace")
+        source = _Source(file if encoding == "utf-8" else recoded)
+        # In one thread, because only then a broken row is named by its number.
+        read = ReadOptions(
+            use_threads=False, block_size=BLOCK_BYTES, skip_rows=blank, column_names=columns
         )
-        for number, batch in enumerate(batches):
-            frame = pl.DataFrame(pl.from_arrow(batch))[1 if number == 0 else 0 :]
+        # A blank line is a missing value of a single column, and no row of several.
+        parse = ParseOptions(
+            delimiter=mark, newlines_in_values=True, ignore_empty_lines=len(names) > 1
+        )
+        convert = ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
+        header = 1
+        for batch in open_csv(source, read, parse, convert):
+            frame = pl.DataFrame(pl.from_arrow(batch))[header:]
+            header = 0
             yield frame.rename(dict(zip(columns, names, strict=True)))
         if source.quotes % 2:
             raise BrokenFile(path, "a quote is not closed; double it where it is part of a text.")
@@ -168,10 +163,9 @@ def separator(head: str) -> str:
 
     def score(mark: str) -> tuple[float, int]:
         rows = csv.reader(io.StringIO(head, newline=""), delimiter=mark)
-        widths = [len(row) for row in rows if row]
-        if not widths or widths[0] == 1:
-            return 0, 0
-        return widths.count(widths[0]) / len(widths), widths[0]
+        widths = [len(row) for row in rows if row] or [1]
+        share = widths.count(widths[0]) / len(widths)
+        return (share, widths[0]) if widths[0] > 1 else (0, 0)
 
     return max(SEPARATORS, key=score)
 

@@ -1,10 +1,12 @@
-"""Violations of the contract, and the report of them."""
+"""Violations of the contract, and their report."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import polars as pl
 
+from ..console import aligned
 from ..files import BrokenFile, write_json
 from ..project import UserError
 from .contract import CHECKED_ROLES, Contract, check_values
@@ -25,41 +27,31 @@ def validate(frame: pl.DataFrame, contract: Contract, file: str) -> list[Violati
     """Every violation of one raw partition; an empty list means that it keeps the contract."""
     if frame.is_empty():
         return [Violation(file, "(table)", "has rows", 0, "no rows")]
-    used = [column for column in contract.columns if column.role in CHECKED_ROLES]
-    missing = [column.name for column in used if column.name not in frame.columns]
-    all_null = [c.name for c in used if c.name not in missing and not frame[c.name].count()]
-    checked = [column for column in used if column.name not in (*missing, *all_null)]
-    return [
-        *(Violation(file, name, "is present", 1, "column not found") for name in missing),
-        *(Violation(file, name, "has values", frame.height, "all null") for name in all_null),
-        *_grouped(_without_people(check_values(frame, checked, contract.text)[1], contract), file),
-        *_duplicates(frame, contract, file),
-    ]
-
-
-def _without_people(found: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Reports are committed: a personal value that breaks a rule is not shown in them."""
-    personal = pl.col("column").is_in([column.name for column in contract.columns if column.pii])
-    hidden = pl.when(personal).then(pl.lit("(personal data)")).otherwise("value")
-    return found.with_columns(value=hidden)
-
-
-def _grouped(found: pl.DataFrame, file: str) -> list[Violation]:
-    groups = found.group_by("column", "rule", maintain_order=True).agg(
-        pl.len().alias("count"), pl.col("row").first(), pl.col("value").first()
-    )
-    return [
-        Violation(file, g["column"], g["rule"], g["count"], f"row {g['row'] + 1}: {g['value']}")
-        for g in groups.iter_rows(named=True)
-    ]
-
-
-def _duplicates(frame: pl.DataFrame, contract: Contract, file: str) -> list[Violation]:
-    count = frame.height - frame.hash_rows().n_unique()
-    if count <= contract.max_duplicate_share * frame.height:
-        return []
-    rule = f"duplicates <= {contract.max_duplicate_share:.1%}"
-    return [Violation(file, "(table)", rule, count, f"{count / frame.height:.1%} of the rows")]
+    violations, checked = [], []
+    for column in contract.columns:
+        if column.role not in CHECKED_ROLES:
+            continue
+        if column.name not in frame.columns:
+            violations.append(Violation(file, column.name, "is present", 1, "column not found"))
+        elif not frame[column.name].count():
+            violations.append(Violation(file, column.name, "has values", frame.height, "all null"))
+        else:
+            checked.append(column)
+    # Reports are committed: personal data must not be in them.
+    personal = {column.name for column in contract.columns if column.pii}
+    _, found = check_values(frame, checked, contract.text)
+    groups = found.group_by("column", "rule", maintain_order=True)
+    for column, rule, count, row, value in groups.agg(
+        count=pl.len(), row=pl.col("row").first() + 1, value=pl.col("value").first()
+    ).iter_rows():
+        example = f"row {row}: {'(personal data)' if column in personal else value}"
+        violations.append(Violation(file, column, rule, count, example))
+    duplicates = frame.height - frame.hash_rows().n_unique()
+    if duplicates > contract.max_duplicate_share * frame.height:
+        rule = f"duplicates <= {contract.max_duplicate_share:.1%}"
+        share = f"{duplicates / frame.height:.1%} of the rows"
+        violations.append(Violation(file, "(table)", rule, duplicates, share))
+    return violations
 
 
 def unreadable(error: BrokenFile) -> Violation:
@@ -67,25 +59,14 @@ def unreadable(error: BrokenFile) -> Violation:
     return Violation(error.file, "(file)", "is readable", 1, error.problem)
 
 
-def write_report(path: Path, rows: dict[str, int], violations: list[Violation]) -> None:
-    """Write reports/validation.json; raises UserError with a table if anything is violated."""
-    report = {
-        "valid": not violations,
-        "rows": rows,
-        "violations": [asdict(violation) for violation in violations],
-    }
-    write_json(path, report)
-    if violations:
+def write_report(path: Path, rows: Mapping[str, int], violations: Sequence[Violation]) -> None:
+    """Write reports/validation.json; raises UserError with a table of the violations, if any."""
+    found = [asdict(violation) for violation in violations]
+    write_json(path, {"valid": not found, "rows": rows, "violations": found})
+    if found:
+        table = [tuple(found[0]), *(tuple(map(str, row.values())) for row in found)]
+        lines = "\n".join(aligned(table))
         raise UserError(
-            "the data break contract.yaml; nothing was trained.\n"
-            f"{_table(violations)}\n"
-            f"Mend the data, or edit contract.yaml where it is wrong (all of it: {path})."
+            f"the data violate contract.yaml; nothing was trained.\n{lines}\n"
+            f"Fix the data or correct contract.yaml. Full report: {path}"
         )
-
-
-def _table(violations: list[Violation]) -> str:
-    rows = [("file", "column", "rule", "count", "example")]
-    rows += [(v.file, v.column, v.rule, str(v.count), v.example) for v in violations]
-    widths = [min(max(len(row[i]) for row in rows), 60) for i in range(5)]
-    lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
-    return "\n".join(f"  {line.rstrip()}" for line in lines)

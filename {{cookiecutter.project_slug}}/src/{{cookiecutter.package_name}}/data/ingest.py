@@ -1,10 +1,10 @@
-"""Stage `ingest`: bring the asked-for partitions into data/raw, unchanged, and no others."""
+"""Stage `ingest`: bring the partitions of the source into data/raw, unchanged, and no others."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_loop.console import track
-from mlops_loop.data.contract import load_contract
-from mlops_loop.data.sources import Partition, wanted
+from mlops_loop.data.sources import Partition, list_partitions
 from mlops_loop.data.validation import unreadable, write_report
 from mlops_loop.files import BrokenFile, discard, read_json, replaced, write_json
 from mlops_loop.project import Paths, run_stage
@@ -14,35 +14,32 @@ from ..params import load_params
 from . import sources
 
 
-def ingest(asked: list[Partition], raw: Path) -> None:
-    """Fetch what is new, keep what is good, remove everything else."""
-    raw.mkdir(parents=True, exist_ok=True)
+def ingest(partitions: Sequence[Partition], raw: Path) -> None:
+    """Fetch new partitions, keep good ones, and remove everything else."""
     manifest = raw / "manifest.json"
     recorded = read_json(manifest) if manifest.exists() else {}
-    for partition in track(asked, "ingest"):
+    for partition in track(partitions, "ingest"):
         target = raw / partition.name
         if target.exists() and recorded.get(partition.name) == partition.origin:
             continue
-        # Killed between file and record, the next run must not take the one for the other.
+        # Killed before the next record, a run must not take this file for the recorded one.
         recorded.pop(partition.name, None)
         write_json(manifest, recorded)
         with replaced(target) as temporary:
             partition.fetch(temporary)
         recorded[partition.name] = partition.origin
-        write_json(manifest, recorded)
-    good = {partition.name: partition.origin for partition in asked}
+    origins = {partition.name: partition.origin for partition in partitions}
+    write_json(manifest, origins)
     for path in raw.iterdir():
-        if path.name not in {*good, manifest.name}:
+        if path.name not in {*origins, manifest.name}:
             discard(path)
-    write_json(manifest, good)
 
 
 def main(paths: Paths) -> None:
     """Fill data/raw; a file that cannot be read is reported like any breach of the contract."""
     params = load_params(paths.params)
-    load_contract(paths.contract)
     try:
-        ingest(list(wanted(sources, params.ingest, params.seed, paths)), paths.raw)
+        ingest(list_partitions(sources, params.ingest, params.seed, paths), paths.raw)
     except BrokenFile as error:
         write_report(paths.validation_report, {}, [unreadable(error)])
 

@@ -13,7 +13,7 @@ from mlops_loop.project import Paths, UserError
 
 
 class Options(Section):
-    """Where the table is."""
+    """The file or folder of the table."""
 
     path: str | None
 
@@ -24,39 +24,24 @@ def partitions(options: Options, seed: int, paths: Paths) -> Iterator[Partition]
         raise UserError(
             "params.yaml: ingest.path is null; name a file or a folder, e.g. data/external/x.csv."
         )
+    source, wrong = paths.root / options.path, f"params.yaml: ingest.path: {options.path}"
+    if not source.exists():
+        raise UserError(f"{wrong} does not exist; put the table there or correct the path.")
+    tables = [source] if source.is_file() else sorted(source.iterdir())
+    tables = [table for table in tables if kind(table) in (PARQUET, *TEXT) or table == source]
+    if not tables:
+        raise UserError(f"{wrong} holds no CSV or Parquet file.")
     taken: dict[str, str] = {}
-    for source in _tables(paths.root, options.path):
-        name = f"{_stem(source)}.parquet"
+    for table in tables:
+        name = f"{Path(table.name.removesuffix('.gz')).stem}.parquet"
         if name in taken:
             raise UserError(
-                f"{options.path}: {taken[name]} and {source.name} would both be {name}; "
-                "rename one of them, or take it away."
+                f"{wrong}: {taken[name]} and {table.name} both give {name}; rename one."
             )
-        taken[name] = source.name
-        yield Partition(name, f"file: sha256 {_digest(source)}", partial(_copy, source))
-
-
-def _tables(root: Path, path: str) -> list[Path]:
-    source = root / path
-    if source.is_dir():
-        found = sorted(file for file in source.iterdir() if kind(file) in (PARQUET, *TEXT))
-        if found:
-            return found
-        raise UserError(f"params.yaml: ingest.path: {path} holds no CSV or Parquet file.")
-    if not source.is_file():
-        raise UserError(
-            f"params.yaml: ingest.path: there is no {path}; put it there or correct it."
-        )
-    return [source]
-
-
-def _stem(source: Path) -> str:
-    return source.with_suffix("").stem if source.suffix == ".gz" else source.stem
-
-
-def _digest(source: Path) -> str:
-    with source.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        taken[name] = table.name
+        with table.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        yield Partition(name, f"file: sha256 {digest}", partial(_copy, table))
 
 
 def _copy(source: Path, target: Path) -> None:
