@@ -12,7 +12,7 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
 from mlops_loop.models.bootstrap import Scores
 from mlops_loop.project import UserError
-from mlops_loop.serving import checklist, load, release
+from mlops_loop.serving import release
 from mlops_loop.serving.params import Canary, Deliver
 from mlops_loop.tracking import registry as tracking
 from project.models.gate import failed_bars
@@ -94,7 +94,7 @@ def test_a_failing_staging_blocks_production(
     if change is not None:
         release.report_path(project, "staging").write_text(json.dumps(report | change))
     with pytest.raises(UserError, match=message):
-        release.permitted(project, "production", version, "Ana")
+        release.check_way(project, "production", version, "Ana")
     assert not release.report_path(project, "production").exists()
 
 
@@ -108,10 +108,10 @@ def test_another_model_contract_or_library_is_not_compatible(
 ) -> None:
     contract = load_contract(service.project.contract)
     tags = told(client)["lineage"]
-    assert checklist.compatible(told(client), tags, contract, "test").passed
+    assert release.check_compatible(told(client), tags, contract, "test").passed
     other = told(client) | {"contract": {"columns": []}}
     other["runtime"]["polars"] = "0.20.1"
-    check = checklist.compatible(other, tags | {"model_hash": "other"}, contract, "staging")
+    check = release.check_compatible(other, tags | {"model_hash": "other"}, contract, "staging")
     assert not check.passed
     for words in ("another model_hash; another contract; ", "its ENVIRONMENT is test; ", "0.20.1"):
         assert words in check.found
@@ -119,12 +119,12 @@ def test_another_model_contract_or_library_is_not_compatible(
 
 def test_an_answer_that_changed_is_named() -> None:
     answers: list[Any] = [{"prediction": 2.0}, {"prediction": 3.0}]
-    assert checklist.golden(answers, [2.0, 3.0 + 1e-9]).passed
-    assert checklist.golden(answers, [2.0, 3.1]).found == "request 2 differs"
-    assert checklist.golden([None, answers[1]], [2.0, 3.0]).found == "1 answered as expected"
-    assert not checklist.golden([None, None], [2.0, 3.0]).passed
+    assert release.check_golden(answers, [2.0, 3.0 + 1e-9]).passed
+    assert release.check_golden(answers, [2.0, 3.1]).found == "request 2 differs"
+    assert release.check_golden([None, answers[1]], [2.0, 3.0]).found == "1 predicted as expected"
+    assert not release.check_golden([None, None], [2.0, 3.0]).passed
     shares: list[Any] = [{"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
-    assert checklist.golden(shares, [0.75]).passed
+    assert release.check_golden(shares, [0.75]).passed
 
 
 @pytest.mark.parametrize(("percent", "answered"), [(5.0, 1), (100.0, 0)])
@@ -134,34 +134,34 @@ def test_of_two_versions_the_one_that_is_meant_is_asked(
     rollout = {"strategy": "canary", "canary": Canary(percent=percent)}
     with service.running(**rollout) as client:
         records = [record(size=float(size)) for size in range(10)]
-        found = checklist.asked(client, 1, records)
+        found = [release.request(client, 1, each) for each in records]
     assert [each["model_version"] if each else None for each in found] == [answered or None] * 10
 
 
 def test_a_slow_or_failing_service_does_not_bear_its_load(client: TestClient) -> None:
     limits = LIMITS.model_copy(update={"p99_ms": 0.001})
-    assert "is above 0.001" in checklist.loaded(client, {}, limits).found
-    assert checklist.loaded(client, {}, LIMITS).found.startswith("80 failed; 0 of 40 requests")
+    assert "is above 0.001" in release.check_load(client, {}, limits).found
+    assert release.check_load(client, {}, LIMITS).found.startswith("80 failed; 0 of 40 requests")
 
 
 def test_a_load_is_steady_and_counts_waiting() -> None:
-    seen = load.steady(lambda: True, rate=200, seconds=0.5)
+    seen = release.send_steadily(lambda: True, rate=200, seconds=0.5)
     assert seen.failed == 0
     assert seen.per_second == pytest.approx(200, rel=0.2)
-    assert load.steady(lambda: False, rate=100, seconds=0.1).failed == 10
+    assert release.send_steadily(lambda: False, rate=100, seconds=0.1).failed == 10
 
 
 def test_a_service_that_takes_anything_is_found_out(client: TestClient, service: Service) -> None:
     contract = load_contract(service.project.contract)
-    assert checklist.refused(client, contract).passed
+    assert release.check_validation(client, contract).passed
     columns = tuple(c.model_copy(update={"name": f"{c.name}_"}) for c in contract.columns)
-    check = checklist.refused(client, contract.model_copy(update={"columns": columns}))
+    check = release.check_validation(client, contract.model_copy(update={"columns": columns}))
     assert check.passed is False or "size_" in check.found
 
 
 def test_a_version_below_its_bar_or_on_hold_is_not_fit(client: TestClient) -> None:
-    assert checklist.targets(told(client), misses).passed
+    assert release.check_targets(told(client), misses).passed
     held = told(client)
     held["lineage"]["decision"] = "hold"
-    check = checklist.targets(held, partial(misses, r2=0.9999))
+    check = release.check_targets(held, partial(misses, r2=0.9999))
     assert "is below the bar of 0.9999; the gate's decision is hold" in check.found

@@ -1,32 +1,53 @@
 """`make deliver`: the delivery checklist against a running service, and how far it may go."""
 
-import argparse
+import itertools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
+import numpy as np
 
-from ..console import aligned, working
-from ..data.contract import Contract, load_contract
+from ..console import aligned, parse, working
+from ..data.contract import Contract, load_contract, request_columns
 from ..files import read_json, write_json
+from ..lineage import runtime
 from ..models.bootstrap import Scores
+from ..models.golden import TOLERANCE
 from ..project import Paths, UserError, load_settings
 from ..tracking.gate import now
-from . import checklist
 from . import prediction_log as log
 from . import schema
-from .checklist import Check
-from .params import Serving
+from .params import Deliver, Serving
 
 if TYPE_CHECKING:
-    from ..tracking.registry import Registry, Version
+    from ..tracking.registry import Version
 
-BEFORE = {"test": "", "staging": "test", "production": "staging"}
+PREVIOUS = {"test": "", "staging": "test", "production": "staging"}
 WAYS = {"test": "automatically", "staging": "on approval", "production": "by hand"}
 MARKS = {True: "passed", False: "FAILED", None: "-"}
+SAME = ("model_hash", "features_hash", "params_hash", "data_version", "git_commit")
+ATTEMPTS = 20  # at a version that serves only a part of the requests
+THREADS = 16  # of the load test
+Record = dict[str, Any]
+Misses = Callable[[Scores], list[str]]  # the bars that test metrics miss, as the gate says
+
+
+class Check(NamedTuple):
+    """A point of the checklist, and what was found; None where it does not apply."""
+
+    point: int
+    name: str
+    passed: bool | None
+    found: str
+
+
+def check(point: int, name: str, problems: list[str], found: str) -> Check:
+    """A point that is passed unless there are problems."""
+    return Check(point, name, not problems, "; ".join(problems) or found)
 
 
 def report_path(paths: Paths, environment: str) -> Path:
@@ -34,137 +55,220 @@ def report_path(paths: Paths, environment: str) -> Path:
     return paths.root / "reports" / f"delivery-{environment}.json"
 
 
-def permitted(paths: Paths, environment: str, version: "Version", approved_by: str) -> list[Check]:
-    """Points 6 to 9: how the version may get to where it goes.
-
-    Raises UserError where it may not.
-    """
+def check_way(paths: Paths, environment: str, version: "Version", approved_by: str) -> list[Check]:
+    """Points 6 to 9: the way to an environment; raises UserError where it is closed."""
     if environment != "test" and not approved_by.strip():
-        raise UserError(f"say who lets it into {environment}: APPROVED_BY=name.")
-    before = BEFORE[environment]
-    passed_there = before and _passed(paths, before, version)
+        raise UserError(f"name the person who approves it for {environment}: APPROVED_BY=name.")
+    found = ""
+    if previous := PREVIOUS[environment]:
+        path, remedy = report_path(paths, previous), f"`make deliver ENVIRONMENT={previous}`"
+        if not path.exists():
+            raise UserError(f"{path.name}: missing; run {remedy}.")
+        report = read_json(path)
+        if report["model_hash"] != version.tags["model_hash"]:
+            raise UserError(
+                f"{path.name} is of version {report['version']}, not of {version}; run {remedy}."
+            )
+        if not report["passed"]:
+            raise UserError(f"{version} failed in {previous} ({path.name}): fix it there first.")
+        found = f"{previous} passed {report['time']}"
     by = f"by {approved_by}" if approved_by else ""
     ways = [
         Check(point, f"to {name} {way}", *((True, by) if name == environment else (None, "")))
         for point, (name, way) in enumerate(WAYS.items(), 6)
     ]
-    found = f"{before} passed {passed_there}" if before else ""
-    return [*ways, Check(9, "a failing staging blocks", bool(before) or None, found)]
+    return [*ways, Check(9, "a failing staging blocks", bool(previous) or None, found)]
 
 
-def _passed(paths: Paths, environment: str, version: "Version") -> str:
-    """When the version passed in an environment; raises UserError if it did not."""
-    path = report_path(paths, environment)
-    if not path.exists():
-        raise UserError(f"{path.name}: missing; run `make deliver ENVIRONMENT={environment}`.")
-    report = read_json(path)
-    if report["model_hash"] != version.tags["model_hash"]:
-        raise UserError(
-            f"{path.name} is of version {report['version']}, not of {version}; "
-            f"run `make deliver ENVIRONMENT={environment}`."
-        )
-    if not report["passed"]:
-        raise UserError(f"{version} failed in {environment} ({path.name}): mend it there first.")
-    return str(report["time"])
+def check_compatible(info: Record, tags: dict[str, str], contract: Contract, place: str) -> Check:
+    """Point 1: lineage, contract, libraries and, from staging on, environment of the service."""
+    problems = [f"another {key}" for key in SAME if info["lineage"].get(key) != tags.get(key)]
+    problems += ["another contract"] if info["contract"] != contract.model_dump(mode="json") else []
+    if place != "test" and info["environment"] != place:
+        problems.append(f"its ENVIRONMENT is {info['environment']}")
+    for name, version in (runtime() | {"python": tags.get("python", "none")}).items():
+        there = info["runtime"].get(name, "none")
+        if there.split(".")[:2] != version.split(".")[:2]:
+            problems.append(f"{name} {there} instead of {version}")
+    found = ", ".join(f"{name} {version}" for name, version in info["runtime"].items())
+    return check(1, "compatible with its target", problems, f"version {info['version']}, {found}")
+
+
+def request(client: httpx.Client, version: int | None, record: Record) -> Record | None:
+    """Request a prediction of the version; None where a rollout serves only others."""
+    for attempt in range(ATTEMPTS):
+        headers = {"x-sticky-key": f"golden {attempt}"}
+        response = client.post("/predict", json=record, headers=headers).raise_for_status()
+        predicted: Record = response.json()
+        if predicted["model_version"] == version:
+            return predicted
+    return None
+
+
+def check_golden(predicted: Sequence[Record | None], expected: Sequence[Any]) -> Check:
+    """Point 2: golden requests have the scores of the registration."""
+    same = []
+    for record, score in zip(predicted, expected, strict=True):
+        if record is not None:
+            shares = list(record.get("probabilities", {}).values())
+            found = shares[1] if len(shares) == 2 else shares or record["prediction"]
+            same.append(np.allclose(found, score, rtol=TOLERANCE, atol=TOLERANCE))
+    problems = [
+        f"request {number} differs" for number, is_same in enumerate(same, 1) if not is_same
+    ]
+    problems += [] if same else ["the version predicts none of them"]
+    return check(2, "golden requests", problems, f"{len(same)} predicted as expected")
+
+
+class Load(NamedTuple):
+    """The outcome of a load test; waiting for a free connection counts as latency."""
+
+    failed: int
+    per_second: float
+    p99_ms: float
+
+
+def send_steadily(send: Callable[[], bool], rate: float, seconds: float) -> Load:
+    """Call `send`, true on success, `rate` times a second, however long earlier calls take."""
+    numbers, start = itertools.count(), time.perf_counter()
+    took: list[float] = []
+    failed: list[float] = []
+
+    def work() -> None:
+        while (due := next(numbers) / rate) < seconds:
+            time.sleep(max(0.0, start + due - time.perf_counter()))
+            (took if send() else failed).append(time.perf_counter() - start - due)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(work) for _ in range(THREADS)]:
+            done.result()
+    elapsed = time.perf_counter() - start
+    p99 = float(np.quantile(took, 0.99)) * 1e3 if took else float("inf")
+    return Load(len(failed), len(took) / elapsed, p99)
+
+
+def check_load(client: httpx.Client, record: Record, limits: Deliver) -> Check:
+    """Point 3: the rate of `serving.deliver`, served within its latency."""
+
+    def send() -> bool:
+        try:
+            return client.post("/predict", json=record).is_success
+        except httpx.HTTPError:
+            return False
+
+    load = send_steadily(send, limits.rate, limits.seconds)
+    problems = [f"{load.failed} failed"] if load.failed else []
+    if load.per_second < 0.95 * limits.rate:
+        problems.append(f"{load.per_second:.0f} of {limits.rate:g} requests a second")
+    if load.p99_ms > limits.p99_ms:
+        problems.append(f"p99 {load.p99_ms:.1f} ms is above {limits.p99_ms:g}")
+    found = f"{load.per_second:.0f} requests a second, p99 {load.p99_ms:.1f} ms"
+    return check(3, "load test", problems, found)
+
+
+def invalid_records(contract: Contract) -> Iterator[tuple[str, Record]]:
+    """Yield records that break one rule each, with the field that does."""
+    good = schema.example(contract)
+    yield "unknown_field", {**good, "unknown_field": 1}
+    for column in request_columns(contract):
+        yield column.name, {**good, column.name: {"not": "a value"}}
+        if not column.nullable:
+            yield column.name, {name: v for name, v in good.items() if name != column.name}
+        if isinstance(column.max, int | float):
+            yield column.name, {**good, column.name: column.max + 1}
+
+
+def check_validation(client: httpx.Client, contract: Contract) -> Check:
+    """Point 4: an invalid record gets status 422 and the name of the field."""
+    problems, records = [], list(invalid_records(contract))
+    for field, record in records:
+        response = client.post("/predict", json=record)
+        if response.status_code != 422 or f'"{field}"' not in response.text:
+            problems.append(f"wrong {field}: {response.status_code}")
+    return check(4, "data are validated", problems, f"{len(records)} invalid requests refused")
+
+
+def check_targets(info: Record, misses: Misses) -> Check:
+    """Point 5: the version reaches the bars, and the gate or a person promoted it."""
+    metrics, decision = info["metrics"]["test"], info["lineage"].get("decision")
+    problems = misses(metrics)
+    problems += [] if decision == "promote" else [f"the gate's decision is {decision}"]
+    reached = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+    found = f"{reached}; promoted: {info['lineage'].get('reason', '')}"
+    return check(5, "predictive targets", problems, found)
 
 
 def inspect(
     client: httpx.Client,
-    paths: Paths,
-    options: Serving,
-    failed: Callable[[Scores], list[str]],
+    contract: Contract,
+    limits: Deliver,
+    misses: Misses,
     environment: str,
-    registry: "Registry",
     version: "Version",
+    golden: Record,
 ) -> list[Check]:
-    """Points 1 to 5, asked of the service."""
-    contract = load_contract(paths.contract)
-    told = client.get("/model").raise_for_status().json()
-    records, scores = golden_requests(registry, version, contract)
-    limits = options.deliver
+    """Points 1 to 5, by requests to the service."""
+    info = client.get("/model").raise_for_status().json()
+    predicted = [request(client, version.number, record) for record in golden["records"]]
     if environment == "production":  # users are there
         load = Check(3, "load test", None, "not in production; staging passed it")
     else:
-        load = checklist.loaded(client, schema.example(contract), limits)
+        load = check_load(client, schema.example(contract), limits)
     return [
-        checklist.compatible(told, version.tags, contract, environment),
-        checklist.golden(checklist.asked(client, version.number, records), scores),
+        check_compatible(info, version.tags, contract, environment),
+        check_golden(predicted, golden["scores"]),
         load,
-        checklist.refused(client, contract),
-        checklist.targets(told, failed),
+        check_validation(client, contract),
+        check_targets(info, misses),
     ]
 
 
-def golden_requests(
-    registry: "Registry", version: "Version", contract: Contract
-) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Records, and the version's own scores of them."""
-    if stored := registry.golden(version):
-        return stored["records"], stored["scores"]
-    scores = registry.load(version.name).score(schema.example_frame(contract))
-    return [schema.example(contract)], scores.tolist()
-
-
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What make was told."""
-    parser = argparse.ArgumentParser(prog="make deliver")
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--environment", choices=BEFORE, default="test")
-    parser.add_argument("--version", default="champion")
-    parser.add_argument("--approved-by", default="")
-    parser.add_argument("--ask", default="")
-    return parser.parse_args(arguments)
-
-
-def tell(report: dict[str, Any], checks: list[Check]) -> None:
-    """Print a line for each point."""
-    print(f"version {report['version']} in {report['environment']} at {report['url']}")
-    rows = [(str(c.point), c.name, MARKS[c.passed], c.found) for c in checks]
-    print("\n".join(aligned(rows)))
-
-
-def main(
-    paths: Paths,
-    options: Serving,
-    failed: Callable[[Scores], list[str]],
-    arguments: Sequence[str],
-) -> None:
-    """Write reports/delivery-<environment>.json, or with --ask only say whether it may go there.
+def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str]) -> None:
+    """Write reports/delivery-<environment>.json; ASK=1 only reports whether that is allowed.
 
     Raises UserError where a point is failed.
     """
-    asked, settings = parse(arguments), load_settings(paths)
-    from ..tracking import registry as tracking
+    url, champion = "http://127.0.0.1:8000", "champion"
+    args = parse(
+        "deliver", arguments, url=url, environment="test", version=champion, approved_by="", ask=""
+    )
+    if args.environment not in PREVIOUS:
+        raise UserError(f"ENVIRONMENT={args.environment}: choose one of {', '.join(PREVIOUS)}.")
+    settings = load_settings(paths)
+    from ..tracking.registry import connect
 
-    registry = tracking.connect(paths, settings)
-    version = registry.find(asked.version)
-    checks = permitted(paths, asked.environment, version, asked.approved_by)
-    if asked.ask:
-        print(f"{version} may go to {asked.environment}.")
+    registry = connect(paths, settings)
+    version = registry.find(args.version)
+    checks = check_way(paths, args.environment, version, args.approved_by)
+    if args.ask:
+        print(f"{version} may go to {args.environment}.")
         return
+    contract, golden = load_contract(paths.contract), registry.golden(version)
     headers = {"X-API-Key": os.environ.get("API_KEY", ""), "X-Request-Id": log.DELIVERY}
     try:
-        with httpx.Client(base_url=asked.url, headers=headers) as client, working("asking"):
-            checks = (
-                inspect(client, paths, options, failed, asked.environment, registry, version)
-                + checks
+        with httpx.Client(base_url=args.url, headers=headers) as client, working("deliver"):
+            found = inspect(
+                client, contract, options.deliver, misses, args.environment, version, golden
             )
     except httpx.ConnectError as error:
-        raise UserError(f"URL={asked.url}: no service answers; `make serve` starts one.") from error
+        raise UserError(f"URL={args.url}: no service there; `make serve` starts one.") from error
     except httpx.HTTPError as error:
-        raise UserError(f"URL={asked.url}: {error} (is API_KEY right?)") from error
-    passed = all(check.passed is not False for check in checks)
+        raise UserError(f"URL={args.url}: {error} (is API_KEY right?)") from error
+    checks = found + checks
+    passed = all(each.passed is not False for each in checks)
     report = {
-        "environment": asked.environment,
+        "environment": args.environment,
         "version": version.number,
         "model_hash": version.tags["model_hash"],
-        "url": asked.url,
+        "url": args.url,
         "time": now(),
-        "approved_by": asked.approved_by,
+        "approved_by": args.approved_by,
         "passed": passed,
-        "checks": [asdict(check) for check in checks],
+        "checks": [each._asdict() for each in checks],
     }
-    write_json(report_path(paths, asked.environment), report)
-    tell(report, checks)
+    write_json(report_path(paths, args.environment), report)
+    print(f"version {version.number} in {args.environment} at {args.url}")
+    rows = [(str(each.point), each.name, MARKS[each.passed], each.found) for each in checks]
+    print("\n".join(aligned(rows)))
     if not passed:
-        raise UserError(f"{version} is not fit for {asked.environment}.")
+        raise UserError(f"{version} is not fit for {args.environment}.")
