@@ -27,7 +27,7 @@ FILES = ("contract.yaml", "pyproject.toml", "requirements/base.txt", "docs/chart
 LIMITS = {
     "ingest.rows_per_month": (ROWS, ROWS),
     "featurize.check_rows": (1, 32),
-    "train.max_trees": (50, 250),
+    "train.max_trees": (50, 100),
     "train.learning_rate": (0.05, 0.3),
     "train.threads": (1, 1),
     "train.lightgbm.num_leaves": (4, 127),
@@ -42,12 +42,6 @@ LIMITS = {
 }
 
 
-class Own(Paths):
-    """A copy of this project; `generated` where its rows know nothing of the subject."""
-
-    generated = False
-
-
 def limited(params: Params) -> Params:
     """The parameters within LIMITS, and without bars, which few rows might miss."""
     now = flat(params)
@@ -58,7 +52,7 @@ def limited(params: Params) -> Params:
     return changed(params, values)
 
 
-def write_rows(own: Own, source: str) -> dict[str, Any]:
+def write_rows(own: Paths, source: str) -> dict[str, Any]:
     """Write some rows of data/raw, else generated ones; returns the parameters that read them."""
     own.external.mkdir(parents=True)
     for path in partitions(PROJECT.raw):
@@ -75,14 +69,13 @@ def write_rows(own: Own, source: str) -> dict[str, Any]:
     if kept.height < ROWS / 4:
         pytest.skip("no data here, and KEEP_ROWS leaves few rows within contract.yaml's limits")
     kept.write_parquet(own.external / "generated.parquet")
-    own.generated = True
     return {"ingest": FROM_FILES, "prepare.test_from": None}
 
 
 @pytest.fixture(scope="session")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
     """This project on some of its rows, as the stages up to `featurize` leave it."""
-    own = Own(tmp_path_factory.mktemp("own"), PROJECT.package)
+    own = Paths(tmp_path_factory.mktemp("own"), PROJECT.package)
     for name in FILES:
         (own.root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT.root / name, own.root / name)
@@ -99,7 +92,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 
 
 @pytest.fixture(scope="session")
-def registered(own: Own) -> Own:
+def registered(own: Paths) -> Paths:
     """The same after the other stages: a model is trained, evaluated and registered."""
     for stage in (train, evaluate, register):
         stage.main(own)

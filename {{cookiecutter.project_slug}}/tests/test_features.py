@@ -6,14 +6,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from conftest import Own
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.features import deserialise
+from mlops_loop.project import Paths
 
 from {{ cookiecutter.package_name }}.features.definitions import FEATURES
 
 
-def compute(own: Own, values: Mapping[str, Any]) -> dict[str, Any]:
+def compute(own: Paths, values: Mapping[str, Any]) -> dict[str, Any]:
     """The features of the first row of train, with these values in some of its columns."""
     known = load_contract(own.contract).dtypes(*FEATURE_ROLES)
     row = pl.read_parquet(own.interim / "train" / "*.parquet", n_rows=1).select(list(known))
@@ -21,18 +21,18 @@ def compute(own: Own, values: Mapping[str, Any]) -> dict[str, Any]:
     return row.with_columns(other).select(FEATURES).row(0, named=True)
 
 
-def test_one_row_has_the_features_that_training_saw(own: Own) -> None:
+def test_one_row_has_the_features_that_training_saw(own: Paths) -> None:
     trained = pl.read_parquet(own.processed / "train" / "*.parquet", n_rows=1).row(0, named=True)
     for name, value in compute(own, {}).items():
         assert trained[name] == pytest.approx(value, nan_ok=True), name
 
 
-def test_the_model_gets_the_features_of_definitions(own: Own) -> None:
+def test_the_model_gets_the_features_of_definitions(own: Paths) -> None:
     carried = deserialise((own.processed / "features.json").read_text(encoding="utf-8"))
     assert [str(feature) for feature in carried] == [str(feature) for feature in FEATURES]
 
 
-def test_a_missing_value_leaves_every_feature_in_place(own: Own) -> None:
+def test_a_missing_value_leaves_every_feature_in_place(own: Paths) -> None:
     contract = load_contract(own.contract)
     missing = {column.name: None for column in contract.columns if column.nullable}
     missing = {name: None for name in missing if name in contract.dtypes(*FEATURE_ROLES)}

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from conftest import Own
 from mlops_loop.data.contract import load_contract
 from mlops_loop.models.model import load
+from mlops_loop.project import Paths
 from mlops_loop.serving.params import serving_options
 from mlops_loop.serving.prediction_log import database, latest, url
 from mlops_loop.serving.schema import example, example_frame
@@ -19,7 +19,7 @@ from {{ cookiecutter.package_name }}.serving.app import create_app
 
 
 @pytest.fixture
-def core(registered: Own) -> Core:
+def core(registered: Paths) -> Core:
     """The service on the champion."""
     params = load_params(registered.params)
     return assemble(registered, serving_options(params.serving, params.task))
@@ -33,13 +33,13 @@ def client(core: Core) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def record(registered: Own) -> dict[str, Any]:
+def record(registered: Paths) -> dict[str, Any]:
     """A record that contract.yaml accepts."""
     return example(load_contract(registered.contract))
 
 
 def test_it_predicts_what_the_model_does(
-    registered: Own, client: TestClient, record: dict[str, Any]
+    registered: Paths, client: TestClient, record: dict[str, Any]
 ) -> None:
     rows = example_frame(load_contract(registered.contract))
     [expected] = load(registered.candidate).predict(rows)
@@ -56,7 +56,7 @@ def test_it_refuses_a_record_that_breaks_the_contract(
     assert [problem["field"] for problem in response.json()["detail"]] == ["no column"]
 
 
-def test_it_logs_what_it_predicted(registered: Own, core: Core, record: dict[str, Any]) -> None:
+def test_it_logs_what_it_predicted(registered: Paths, core: Core, record: dict[str, Any]) -> None:
     with TestClient(create_app(core, ())) as client:
         predicted = client.post("/predict", json=record).json()
     [logged] = latest(database(url(registered)), 1)  # what waits is written when the service ends
