@@ -624,7 +624,7 @@ def write_rows(path: Path, columns: dict[str, list[Any]]) -> None:
 FILES: dict[str, tuple[str, bytes, str]] = {
     "empty": ("t.csv", b"", "t.csv: the file is empty"),
     "only blank lines": ("t.csv", b"\n\n", "t.csv"),
-    "spreadsheet": ("t.xlsx", b"PK\x03\x04", "t.xlsx: a spreadsheet; save the sheet as CSV"),
+    "spreadsheet": ("t.xlsx", b"PK\x03\x04", "save the sheet as CSV"),
     "spreadsheet in disguise": ("t.csv", b"PK\x03\x04\x00", "not text, whatever its name says"),
     "unknown kind": ("t.json", b"{}", "t.json: not a .csv, .csv.gz or .parquet file"),
     "torn gzip": ("t.csv.gz", gzip.compress(b"a,y\n" * 99)[:-9], "cannot be read"),

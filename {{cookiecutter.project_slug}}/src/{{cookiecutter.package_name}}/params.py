@@ -10,11 +10,10 @@ from mlops_loop.config import Section, load
 from mlops_loop.sections import Ingest, Tune
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-ModelName = Literal["lightgbm", "random_forest", "linear"]
 
 
 class Prepare(Section):
-    """How rows are split, and what becomes of personal data."""
+    """The split of rows, and the treatment of personal data."""
 
     test_from: Annotated[date | None, Field(strict=False)]
     group: str | None
@@ -22,13 +21,13 @@ class Prepare(Section):
 
 
 class Featurize(Section):
-    """How far features are checked."""
+    """The check of features."""
 
     check_rows: Annotated[int, Field(ge=1)]
 
 
 class LightGBM(Section):
-    """What LightGBM alone needs to know."""
+    """Parameters of LightGBM alone."""
 
     num_leaves: Annotated[int, Field(ge=2)]
     min_child_samples: Annotated[int, Field(ge=1)]
@@ -37,22 +36,22 @@ class LightGBM(Section):
 
 
 class RandomForest(Section):
-    """What the random forest alone needs to know."""
+    """Parameters of the random forest alone."""
 
     trees: Annotated[int, Field(ge=1)]
     min_samples_leaf: Annotated[int, Field(ge=1)]
 
 
 class Linear(Section):
-    """What the linear model alone needs to know."""
+    """Parameters of the linear model alone."""
 
     alpha: Annotated[float, Field(ge=0)]
 
 
 class Train(Section):
-    """Which model is fitted and how."""
+    """The model, and the parameters that several kinds share."""
 
-    model: ModelName
+    model: Literal["lightgbm", "random_forest", "linear"]
     max_trees: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
     threads: Annotated[int, Field(ge=0)]
@@ -64,13 +63,13 @@ class Train(Section):
 
 
 class Slices(Section):
-    """Which groups of rows are judged."""
+    """Groups of test rows."""
 
     min_rows: Annotated[int, Field(ge=1)]
 
 
 class Evaluate(Section):
-    """How certain the test metrics are, and of which groups they are shown."""
+    """Confidence intervals of the test metrics, and slices."""
 
     slices: Slices
     resamples: Annotated[int, Field(ge=10)]
@@ -78,7 +77,7 @@ class Evaluate(Section):
 
 
 class Register(Section):
-    """What a model must reach to be registered and promoted."""
+    """The gate: thresholds and the comparison with the champion."""
 
     bars: dict[str, float]
     slices: dict[str, float]
@@ -103,8 +102,8 @@ class Params(Section):
     serving: dict[str, Any] | None = None
 
     @model_validator(mode="after")
-    def only_classes_have_weights(self) -> Self:
-        """Refuse what regression does not have."""
+    def check_task(self) -> Self:
+        """Refuse parameters that the task does not have."""
         if self.train.class_weight and self.task == "regression":
             raise ValueError("train.class_weight: regression has no classes; set null")
         if self.train.threshold and self.task != "binary":

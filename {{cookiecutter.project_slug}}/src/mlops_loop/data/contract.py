@@ -26,6 +26,7 @@ STORED_ROLES = (*FEATURE_ROLES, "id")  # columns of data/interim, beside the tar
 FAILURES = pl.Schema({"row": pl.Int64, "column": pl.String, "rule": pl.String, "value": pl.String})
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 Limit = int | float | date | datetime | None
+Formats = tuple[str, ...] | None
 
 
 class Column(Section):
@@ -38,7 +39,7 @@ class Column(Section):
     min: Limit = None
     max: Limit = None
     categories: Annotated[tuple[str | int | bool, ...] | None, Field(strict=False)] = None
-    formats: Annotated[tuple[str, ...] | None, Field(strict=False)] = None
+    formats: Annotated[Formats, Field(strict=False)] = None
     description: str
     pii: bool = False
     slice: bool = False
@@ -158,11 +159,7 @@ def conform(frame: Frame, schema: pl.Schema) -> Frame:
 
 
 def _cast(
-    name: str,
-    held: pl.DataType,
-    dtype: pl.DataType,
-    text: Text,
-    formats: tuple[str, ...] | None = None,
+    name: str, held: pl.DataType, dtype: pl.DataType, text: Text, formats: Formats = None
 ) -> pl.Expr:
     column = pl.col(name)
     if held == pl.String:
@@ -183,37 +180,34 @@ def check_values(
     Returns them with every value that breaks its column's dtype or rules, as rows of FAILURES.
     """
     typed = read_columns(frame, columns, text)
-    uncast = _cast_failures(frame, typed, text)
-    rules = [(c.name, rule, kept) for c in columns for rule, kept in c.rules.items()]
-    broken = typed.select((~kept).any().alias(str(i)) for i, (_, _, kept) in enumerate(rules))
-    ruled = [pl.DataFrame(schema=FAILURES)]
-    for (name, rule, kept), is_broken in zip(rules, broken.iter_columns(), strict=True):
+    unread = {name: _find_unread(frame[name], typed[name], text) for name in typed.columns}
+    found = [
+        _failures(frame[name], rows, f"is {typed[name].dtype}") for name, rows in unread.items()
+    ]
+    rules = [(c.name, rule, ~kept) for c in columns for rule, kept in c.rules.items()]
+    broken = typed.select(wrong.any().alias(str(i)) for i, (_, _, wrong) in enumerate(rules))
+    for (name, rule, wrong), is_broken in zip(rules, broken, strict=True):
         if is_broken.item():
-            rows = typed.select(~kept).to_series()
-            ruled.append(_failures(typed[name].filter(rows), rows.arg_true(), rule))
-    others = pl.concat(ruled).join(uncast, on=["row", "column"], how="anti")
-    return typed, pl.concat([uncast, others])
+            rows = typed.select(wrong).to_series() & ~unread[name]
+            found.append(_failures(typed[name], rows, rule))
+    return typed, pl.concat([pl.DataFrame(schema=FAILURES), *found])
 
 
-def _cast_failures(frame: pl.DataFrame, typed: pl.DataFrame, text: Text) -> pl.DataFrame:
-    found = [pl.DataFrame(schema=FAILURES)]
-    for name, dtype in typed.schema.items():
-        if typed[name].null_count() == frame[name].null_count():
-            continue
-        given = pl.col(name)
-        if frame.schema[name] == pl.String:
-            given = present(given, text)
-        if frame.schema[name].is_float():
-            given = given.fill_nan(None)
-        lost = frame.select(given.is_not_null() & typed[name].is_null()).to_series()
-        found.append(_failures(frame[name].filter(lost), lost.arg_true(), f"is {dtype}"))
-    return pl.concat(found)
+def _find_unread(given: pl.Series, typed: pl.Series, text: Text) -> pl.Series:
+    if typed.null_count() == given.null_count():
+        return pl.repeat(False, len(given), eager=True)
+    value = pl.col(given.name)
+    if given.dtype == pl.String:
+        value = present(value, text)
+    elif given.dtype.is_float():
+        value = value.fill_nan(None)
+    return given.to_frame().select(value.is_not_null()).to_series() & typed.is_null()
 
 
 def _failures(values: pl.Series, rows: pl.Series, rule: str) -> pl.DataFrame:
     return pl.select(
-        rows.alias("row"),
-        pl.lit(values.name).alias("column"),
-        pl.lit(rule).alias("rule"),
-        values.cast(pl.String, strict=False).alias("value"),
+        row=rows.arg_true(),
+        column=pl.lit(values.name),
+        rule=pl.lit(rule),
+        value=values.filter(rows).cast(pl.String, strict=False),
     ).cast(FAILURES)

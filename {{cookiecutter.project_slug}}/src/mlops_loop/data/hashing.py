@@ -21,16 +21,13 @@ def stable_hash(frame: pl.DataFrame) -> pl.Series:
 
 def keyed_hash(values: pl.Series, key: str) -> pl.Series:
     """HMAC-SHA256 of each value's text, as hex; null stays null."""
-
-    def digest(value: object) -> str:
-        return hmac.digest(key.encode(), str(value).encode(), "sha256").hex()
-
-    return _each(values, digest, pl.String())
+    secret = key.encode()
+    return _map(values, lambda v: hmac.digest(secret, str(v).encode(), "sha256").hex(), pl.String())
 
 
 def _bits(values: pl.Series) -> npt.NDArray[np.uint64]:
     if values.dtype == pl.String:
-        values = _each(values, _text_digest, pl.UInt64())
+        values = _map(values, _hash_text, pl.UInt64())
     elif not values.dtype.is_float():
         values = values.to_physical().cast(pl.Int64)
     # Adding 0 makes -0.0, which equals 0.0, the same bits.
@@ -38,14 +35,14 @@ def _bits(values: pl.Series) -> npt.NDArray[np.uint64]:
     return np.where(values.is_null() | values.is_nan(), MISSING, bits)
 
 
-def _text_digest(text: str) -> int:
+def _hash_text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
-def _each(values: pl.Series, function: Callable[..., object], dtype: pl.DataType) -> pl.Series:
-    different = values.unique().drop_nulls()
-    made = pl.Series([function(value) for value in different], dtype=dtype)
-    return values.replace_strict(different, made, default=None, return_dtype=dtype)
+def _map(values: pl.Series, function: Callable[..., object], dtype: pl.DataType) -> pl.Series:
+    distinct = values.unique().drop_nulls()
+    results = pl.Series([function(value) for value in distinct], dtype=dtype)
+    return values.replace_strict(distinct, results, default=None, return_dtype=dtype)
 
 
 def _mix(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -1,7 +1,6 @@
 """Sources of raw data: the modules of a package, of which `ingest.source` names one.
 
-A source has a class `Options`, a Section: its own keys in the section `ingest` of params.yaml; and
-a function `partitions(options, seed, paths)` that yields a Partition for every file of data/raw.
+A source has a class `Options`, its keys in `ingest`, and `partitions(options, seed, paths)`.
 """
 
 from collections.abc import Callable

@@ -31,7 +31,7 @@ def split_keys(values: pl.DataFrame, contract: Contract, group: str | None) -> p
 def assign_splits(rows: pl.DataFrame, test_from: date | None) -> pl.Series:
     """The number of each row's split in SPLITS, from its `key` and `class`.
 
-    Raises UserError when there are no rows, or too few of a class.
+    Raises UserError when a class has too few rows.
     """
     if rows["key"].dtype != pl.UInt64 or rows.is_empty():
         return rows.select(_split(pl.col("key"), *time_cuts(rows["key"], test_from))).to_series()
@@ -62,18 +62,15 @@ def hash_split() -> pl.Expr:
 
 
 def time_cuts(times: pl.Series, test_from: date | None) -> tuple[datetime, datetime]:
-    """The times at which validation and test begin; raises UserError without rows for train."""
+    """The times at which validation and test begin; the same where train has no rows."""
     ordered, shares, start = times.sort(), (VALIDATION_FROM, TEST_FROM), None
     if test_from:
         start = datetime(test_from.year, test_from.month, test_from.day)
         ordered, shares = ordered.filter(ordered < start), (TEST_FROM, TEST_FROM)
     if ordered.is_empty():
-        raise UserError(
-            "no rows are left to train on; check KEEP_ROWS in definitions.py and prepare.test_from."
-        )
-    validation, test = (
-        ordered[min(round(share * len(ordered)), len(ordered) - 1)] for share in shares
-    )
+        return start or datetime.max, start or datetime.max
+    last = len(ordered) - 1
+    validation, test = (ordered[min(round(share * len(ordered)), last)] for share in shares)
     return validation, start or test
 
 
@@ -104,5 +101,6 @@ def check_splits(rows: Mapping[str, int]) -> None:
     if empty:
         counts = ", ".join(f"{name} {rows[name]}" for name in SPLITS)
         raise UserError(
-            f"no rows for {' and '.join(empty)} ({counts}); bring more rows or move test_from."
+            f"no rows for {' and '.join(empty)} ({counts}); bring more rows, or check KEEP_ROWS in "
+            "definitions.py and prepare.test_from in params.yaml."
         )

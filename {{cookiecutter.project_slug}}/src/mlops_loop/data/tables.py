@@ -20,7 +20,6 @@ from ..project import UserError
 
 PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
-SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 SEPARATORS = ",;\t|"
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
@@ -63,11 +62,10 @@ def check_readable(path: Path) -> None:
         raise UserError(f"{path}: no such file.")
     if path.stat().st_size == 0:
         raise BrokenFile(path, "the file is empty.")
-    if kind(path) in SPREADSHEETS:
-        raise UserError(f"{path}: a spreadsheet; save the sheet as CSV and name that file.")
     if kind(path) not in (PARQUET, *TEXT):
         raise UserError(
-            f"{path}: not a .csv, .csv.gz or .parquet file; convert it to one of these."
+            f"{path}: not a .csv, .csv.gz or .parquet file; convert it (of a spreadsheet: save the "
+            "sheet as CSV)."
         )
 
 
