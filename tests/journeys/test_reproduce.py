@@ -70,7 +70,7 @@ def reproduce(project: Path, version: str, folder: Path) -> tuple[int, str]:
     command = [project / ".venv/bin/python", "-m", package(project).name, "reproduce"]
     done = run(project, *command, version, succeeds=None, TMPDIR=str(folder))
     assert state(project) == before
-    assert list(folder.glob("reproduce-*")) == []
+    assert list(folder.glob("checkout-*")) == []
     return done.returncode, done.stdout
 
 
@@ -140,7 +140,7 @@ def test_a_version_whose_data_are_gone_is_refused(project: Path, tmp_path: Path)
     code, said = reproduce(project, "1", tmp_path)
     (tmp_path / "kept").rename(gone)
     assert code == 2
-    assert f"the data of version 1 ({data}) come neither from DVC's cache nor from" in said
+    assert f"the data of version 1 ({data}) are neither in DVC's cache nor" in said
 
 
 def test_a_version_without_its_lock_is_refused(project: Path, tmp_path: Path) -> None:
@@ -177,10 +177,10 @@ def test_interrupted_it_leaves_no_trace(project: Path, tmp_path: Path) -> None:
     )
     while "Running stage 'prepare'" not in process.stdout.readline():
         assert process.poll() is None
-    assert len(list(tmp_path.glob("reproduce-*"))) == 1
+    assert len(list(tmp_path.glob("checkout-*"))) == 1
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     assert process.wait() != 0
-    assert list(tmp_path.glob("reproduce-*")) == []
+    assert list(tmp_path.glob("checkout-*")) == []
     assert state(project) == before
 
 

@@ -8,6 +8,7 @@ import pytest
 from helpers import git
 from mlops_loop import lineage
 from mlops_loop.commands import reproduce
+from mlops_loop.commands.checkout import clone
 from mlops_loop.commands.reproduce import Fingerprint
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Version
@@ -68,7 +69,7 @@ def test_a_commit_is_checked_out_beside_a_project_that_lies_within_a_repository(
     git(outer.root, *COMMIT, "amended", "--amend")
     kept = project.params.read_text()
     project.edit(seed=99)
-    copy = reproduce.check_out(commit, project, tmp_path / "copy")
+    copy = clone(commit, project, tmp_path / "copy")
     assert copy.root == tmp_path / "copy" / "project"
     assert copy.params.read_text() == kept
     assert lineage.git(copy.root, "rev-parse", "HEAD") == commit

@@ -51,9 +51,7 @@ def start(
     commit = git(paths.root, "rev-parse", f"refs/exps/{head[:2]}/{head[2:]}/{name}")
     with checkout(commit, paths) as copy:
         dvc(copy.root, "checkout", "prepare", "train", "evaluate")
-        run_id = tracking.ensure_run(registry, copy, params)
-        tracking.log_evaluation(registry, copy, run_id)
-        tracking.log_lock(registry, run_id, copy)
+        tracking.log_evaluation(registry, copy, tracking.ensure_run(registry, copy, params))
     return name
 
 
@@ -67,4 +65,4 @@ def main(
         name = start(paths, params, check, asked.set, asked.name)
     print(dvc(paths.root, "exp", "show", *TABLE))
     if verb == "start":
-        print(f"`dvc exp branch {name}` makes a git branch of it.")
+        print(f"`.venv/bin/dvc exp branch {name}` makes a git branch of it.")
