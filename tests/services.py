@@ -70,7 +70,7 @@ class Service:
         params = load_params(self.project.params)
         return serving_options(params.serving, params.task).model_copy(update=changes)
 
-    def assemble(self, **options: Any) -> core.Core:
+    def assemble(self, **options: Any) -> core.Service:
         """What answers, with some of its options changed; one thread writes its log."""
         contract = load_contract(self.project.contract)
         serving = self.options(**options)
@@ -78,12 +78,12 @@ class Service:
         router = Router(serving, contract, versions, Random(0))
         outbox = Outbox(self.outbox, serving.outbox_bytes)
         predictor = predict.Predictor(
-            contract, serving, router, outbox, predict.Origin(self.environment, "abc")
+            contract, serving, router, outbox, predict.ServingContext(self.environment, "abc")
         )
         engine = log.database(self.url)
         shipper = log.Shipper(outbox, engine, serving.retention_days)
         queue = jobs.Jobs(engine, serving.queue_bytes)
-        return core.Core(serving, predictor, shipper, queue, engine)
+        return core.Service(serving, predictor, shipper, queue, engine)
 
     @contextmanager
     def running(self, **options: Any) -> Iterator[TestClient]:

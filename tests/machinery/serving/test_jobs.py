@@ -11,11 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 from mlops_loop.serving import jobs
 from mlops_loop.serving import prediction_log as log
+from mlops_loop.serving import service as serving
 from mlops_loop.serving import worker
 from mlops_loop.serving.jobs import Jobs
 from mlops_loop.serving.outbox import OutboxFull
-from mlops_loop.serving.predictor import Predictor, Unusable
-from mlops_loop.serving.service import Core
+from mlops_loop.serving.predictor import InvalidScore, Predictor
 from services import Change, Service
 
 
@@ -27,7 +27,7 @@ def put(client: TestClient, content: Any, **headers: str) -> str:
     return answer.headers["location"]
 
 
-def worked(core: Core) -> int:
+def worked(core: serving.Service) -> int:
     """Answer what waits; returns the number of jobs."""
 
     async def work() -> int:
@@ -123,7 +123,7 @@ def test_a_database_that_is_down_takes_no_job_and_says_so(service: Service, reco
 
 
 ERRORS = {
-    "no number": (Unusable("no number"), "failed", "no number"),
+    "no number": (InvalidScore(), "failed", "the model's score for this input is not finite"),
     "an error of ours": (ZeroDivisionError("secret"), "failed", "internal error"),
     "a full log": (OutboxFull("/secret/folder"), "queued", None),
 }
@@ -140,7 +140,7 @@ def test_what_cannot_be_answered_says_why_or_waits(
 
     place = put(client, record())
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "answer", fail)
+        patch.setattr(Predictor, "predict", fail)
         worked(service.assemble())
     found = client.get(place).json()
     assert (found["status"], found.get("detail")) == (status, detail)

@@ -196,7 +196,9 @@ def test_a_truth_that_no_answer_can_be_is_refused(
     prediction = ask(client, record())["prediction_id"]
     told = client.post("/feedback", json={"prediction_id": prediction, "actual": actual})
     assert told.status_code == 422
-    assert told.json()["detail"] == [{"field": "actual", "rule": "is no answer of the model"}]
+    assert told.json()["detail"] == [
+        {"field": "actual", "rule": "is not a valid label of this model"}
+    ]
     assert service.logged(log.feedback) == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
-from mlops_loop.serving import telemetry as observe
+from mlops_loop.serving import telemetry
 from services import Change, Service, wait
 
 
@@ -45,11 +45,11 @@ def test_a_full_disk_refuses_and_what_was_acknowledged_is_kept(
 def test_a_full_disk_drops_and_counts_where_that_is_allowed(
     service: Service, record: Change
 ) -> None:
-    before = observe.dropped._value.get()
+    before = telemetry.dropped._value.get()
     with service.running(log_full="drop_counted") as client, disk_full():
         codes = [client.post("/predict", json=record()).status_code for _ in range(5)]
     assert set(codes) == {200}
-    assert observe.dropped._value.get() == before + 5
+    assert telemetry.dropped._value.get() == before + 5
     assert service.logged() == []
 
 

@@ -14,9 +14,7 @@ from mlops_loop.files import read_json, write_json
 from mlops_loop.models.model import Model
 from mlops_loop.project import UserError
 from mlops_loop.serving import prediction_log as log
-from mlops_loop.serving import router
-from mlops_loop.serving import telemetry as observe
-from mlops_loop.serving import versions
+from mlops_loop.serving import router, telemetry, versions
 from mlops_loop.serving.params import Canary
 from projects import Project
 from services import Change, Service, ask, counter, wait
@@ -65,15 +63,15 @@ def test_a_shadow_is_logged_and_never_shown(service: Service, record: Change) ->
 def test_a_slow_or_failing_shadow_costs_no_answer(
     seconds: float, service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router, "SHADOWED_ROWS", 1)
+    monkeypatch.setattr(router, "MAX_SHADOW_ROWS", 1)
     slow(monkeypatch, service, seconds)
-    before = observe.unshown._value.get()
+    before = telemetry.unshown._value.get()
     with service.running(strategy="shadow") as client:
         started = time.monotonic()
         for _ in range(4):
             assert ask(client, record())["model_version"] == 1
         assert time.monotonic() - started < 0.5
-        wait(lambda: observe.unshown._value.get() >= before + 2)
+        wait(lambda: telemetry.unshown._value.get() >= before + 2)
 
 
 def test_a_canary_gets_its_share_and_keeps_it(service: Service) -> None:
@@ -81,9 +79,9 @@ def test_a_canary_gets_its_share_and_keeps_it(service: Service) -> None:
     chosen = {}
     for percent in (10, 30):
         some = served_by(service, "canary", canary=Canary(percent=percent))
-        chosen[percent] = {key for key in keys if some.parts([{}], key)[0].alias == "challenger"}
+        chosen[percent] = {key for key in keys if some.assign([{}], key)[0].alias == "challenger"}
         assert chosen[percent] == {
-            key for key in keys if some.parts([{}], key)[0].alias == "challenger"
+            key for key in keys if some.assign([{}], key)[0].alias == "challenger"
         }
         deviation = np.sqrt(len(keys) * percent / 100 * (1 - percent / 100))
         assert abs(len(chosen[percent]) - len(keys) * percent / 100) < 4 * deviation
@@ -146,12 +144,12 @@ def test_without_a_challenger_that_will_do_the_champion_answers(
 
 def test_a_challenger_that_is_withdrawn_no_longer_answers(service: Service) -> None:
     some = served_by(service, "canary", canary=Canary(percent=100))
-    assert some.parts([{}], "key")[0].served.version == 2
+    assert some.assign([{}], "key")[0].served.version == 2
     note = service.project.served / "challenger.json"
     challenger = note.read_text()
     note.unlink()
     some.versions.refresh()
-    assert some.parts([{}], "key")[0].served.version == 1
+    assert some.assign([{}], "key")[0].served.version == 1
     assert some.versions.problem == versions.MISSING["challenger"]
     assert some.versions.refused == {"champion": False, "challenger": False}
     note.write_text(challenger)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from mlops_loop.serving import prediction_log as log
+from mlops_loop.serving import service as serving
 from mlops_loop.serving import stream
-from mlops_loop.serving.service import Core
 from services import Change, Service
 
 from .test_jobs import worked
 
 
-def streamed(core: Core, *pieces: bytes) -> tuple[list[Any], Counter[str]]:
+def streamed(core: serving.Service, *pieces: bytes) -> tuple[list[Any], Counter[str]]:
     """What comes out when these pieces go in, and how many lines were answered and refused."""
     reading, writing = os.pipe()
 
@@ -87,7 +87,7 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_is_served(
 def test_what_no_log_could_hold_is_refused(service: Service, record: Change) -> None:
     line = json.dumps([record()] * 100).encode()
     [refused], seen = streamed(service.assemble(outbox_bytes=10_000), line)
-    assert "more than the prediction log may hold" in refused["detail"]
+    assert "exceed what the prediction log may hold" in refused["detail"]
     assert seen == {"refused": 1}
     with service.running(outbox_bytes=10_000) as client:
         answer = client.post("/predict", json=[record()] * 100)

@@ -1,13 +1,12 @@
-"""The HTTP service: routes, and what an error looks like from outside."""
+"""The HTTP API: routes, and the responses to errors."""
 
 import uuid
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
-from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -16,19 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..data.contract import request_columns
 from ..lineage import runtime
 from ..models.explanations import is_additive, unit
-from . import auth as guard
-from . import errors as refusals
-from . import schema
-from . import telemetry as observe
+from . import auth, errors, schema, telemetry
 from .predictor import Prediction, Predictor
-from .service import Core
+from .service import Service
 
 JSON = "application/json"
 KEY = APIKeyHeader(name="X-API-Key", auto_error=False)  # a field for it at /docs
+POSTED: Any = {code: {} for code in (400, 401, 408, 413, 415, 422, 500, 503)}
+# So that the documentation links a job with the place where it is found.
+LINK = {"operationId": "find_job", "parameters": {"job_id": "$response.body#/job_id"}}
 
 
 class Feedback(BaseModel):
-    """What turned out to be true for a prediction."""
+    """The true value of a prediction."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
@@ -36,132 +35,80 @@ class Feedback(BaseModel):
     actual: bool | schema.Int64 | float | schema.Text = Field(union_mode="left_to_right")
 
 
-class Refusal(BaseModel):
-    """Why a request is not answered."""
-
-    detail: str
-
-
-class Problem(BaseModel):
-    """A field of a request, and the rule that it breaks."""
-
-    field: str
-    rule: str
-
-
-class Problems(BaseModel):
-    """What is wrong with a request; of a list, with the first record that is wrong."""
-
-    detail: list[Problem]
-
-
 class Accepted(BaseModel):
-    """A job that waits for its turn."""
+    """A queued job."""
 
     job_id: str
     status: Literal["queued"] = "queued"
 
 
 class Job(BaseModel):
-    """How far a job is, and what came out: an answer, or why there is none."""
+    """The state of a job, with its result once it is done, or the reason why it failed."""
 
     job_id: str
     status: Literal["queued", "running", "done", "failed"]
     result: Prediction | list[Prediction] | None = None
-    detail: str | list[Problem] | None = None
+    detail: str | list[dict[str, str]] | None = None
 
 
-class Direct(APIRoute):
-    """A POST that FastAPI checks only where there is something to check: a query.
-
-    Finding out each time that there is none takes half of the time of routing a request.
-    """
-
-    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request."""
-        if scope["query_string"] or scope["method"] != "POST":
-            await super().handle(scope, receive, send)
-            return
-        request = Request(scope, receive, send)
-        for check in self.dependencies:
-            await check.dependency(request)  # type: ignore[misc]
-        response = await self.endpoint(request)
-        await response(scope, receive, send)
-
-
-KEYED: dict[int | str, dict[str, Any]] = {401: {"model": Refusal}}
-POSTED = KEYED | {code: {"model": Refusal} for code in (400, 408, 413, 415, 500, 503)}
-
-POSTED |= {422: {"model": Problems}}
-
-# So that who reads the description knows where a job is found.
-LINK = {"operationId": "find_job", "parameters": {"job_id": "$response.body#/job_id"}}
-QUEUED = POSTED | {202: {"links": {"job": LINK}}}
-FOUND = KEYED | {404: {"model": Refusal}, 422: {"model": Problems}, 503: {"model": Refusal}}
-
-
-def create_app(core: Core, key_hashes: tuple[str, ...]) -> FastAPI:
-    """The application; its background work begins and ends with it."""
+def create_app(service: Service, key_hashes: tuple[str, ...]) -> FastAPI:
+    """Create the application; the background work starts and ends with it."""
 
     async def check_key(request: Request) -> None:
-        if not guard.is_allowed(request, key_hashes):
+        if not auth.is_allowed(request, key_hashes):
             raise HTTPException(401, "send a valid key in the header X-API-Key")
 
-    # A redirect would repeat the Host header of the request, whatever it says; ReDoc asks its
-    # maker's host for a picture.
+    # A redirect would repeat the request's Host header, and ReDoc loads a picture from its maker.
     app = FastAPIOffline(
         title="Predictions",
-        lifespan=lambda _: core.running(),
+        lifespan=lambda _: service.running(),
         redirect_slashes=False,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # see `observe`
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # see `telemetry`
     )
-    app.add_middleware(observe.Observed, max_requests=core.options.max_requests)
-    for kind in refusals.STATUS:
-        app.add_exception_handler(kind, _refuse)
-    app.add_exception_handler(RequestValidationError, _no_such_question)
-    keyed = [Depends(check_key), Security(KEY)] if key_hashes else []
-    add_predictions(app, core.predictor, keyed)
-    add_jobs(app, core, keyed)
-    add_reports(app, core, keyed)
+    app.add_middleware(telemetry.TelemetryMiddleware, max_requests=service.options.max_requests)
+    for kind, status in errors.STATUS.items():
+        app.add_exception_handler(kind, _handler(status))
+    app.add_exception_handler(RequestValidationError, _handle_invalid_query)
+    keyed = APIRouter(dependencies=[Depends(check_key), Security(KEY)] if key_hashes else [])
+    add_predictions(keyed, service.predictor)
+    add_jobs(keyed, service)
+    add_reports(keyed, service)
+    app.include_router(keyed)
+    add_probes(app, service)
     return app
 
 
-def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> None:
-    """Routes that take records: predictions, and what became of them."""
+def add_predictions(app: APIRouter, predictor: Predictor) -> None:
+    """Add the routes of predictions and feedback."""
     options, width = predictor.options, len(request_columns(predictor.contract))
 
-    async def predict(request: Request, explain: bool = False) -> Response:
-        """Predict one record, or each of a list; with what each feature contributed, if asked."""
-        content = await guard.body(request, options, width)
-        key = request.headers.get("x-sticky-key", "")
-        answer = await predictor.answer(content, request.state.request_id, key, explain)
-        return Response(answer, media_type=JSON)
-
-    app.router.add_api_route(
+    @app.post(
         "/predict",
-        predict,
-        methods=["POST"],
-        route_class_override=Direct,
-        dependencies=keyed,
         response_model=Prediction | list[Prediction],
         responses=POSTED,
-        openapi_extra=_documented(_one_or_several(predictor)),
+        openapi_extra=_body(_one_or_several(predictor)),
     )
+    async def predict(request: Request, explain: bool = False) -> Response:
+        """Predict one record, or each of a list; on request with the contribution of features."""
+        content = await auth.read_body(request, options, width)
+        key = request.headers.get("x-sticky-key", "")
+        predictions = await predictor.predict(content, request.state.request_id, key, explain)
+        return Response(predictions, media_type=JSON)
 
     @app.post(
         "/feedback",
-        dependencies=keyed,
         status_code=202,
         responses=POSTED,
-        openapi_extra=_documented(Feedback.model_json_schema()),
+        openapi_extra=_body(Feedback.model_json_schema()),
     )
     async def feedback(request: Request) -> dict[str, str]:
-        """Tell what turned out to be true for a prediction."""
-        content = await guard.body(request, options, len(Feedback.model_fields))
+        """Log the true value of a prediction."""
+        content = await auth.read_body(request, options, len(Feedback.model_fields))
         given = Feedback.model_validate_json(content)
-        if not predictor.can_be(given.actual):
-            raise HTTPException(422, [{"field": "actual", "rule": "is no answer of the model"}])
+        if not predictor.is_label(given.actual):
+            rule = "is not a valid label of this model"
+            raise HTTPException(422, [{"field": "actual", "rule": rule}])
         now = datetime.now(UTC).replace(tzinfo=None)
         record = {"table": "feedback", "id": str(uuid.uuid4()), "time": now, **vars(given)}
         predictor.outbox.append([record])
@@ -169,32 +116,30 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
 
 
 def _one_or_several(predictor: Predictor) -> dict[str, Any]:
-    one = predictor.one.json_schema()
-    most = predictor.options.max_rows
+    one, most = predictor.one.json_schema(), predictor.options.max_rows
     several = {"type": "array", "items": one, "minItems": 1, "maxItems": most}
     return {"anyOf": [one, several], "example": one["example"]}
 
 
-def _documented(body: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": body}}}}
+def _body(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": content}}}}
 
 
-def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
-    """Routes for records that are answered later, by `make work`."""
-    predictor, jobs = core.predictor, core.jobs
+def add_jobs(app: APIRouter, service: Service) -> None:
+    """Add the routes of jobs, which `make work` predicts later."""
+    predictor, jobs = service.predictor, service.jobs
     width = len(request_columns(predictor.contract))
 
     @app.post(
         "/jobs",
-        dependencies=keyed,
         status_code=202,
         response_model=Accepted,
-        responses=QUEUED,
-        openapi_extra=_documented(_one_or_several(predictor)),
+        responses=POSTED | {202: {"links": {"job": LINK}}},
+        openapi_extra=_body(_one_or_several(predictor)),
     )
     async def put(request: Request, response: Response, explain: bool = False) -> Accepted:
-        """Take what `/predict` takes, and answer it later."""
-        content = await guard.body(request, predictor.options, width)
+        """Queue a body of `/predict`, to be predicted later."""
+        content = await auth.read_body(request, predictor.options, width)
         predictor.validate(content)
         key = request.headers.get("x-sticky-key", "")
         job_id = await jobs.run(jobs.put, content, key, explain)
@@ -205,28 +150,53 @@ def add_jobs(app: FastAPI, core: Core, keyed: list[Any]) -> None:
 
     @app.get(
         "/jobs/{job_id}",
-        dependencies=keyed,
         operation_id="find_job",
         response_model=Job,
-        responses=FOUND,
+        responses={code: {} for code in (401, 404, 422, 503)},
     )
     async def find(job_id: uuid.UUID) -> Response:
-        """How far a job is; once it is done, the answer that `/predict` would have given."""
+        """The state of a job; once it is done, with the response of `/predict`."""
         found = await jobs.run(jobs.find, str(job_id))
         if found is None:
             raise HTTPException(404, "there is no such job, or it was forgotten")
         return Response(found, media_type=JSON)
 
 
-def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
-    """Routes that tell how the service is."""
-    predictor, outbox = core.predictor, core.predictor.outbox
+def add_reports(app: APIRouter, service: Service) -> None:
+    """Add the routes of the model and of metrics."""
+    predictor, jobs = service.predictor, service.jobs
     versions = predictor.router.versions
 
-    @app.get("/model", dependencies=keyed, responses=KEYED)
+    @app.get("/model", responses={401: {}})
     async def model() -> dict[str, Any]:
-        """The served version: lineage, test metrics, and the contract of a request."""
-        return _about(predictor)
+        """The champion: lineage, test metrics, and the contract of a request."""
+        served, model = versions.champion, versions.champion.model
+        return {
+            "version": served.version,
+            "predicts": model.task_signature,
+            "classes": model.classes,
+            "threshold": model.threshold if model.task == "binary" else None,
+            "contributions_in": unit(model) if is_additive(model) else None,
+            "lineage": served.tags,
+            "metrics": served.metrics,
+            "environment": predictor.context.environment,
+            "runtime": runtime(),
+            "contract": predictor.contract.model_dump(mode="json"),
+        }
+
+    @app.get("/metrics", responses={401: {}}, response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Counters in Prometheus' text."""
+        served = {alias: each.version for alias, each in versions.served.items()}
+        queued = await jobs.run(jobs.wait_seconds)
+        waiting = predictor.outbox.waiting
+        text = telemetry.export(served, versions.refused, waiting, queued)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def add_probes(app: FastAPI, service: Service) -> None:
+    """Add the routes that need no key."""
+    router = service.predictor.router
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -235,48 +205,25 @@ def add_reports(app: FastAPI, core: Core, keyed: list[Any]) -> None:
 
     @app.get("/ready")
     async def ready() -> dict[str, Any]:
-        """A model is loaded; and what is wrong beside it, if anything."""
+        """A model is loaded; with the problems of registry and log, if any."""
+        versions = router.versions
         return {
             "status": "ready",
             "version": versions.champion.version,
-            "strategy": predictor.router.strategy,
+            "strategy": router.strategy,
             "versions": {alias: served.version for alias, served in versions.served.items()},
             "registry": versions.problem,
-            "log": core.shipper.problem,
-            "outbox_bytes": outbox.waiting,
+            "log": service.shipper.problem,
+            "outbox_bytes": service.predictor.outbox.waiting,
         }
 
-    @app.get("/metrics", dependencies=keyed, responses=KEYED, response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        """Counters in Prometheus' text."""
-        served = {alias: served.version for alias, served in versions.served.items()}
-        queued = await core.jobs.run(core.jobs.wait_seconds)
-        text = observe.exposed(served, versions.refused, outbox.waiting, queued)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+def _handler(status: int) -> Any:
+    async def handle(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": errors.detail(error)}, status)
+
+    return handle
 
 
-def _about(predictor: Predictor) -> dict[str, Any]:
-    served = predictor.router.versions.champion
-    model = served.model
-    return {
-        "version": served.version,
-        "predicts": model.task_signature,
-        "classes": model.classes,
-        "threshold": model.threshold if model.task == "binary" else None,
-        "contributions_in": unit(model) if is_additive(model) else None,
-        "lineage": served.tags,
-        "metrics": served.metrics,
-        "environment": predictor.origin.environment,
-        "runtime": runtime(),
-        "contract": predictor.contract.model_dump(mode="json"),
-    }
-
-
-async def _refuse(_: Request, error: Exception) -> JSONResponse:
-    [status] = [code for kind, code in refusals.STATUS.items() if isinstance(error, kind)]
-    return JSONResponse({"detail": refusals.detail(error)}, status)
-
-
-async def _no_such_question(_: Request, error: Any) -> JSONResponse:
-    """The same for what follows the path."""
-    return JSONResponse({"detail": refusals.listed(error.errors())}, 422)
+async def _handle_invalid_query(_: Request, error: Any) -> JSONResponse:
+    return JSONResponse({"detail": errors.listed(error.errors())}, 422)

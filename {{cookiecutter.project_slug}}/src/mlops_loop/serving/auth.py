@@ -1,4 +1,4 @@
-"""Who may ask, and how much: API keys (`make key` makes one), and limits on a request."""
+"""API keys (`make key` creates one) and limits of a request's body."""
 
 import asyncio
 import hashlib
@@ -14,18 +14,17 @@ from starlette.requests import ClientDisconnect
 from ..project import Paths, UserError
 from .params import Serving
 
-LARGE = 20_000  # bytes; what is wrong with fewer is found in a few milliseconds
+LARGE = 20_000  # bytes; the problems of a smaller body are found in a few milliseconds
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def key_hashes(host: str) -> tuple[str, ...]:
-    """The SHA-256 of each key that is accepted, from API_KEY_HASHES; several allow rotation.
+    """The SHA-256 of each accepted key, from API_KEY_HASHES; several allow rotation.
 
-    Raises UserError where the service is open to others and has no key.
+    Raises UserError where the service is open to other machines and has no key.
     """
     hashes = tuple(filter(None, os.environ.get("API_KEY_HASHES", "").replace(" ", "").split(",")))
-    wrong = [h for h in hashes if len(h) != 64 or set(h) - set("0123456789abcdef")]
-    if wrong:
+    if any(len(each) != 64 or set(each) - set("0123456789abcdef") for each in hashes):
         raise UserError("API_KEY_HASHES: not a SHA-256 in hex; make one with `make key`.")
     if not hashes and host not in LOCAL:
         raise UserError(f"HOST={host} is open to others: set API_KEY_HASHES (`make key`).")
@@ -33,19 +32,15 @@ def key_hashes(host: str) -> tuple[str, ...]:
 
 
 def is_allowed(request: Request, hashes: tuple[str, ...]) -> bool:
-    """Whether the request has one of the keys, compared in constant time.
-
-    In X-API-Key or, as Prometheus sends it, as a bearer token.
-    """
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    """Compare the key of a request, in X-API-Key or a bearer token, in constant time."""
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")  # as Prometheus
     given = hashlib.sha256(request.headers.get("x-api-key", bearer).encode()).hexdigest()
-    # Every one is compared: how long it takes tells nothing about which key is right.
-    matches = [hmac.compare_digest(given, known) for known in hashes]
+    matches = [hmac.compare_digest(given, known) for known in hashes]  # all of them: same time
     return any(matches) or not hashes
 
 
-async def body(request: Request, limits: Serving, most_fields: int) -> bytes:
-    """The body, as JSON and of bearable size; raises HTTPException 408, 413, 415 or 422."""
+async def read_body(request: Request, limits: Serving, max_fields: int) -> bytes:
+    """Read a JSON body within the limits; raises HTTPException 400, 408, 413, 415 or 422."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "send application/json")
@@ -64,31 +59,28 @@ async def body(request: Request, limits: Serving, most_fields: int) -> bytes:
         raise HTTPException(408, "the body did not arrive in time") from None
     except ClientDisconnect:
         raise HTTPException(400, "the body ended too early") from None
-    if len(content) > LARGE:
-        check_width(content, most_fields)
+    if len(content) > LARGE and (rule := broken_rule(content, max_fields)):
+        raise HTTPException(422, [{"field": "body", "rule": rule}])
     return bytes(content)
 
 
-def check_width(content: bytes | bytearray, most_fields: int) -> None:
-    """Raise HTTPException 422 where a record has fields that cannot all be known.
+def broken_rule(content: bytes | bytearray, max_fields: int) -> str | None:
+    """The problem of a body that is no JSON, or of a record with more fields than are known.
 
-    Finding a rule that each of 100,000 fields breaks would keep others waiting.
+    Validating each of 100,000 fields would delay other requests.
     """
     try:
         found = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise _wrong(f"no JSON: {error}") from None
+        return f"no JSON: {error}"
     records = found if isinstance(found, list) else [found]
     most = max((len(each) for each in records if isinstance(each, dict)), default=0)
-    if most > most_fields:
-        raise _wrong(f"a record has {most:,} fields, and only {most_fields} are known")
-
-
-def _wrong(rule: str) -> HTTPException:
-    return HTTPException(422, [{"field": "body", "rule": rule}])
+    if most > max_fields:
+        return f"a record has {most:,} fields, and only {max_fields} are known"
+    return None
 
 
 def main(paths: Paths, arguments: Sequence[str] = ()) -> None:
-    """Print a new key for who asks, and its hash for API_KEY_HASHES."""
+    """Print a new key, and its hash for API_KEY_HASHES."""
     key = secrets.token_urlsafe(32)
     print(f"key   {key}\nhash  {hashlib.sha256(key.encode()).hexdigest()}")

@@ -13,7 +13,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Canary(Section):
-    """How much of the requests the challenger answers."""
+    """The share of requests that the challenger predicts."""
 
     percent: Annotated[float, Field(ge=0, le=100)]
 
@@ -29,14 +29,14 @@ class ABTest(Section):
 
 
 class Bandit(Section):
-    """How the version with the better rewards is found."""
+    """The policy that finds the version with the better rewards."""
 
     policy: Literal["thompson", "epsilon"]
     epsilon: Annotated[float, Field(ge=0, le=1)]
 
 
 class Deliver(Section):
-    """What `make deliver` asks of a service: so many requests a second, answered so fast."""
+    """The load test of `make deliver`: requests a second, and the 99th percentile of latency."""
 
     rate: Annotated[float, Field(gt=0)]
     seconds: Annotated[float, Field(gt=0)]
@@ -44,7 +44,7 @@ class Deliver(Section):
 
 
 class Serving(Section):
-    """Who answers, limits of a request, the log, and how often the aliases are looked up."""
+    """The strategy, limits of a request, the log, and how often the aliases are read."""
 
     strategy: Literal["single", "shadow", "canary", "ab", "bandit"]
     sticky_by: str | None
@@ -64,28 +64,23 @@ class Serving(Section):
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """What the registry calls the versions that are served."""
+        """The aliases of the versions that are served."""
         return ("champion",) if self.strategy == "single" else ("champion", "challenger")
 
     @property
     def design(self) -> str:
-        """What the log calls the A/B test: a test of another design has another name."""
+        """The name of the A/B test in the log: a test of another design has another name."""
         fixed = f"{self.ab.model_dump_json()} {self.sticky_by}"
         return f"ab:{hashlib.sha256(fixed.encode()).hexdigest()[:8]}"
 
 
-def serving_options(section: object, task: str) -> Serving:
-    """The section as it was read from params.yaml; raises UserError that names every wrong key."""
-    fitting = metric_of(task)
-    options = validated(Serving, _with_metric(section, fitting), "params.yaml", "serving")
-    if options.strategy == "ab" and options.ab.metric != fitting:
-        raise UserError(f"params.yaml: serving.ab.metric: {task} has only {fitting}.")
-    return options
-
-
-def _with_metric(section: Any, fitting: Metric) -> Any:
-    """The section with the task's metric in place of null."""
+def serving_options(section: Any, task: str) -> Serving:
+    """Validate the section of params.yaml; raises UserError that names every wrong key."""
+    metric = metric_of(task)
     match section:
         case {"ab": {"metric": None}}:
-            return {**section, "ab": {**section["ab"], "metric": fitting}}
-    return section
+            section = {**section, "ab": {**section["ab"], "metric": metric}}
+    options = validated(Serving, section, "params.yaml", "serving")
+    if options.strategy == "ab" and options.ab.metric != metric:
+        raise UserError(f"params.yaml: serving.ab.metric: {task} has only {metric}.")
+    return options

@@ -1,4 +1,4 @@
-"""What a request may hold, from contract.yaml: one pydantic model for checking and for /docs."""
+"""The schema of a request, from contract.yaml: one pydantic model for validation and for /docs."""
 
 import json
 from datetime import date, datetime
@@ -17,7 +17,7 @@ from pydantic import (
 
 from ..data.contract import DTYPES, Column, Contract, request_columns
 
-LONGEST_TEXT = 10_000
+MAX_TEXT = 10_000
 INT64 = 2**63
 
 # The format date-time of JSON Schema would have a time zone.
@@ -34,7 +34,7 @@ def _whole(value: Any) -> Any:
 
 
 Int64 = Annotated[int, Field(ge=-INT64, lt=INT64), BeforeValidator(_whole)]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 EXAMPLES: dict[str, Any] = {
     "Int64": 1,
@@ -88,7 +88,7 @@ def _type(column: Column) -> Any:
 
 
 def example(contract: Contract) -> dict[str, Any]:
-    """A record that the contract accepts."""
+    """A record that the contract accepts, as JSON holds it."""
     return {column.name: _example(column) for column in request_columns(contract)}
 
 
@@ -104,7 +104,7 @@ def _example(column: Column) -> Any:
 
 
 def example_record(contract: Contract) -> dict[str, Any]:
-    """The example as the service reads it."""
+    """The example as the service parses it."""
     record = record_type(contract).model_validate_json(json.dumps(example(contract)))
     return record.model_dump(by_alias=True)
 
@@ -120,5 +120,5 @@ def dtypes(contract: Contract) -> pl.Schema:
 
 
 def frame(records: list[dict[str, Any]], dtypes: pl.Schema) -> pl.DataFrame:
-    """Checked records as a frame."""
+    """Validated records as a frame."""
     return pl.DataFrame(records, schema=dtypes, orient="row")

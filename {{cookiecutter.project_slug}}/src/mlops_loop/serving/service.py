@@ -1,4 +1,4 @@
-"""What every way to serve is made of: the versions, the log, and their work beside the answers."""
+"""The parts that every way to serve shares: versions, log, jobs and their background work."""
 
 import asyncio
 import os
@@ -18,19 +18,16 @@ from .jobs import Jobs
 from .outbox import Outbox
 from .params import Serving
 from .prediction_log import Shipper, database, url
-from .predictor import Origin, Predictor
+from .predictor import Predictor, ServingContext
 from .router import Router
 from .versions import Versions
-
-# One row is too little to share: threads of LightGBM would wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
-class Core:
-    """Answers records, and writes the log of it into a database."""
+class Service:
+    """Predicts, and logs its predictions to a database."""
 
     options: Serving
     predictor: Predictor
@@ -40,10 +37,10 @@ class Core:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look for other versions and drain the log, as long as the block lasts."""
+        """Follow the versions, score for the shadow and ship the log while the block runs."""
         self.shipper.start()
-        beside = self.predictor.router.watch(self.engine), self.predictor.shadow.run()
-        tasks = [asyncio.create_task(each) for each in beside]
+        work = self.predictor.router.watch(self.engine), self.predictor.shadow.run()
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
         finally:
@@ -52,24 +49,24 @@ class Core:
             await asyncio.to_thread(self.shipper.stop)
 
 
-def assemble(paths: Paths, options: Serving) -> Core:
-    """The service of a project; raises UserError where it has no model."""
-    contract = load_contract(paths.contract)
+def assemble(paths: Paths, options: Serving) -> Service:
+    """Build the service of a project; raises UserError where it has no model."""
     has_registry = load_settings(paths).tracking_uri != BAKED
     follower = Follower(paths, options.refresh_seconds) if has_registry else None
+    contract = load_contract(paths.contract)
     versions = Versions(paths.served, contract, options.aliases, follower)
-    router = Router(options, contract, versions, Random())
     engine = database(url(paths))
     outbox = Outbox(paths.root / ".serving" / "outbox", options.outbox_bytes)
     code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
-    origin = Origin(os.environ.get("ENVIRONMENT") or "local", code)
-    predictor = Predictor(contract, options, router, outbox, origin)
+    context = ServingContext(os.environ.get("ENVIRONMENT") or "local", code)
+    router = Router(options, contract, versions, Random())
+    predictor = Predictor(contract, options, router, outbox, context)
     shipper = Shipper(outbox, engine, options.retention_days)
-    return Core(options, predictor, shipper, Jobs(engine, options.queue_bytes), engine)
+    return Service(options, predictor, shipper, Jobs(engine, options.queue_bytes), engine)
 
 
 def signalled() -> asyncio.Event:
-    """What the first SIGINT or SIGTERM sets; the second ends the process."""
+    """An event that the first SIGINT or SIGTERM sets; the second ends the process."""
     over, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def end() -> None:

@@ -21,7 +21,7 @@ from ..project import Paths
 from . import errors, telemetry
 from .outbox import OutboxFull
 from .params import Serving
-from .service import Core, assemble
+from .service import Service, assemble
 
 PIECE_BYTES = 1 << 16
 RETRY_SECONDS = 0.5
@@ -50,13 +50,13 @@ async def read_lines(source: int, longest: int) -> AsyncIterator[list[bytes]]:
     yield [rest] if rest.strip() else []
 
 
-async def predict_line(core: Core, line: bytes) -> tuple[str, bytes]:
+async def predict_line(core: Service, line: bytes) -> tuple[str, bytes]:
     """Return "predicted" or "refused", and the line's JSON; wait while the log is full."""
     if len(line) > (longest := core.options.max_bytes):
         return "refused", orjson.dumps({"detail": f"a line holds at most {longest:,} bytes"})
     while True:
         try:
-            return "predicted", await core.predictor.answer(line, str(uuid.uuid4()))
+            return "predicted", await core.predictor.predict(line, str(uuid.uuid4()))
         except OutboxFull:
             await asyncio.sleep(RETRY_SECONDS)
         except Exception as error:
@@ -65,7 +65,7 @@ async def predict_line(core: Core, line: bytes) -> tuple[str, bytes]:
             return "refused", orjson.dumps({"detail": errors.detail(error)})
 
 
-async def stream(core: Core, source: int, target: BinaryIO) -> Counter[str]:
+async def stream(core: Service, source: int, target: BinaryIO) -> Counter[str]:
     """Predict every line of `source` in `target`; returns the number predicted and refused."""
     counts: Counter[str] = Counter()
     async with core.running():

@@ -13,12 +13,12 @@ from . import errors, telemetry
 from .outbox import OutboxFull
 from .params import Serving
 from .prediction_log import DONE, FAILED
-from .service import Core, assemble, signalled
+from .service import Service, assemble, signalled
 
 POLL_SECONDS = 0.2
 
 
-async def work(core: Core) -> None:
+async def work(core: Service) -> None:
     """Process jobs until a signal comes; the current one is finished."""
     over = signalled()
     async with core.running():
@@ -28,14 +28,14 @@ async def work(core: Core) -> None:
                     await asyncio.wait_for(over.wait(), POLL_SECONDS)
 
 
-async def process_next(core: Core) -> bool:
+async def process_next(core: Service) -> bool:
     """Process the oldest job; returns False where there is none or its outcome cannot be kept."""
     jobs = core.jobs
     try:
         if (job := await jobs.run(jobs.take)) is None:
             return False
         try:
-            outcome = await core.predictor.answer(job.content, job.id, job.key, job.explained)
+            outcome = await core.predictor.predict(job.content, job.id, job.key, job.explained)
             status = DONE
         except OutboxFull:
             await jobs.run(jobs.give_back, job)

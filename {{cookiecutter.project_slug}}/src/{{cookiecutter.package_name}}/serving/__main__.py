@@ -1,5 +1,6 @@
 """The verbs of level deployment: `python -m <package>.serving VERB …`; the Makefile calls it."""
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -33,13 +34,6 @@ def serve() -> None:
     server.main(PROJECT, read_params()[1], create_app)
 
 
-def image(version: str) -> None:
-    """Copy a version to where the container image takes it from."""
-    from mlops_loop.serving import follow
-
-    follow.make_image(PROJECT, [version])
-
-
 def deliver(*arguments: str) -> None:
     """Hold a running service against the delivery checklist and the gate's bars."""
     from mlops_loop.serving import release
@@ -58,9 +52,11 @@ def with_options(name: str) -> Any:
     )
 
 
-def plain(name: str) -> Any:
+def plain(name: str, function: str = "main") -> Any:
     """A verb that needs nothing of yours."""
-    return lambda *args: import_module(f"mlops_loop.serving.{name}").main(PROJECT, args)
+    return lambda *args: getattr(import_module(f"mlops_loop.serving.{name}"), function)(
+        PROJECT, args
+    )
 
 
 VERBS = {
@@ -70,11 +66,14 @@ VERBS = {
     "stream": with_options("stream"),
     "ab-test": with_options("ab_test"),
     "batch": plain("batch"),
-    "image": image,
+    "image": plain("follow", "make_image"),
     "export": plain("export"),
     "key": plain("auth"),
     "app": plain("launch"),
 }
 
 if __name__ == "__main__":
+    if sys.argv[1:2] in (["serve"], ["work"], ["stream"]):
+        # LightGBM reads this when it is loaded: one row is too little to share among threads.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     run_verb(VERBS, sys.argv[1:])

@@ -7,7 +7,7 @@ import socket
 import pytest
 from fastapi.testclient import TestClient
 from mlops_loop.project import UserError
-from mlops_loop.serving import auth as guard
+from mlops_loop.serving import auth
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import server
 from mlops_loop.serving.api import create_app
@@ -20,14 +20,14 @@ HASHES = tuple(hashlib.sha256(key.encode()).hexdigest() for key in KEYS)
 
 def test_without_a_key_only_this_machine_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("API_KEY_HASHES", raising=False)
-    assert guard.key_hashes("127.0.0.1") == ()
+    assert auth.key_hashes("127.0.0.1") == ()
     with pytest.raises(UserError, match="is open to others: set API_KEY_HASHES"):
-        guard.key_hashes("0.0.0.0")
+        auth.key_hashes("0.0.0.0")
     monkeypatch.setenv("API_KEY_HASHES", ", ".join(HASHES))
-    assert guard.key_hashes("0.0.0.0") == HASHES
+    assert auth.key_hashes("0.0.0.0") == HASHES
     monkeypatch.setenv("API_KEY_HASHES", "a key in the clear")
     with pytest.raises(UserError, match="not a SHA-256"):
-        guard.key_hashes("127.0.0.1")
+        auth.key_hashes("127.0.0.1")
 
 
 def test_an_address_that_is_taken_is_said_before_anything_is_begun(
@@ -37,8 +37,8 @@ def test_an_address_that_is_taken_is_said_before_anything_is_begun(
         port = other.getsockname()[1]
         for value, words in [
             (str(port), f"PORT={port} is in use by another program"),
-            ("80x", "PORT=80x: is no number"),
-            ("65536", "PORT=65536: is no number"),
+            ("80x", "PORT=80x: not a valid port"),
+            ("65536", "PORT=65536: not a valid port"),
         ]:
             monkeypatch.setenv("PORT", value)
             with pytest.raises(UserError, match=words):
