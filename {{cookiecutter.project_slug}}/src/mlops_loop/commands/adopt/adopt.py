@@ -61,15 +61,14 @@ def plan_new_table(args: Namespace, raw: pl.DataFrame, paths: Paths) -> Plan:
     title = args.data.name.split(".")[0]
     folder = paths.external / (re.sub(r"\W+", "_", title).strip("_").lower() or "table")
     shuffled = not args.group and all(plan.role != "time" for plan in plans)
-    place = folder.relative_to(paths.root).as_posix()
-    old = {p: p.read_text(encoding="utf-8") for p in (paths.contract, paths.definitions)}
     page = data_card.page(title, args.target, task, table, plans)
     texts = {
-        paths.contract: render.contract_text(old[paths.contract], table, task, plans),
-        paths.definitions: render.definitions(old[paths.definitions], args.target, task, plans),
+        paths.contract: render.contract_text(paths.contract, table, task, plans),
+        paths.definitions: render.definitions(paths.definitions, args.target, task, plans),
         paths.data_card: page + data_card.file_row(args.data, raw.height),
         **without_example(paths),
     }
+    place = folder.relative_to(paths.root).as_posix()
     params = render.params(place, task, args.group, raw.height, shuffled)
     return Plan(folder, texts, params, data_card.summary_lines(args.target, task, plans))
 

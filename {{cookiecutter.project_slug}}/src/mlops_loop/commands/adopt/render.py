@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from io import StringIO
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,17 +23,21 @@ PLAIN = re.compile(r"[^\W\d][\w./ -]*(?<! )")
 IMPORT = "import polars as pl\n"
 
 
-def contract_text(old: str, table: Table, task: Task, plans: list[ColumnPlan]) -> str:
+def contract_text(path: Path, table: Table, task: Task, plans: list[ColumnPlan]) -> str:
     """Render contract.yaml with the explanations of the old one and a column for every plan."""
-    head = "".join(takewhile(lambda line: line.startswith("#"), old.splitlines(keepends=True)))
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    head = "".join(takewhile(lambda line: line.startswith("#"), lines))
     duplicates = 1 - table.frame.hash_rows().n_unique() / table.frame.height
-    stream, marks = StringIO(), (table.text.decimal, table.text.thousands)
-    text = dict(zip(("decimal", "thousands"), map(quoted, marks), strict=True))
     content = {
         "max_duplicate_share": round(max(0.01, 2 * duplicates), 2),
-        "text": {**text, "missing": in_line(table.text.missing)},
+        "text": {
+            "decimal": quoted(table.text.decimal),
+            "thousands": quoted(table.text.thousands),
+            "missing": in_line(table.text.missing),
+        },
         "columns": [contract_column(plan, table, task) for plan in plans],
     }
+    stream = StringIO()
     round_trip().dump(content, stream)
     body = stream.getvalue().replace("\ncolumns:", "\n\ncolumns:", 1)
     return f"{head}\n{body}"
@@ -98,8 +103,9 @@ def params(folder: str, task: Task, group: str | None, rows: int, shuffled: bool
     }
 
 
-def definitions(old: str, target: str, task: Task, plans: list[ColumnPlan]) -> str:
-    """Render definitions.py, with the explanations of the old one."""
+def definitions(path: Path, target: str, task: Task, plans: list[ColumnPlan]) -> str:
+    """Render definitions.py with the explanations of the old one."""
+    old = path.read_text(encoding="utf-8")
     features = "".join(f"    {feature},\n" for plan in plans for feature in expressions(plan))
     keep_rows = "()"
     if task.rare:

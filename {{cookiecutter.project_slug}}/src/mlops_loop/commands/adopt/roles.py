@@ -158,8 +158,13 @@ def plan_columns(
     table: Table, target: str, task: Task, time: str | None, group: str | None
 ) -> list[ColumnPlan]:
     """Plan every column; without `time` the only complete date column is the time."""
-    links = correlate(table, target, task)
-    when = None if time == "none" else time or only_date(table, target)
+    some = table.frame.filter(pl.col(target).is_not_null())
+    some = some.sample(min(some.height, COMPARED_ROWS), seed=0)
+    dates = [p for p in table.profiles.values() if p.dtype in TEMPORAL and p.name != target]
+    complete = [p.name for p in dates if p.filled == p.rows and p.distinct > LEAST_PER_CLASS]
+    when = None if time == "none" else time
+    if time is None and len(dates) == len(complete) == 1 and not BIRTH.search(complete[0]):
+        when = complete[0]
     plans = []
     for name, profile in table.profiles.items():
         values = table.frame[name]
@@ -173,7 +178,7 @@ def plan_columns(
             reason = "asked for" if time else "the only complete date column"
             plans.append(ColumnPlan(profile, "time", f"rows are split by it: {reason}", "date"))
         else:
-            plans.append(plan_column(profile, values, links.get(name, 0.0)))
+            plans.append(plan_column(profile, values, similarity(some, profile, target, task)))
     few = [p for p in plans if p.kind == "category" and p.profile.distinct <= MOST_GROUPS]
     return [
         replace(
@@ -184,14 +189,6 @@ def plan_columns(
         )
         for plan in plans
     ]
-
-
-def only_date(table: Table, target: str) -> str | None:
-    """Name the only column of dates if every row has one and they are no dates of birth."""
-    dates = [p for p in table.profiles.values() if p.dtype in TEMPORAL and p.name != target]
-    complete = [p.name for p in dates if p.filled == p.rows and p.distinct > LEAST_PER_CLASS]
-    alone = len(dates) == len(complete) == 1 and not BIRTH.search(complete[0])
-    return complete[0] if alone else None
 
 
 def plan_column(profile: Profile, values: pl.Series, link: float) -> ColumnPlan:
@@ -270,23 +267,15 @@ def is_card_number(text: str) -> bool:
     return (sum(digits[::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[1::2])) % 10 == 0
 
 
-def correlate(table: Table, target: str, task: Task) -> dict[str, float]:
-    """Compare columns with the target: by rank correlation, or 1 if values stand for classes."""
-    some = table.frame.filter(pl.col(target).is_not_null())
-    some = some.sample(min(some.height, COMPARED_ROWS), seed=0)
-    others = [profile for name, profile in table.profiles.items() if name != target]
-    links = {}
+def similarity(some: pl.DataFrame, profile: Profile, target: str, task: Task) -> float:
+    """Compare a column with the target: rank correlation, or 1 if each value stands for a class."""
+    both = some.select(profile.name, target).drop_nulls()
     if task.name == "regression":
-        for profile in others:
-            if profile.dtype in NUMERIC and profile.filled >= LEAST_ROWS:
-                both = some.select(profile.name, target).drop_nulls()
-                value = both.select(pl.corr(profile.name, target, method="spearman")).item()
-                links[profile.name] = abs(value) if value is not None and value == value else 0.0
-        return links
+        if profile.dtype not in NUMERIC or profile.filled < LEAST_ROWS:
+            return 0.0
+        value = both.select(pl.corr(profile.name, target, method="spearman")).item()
+        return abs(value) if value is not None and value == value else 0.0
     classes = some[target].n_unique()
-    for profile in others:
-        if profile.distinct == classes:
-            both = some.select(profile.name, target).drop_nulls()
-            same = both.n_unique() == classes == both[profile.name].n_unique()
-            links[profile.name] = float(same and both.height >= LEAST_ROWS)
-    return links
+    if profile.distinct != classes or both.height < LEAST_ROWS:
+        return 0.0
+    return float(both.n_unique() == classes == both[profile.name].n_unique())
