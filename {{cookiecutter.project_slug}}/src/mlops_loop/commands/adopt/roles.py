@@ -245,7 +245,7 @@ def by_type(profile: Profile, values: pl.Series) -> tuple[str, str, Kind | None]
 
 def find_personal(profile: Profile, values: pl.Series) -> str | None:
     """Name the kind of personal data that a column seems to hold, by its name and values."""
-    if profile.dtype not in ("String", "Int64"):
+    if profile.dtype not in ("String", "Int64") or not profile.filled:
         return None
     texts = values.drop_nulls().unique(maintain_order=True).head(LOOKED_AT).cast(pl.String)
     for what, title, pattern, alone in PERSONAL:
