@@ -73,9 +73,14 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def files(project: Path) -> list[Path]:
-    """The files of a project, without repository and environment, relative to it."""
+    """The files of a project, without repository, environment and DVC's own, relative to it."""
     found = (path.relative_to(project) for path in project.rglob("*") if path.is_file())
-    return sorted(path for path in found if path.parts[0] not in {".git", ".venv", ".dvc"})
+    left_out = (".git", ".venv", ".dvc/tmp", ".dvc/cache")
+    return sorted(
+        path
+        for path in found
+        if not path.as_posix().startswith(tuple(f"{name}/" for name in left_out))
+    )
 
 
 def package(project: Path) -> Path:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from helpers import Factory, git, package, render, run
+from helpers import Factory, git, package, run
 
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 CLEAN = '"""What the gate lets through."""\n\nLIMIT = 3\n'
-UGLY = '"""What black mends."""\nLIMIT  =  3\n'
+UGLY = '"""What black repairs."""\nLIMIT  =  3\n'
+REPAIRED = '"""What black repairs."""\n\nLIMIT = 3\n'
 
 
 @dataclass(frozen=True)
@@ -94,30 +95,24 @@ def test_a_fresh_project_passes_its_check(project: Repository) -> None:
     assert project.git("status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("name", ["q", "zebra_" + "x" * 44])
-def test_no_format_hangs_on_the_packages_name(environment: Path, tmp_path: Path, name: str) -> None:
-    root = render(tmp_path, package_name=name)
-    run(root, environment / "bin" / "isort", "--check", ".")
-    run(root, environment / "bin" / "black", "--check", ".")
-    run(root, environment / "bin" / "ruff", "check", ".")
-
-
-def test_check_names_a_finding_and_changes_nothing(project: Repository, module: str) -> None:
+def test_check_repairs_and_fails_and_shows_a_ci_the_difference(
+    project: Repository, module: str
+) -> None:
     path = project.write(module, UGLY)
-    result = project.run("make", "check")
+    project.git("add", module)
+    result = project.run("make", "check", "CI=true")
     assert result.returncode != 0
     assert "+LIMIT = 3" in result.stdout
-    assert path.read_text() == UGLY
-    assert project.git("status", "--porcelain") == f"?? {module}"
+    assert path.read_text() == REPAIRED
+    assert project.run("make", "check").returncode == 0
 
 
-def test_fix_repairs_what_check_found(project: Repository, module: str) -> None:
+def test_fix_ends_well_once_everything_is_repaired(project: Repository, module: str) -> None:
     path = project.write(module, UGLY)
+    project.git("add", module)
     result = project.run("make", "fix")
     assert result.returncode == 0, result.stdout
-    assert f"repaired {module}" in result.stdout
-    assert path.read_text() == '"""What black mends."""\n\nLIMIT = 3\n'
-    assert project.git("status", "--porcelain") == f"?? {module}"
+    assert path.read_text() == REPAIRED
 
 
 @pytest.mark.parametrize("folder", [".", "src"])
@@ -128,12 +123,12 @@ def test_a_clean_file_is_committed(project: Repository, module: str, folder: str
     assert project.git("show", f"HEAD:{module}") == CLEAN.strip()
 
 
-def test_a_badly_formatted_file_is_mended_and_waits(project: Repository, module: str) -> None:
+def test_a_badly_formatted_file_is_repaired_and_waits(project: Repository, module: str) -> None:
     path = project.write(module, UGLY)
     committed, said = project.commit(module, cwd="src")
     assert not committed
     assert "black" in said
-    assert path.read_text() == '"""What black mends."""\n\nLIMIT = 3\n'
+    assert path.read_text() == REPAIRED
     committed, said = project.commit(module)
     assert committed, said
 
@@ -179,10 +174,15 @@ CONFLICT = "\n".join(["<" * 7 + " ours", "a: 1", "=" * 7, "a: 2", ">" * 7 + " th
             "no-untyped-def",
         ),
         ("src/{package}/extra.py", '"""Lost."""\n\nLIMIT = limit\n', "F821"),
+        ("src/mlops_loop/extra.py", f'"""Machinery."""\n\nKEY = "{AWS_KEY}"\n', "AWS Access Key"),
+        ("src/mlops_loop/notes.txt", CONFLICT, "Merge conflict string"),
     ],
-    ids=["secret", "large", "conflict", "yaml", "toml", "type", "untyped", "undefined"],
+    ids=[
+        *("secret", "large", "conflict", "yaml", "toml", "type", "untyped", "undefined"),
+        *("secret in machinery", "conflict in machinery"),
+    ],
 )
-def test_what_no_tool_can_mend_is_stopped_as_it_is(
+def test_what_no_tool_can_repair_is_stopped_as_it_is(
     project: Repository, module: str, name: str, text: str, reason: str
 ) -> None:
     name = name.format(package=Path(module).parent.name)
@@ -191,6 +191,29 @@ def test_what_no_tool_can_mend_is_stopped_as_it_is(
     assert not committed
     assert reason in said
     assert path.read_text() == text
+
+
+def test_machinery_is_nobodys_to_format_or_to_type(project: Repository) -> None:
+    path = project.write("src/mlops_loop/extra.py", "import os\nX:int  =  'three'\n")
+    committed, said = project.commit("src/mlops_loop/extra.py")
+    assert committed, said
+    assert path.read_text() == "import os\nX:int  =  'three'\n"
+
+
+def test_a_changed_signature_of_machinery_fails_in_the_package_that_calls_it(
+    project: Repository, module: str
+) -> None:
+    path = project.root / "src/mlops_loop/files.py"
+    text = path.read_text()
+    assert text.count("def read_json(path: Path)") == 1
+    path.write_text(
+        text.replace("def read_json(path: Path)", "def read_json(path: Path, key: str)")
+    )
+    committed, said = project.commit("src/mlops_loop/files.py")
+    assert not committed
+    assert 'Missing positional argument "key" in call to "read_json"' in said
+    named = set(re.findall(r"^(src/\w+)/\S+: error", said, re.MULTILINE))
+    assert named == {str(Path(module).parent)}
 
 
 def test_a_worktree_without_environment_is_told_what_to_do(

@@ -47,7 +47,10 @@ def test_every_dropped_row_is_counted_by_its_first_reason(project: Project) -> N
     project.put_raw(sales(len(prices)).with_columns(price=pl.Series(prices)))
     found = splits(project)
     report = read_json(project.prepare_report)
-    assert report["dropped"] == {"target is missing": 2, "excluded by KEEP_ROWS: prices of 0 to 150": 2}
+    assert report["dropped"] == {
+        "target is missing": 2,
+        "excluded by KEEP_ROWS: prices of 0 to 150": 2,
+    }
     assert report["rows"] == {name: frame.height for name, frame in found.items()}
     assert sum(report["rows"].values()) + 4 == len(prices)
     kept = pl.concat(found.values())

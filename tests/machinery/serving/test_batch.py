@@ -146,7 +146,9 @@ def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, recor
     with pytest.raises(UserError, match="TABLE=theirs exists, and `make batch` did not make it"):
         published(service, rows, "theirs")
     for name in ("predictions", "JOBS", "main.scores", "a b", "1"):
-        with pytest.raises(UserError, match=f"TABLE={name} is not a plain name, or the service's own"):
+        with pytest.raises(
+            UserError, match=f"TABLE={name} is not a plain name, or the service's own"
+        ):
             published(service, rows, name)
     with pytest.raises(UserError, match="has a column batch already"):
         published(service, rows.with_columns(batch=1), "others")

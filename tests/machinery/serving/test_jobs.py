@@ -205,4 +205,7 @@ def test_a_job_that_costs_every_worker_its_life_is_failed(queue: Jobs) -> None:
     assert [job is not None for job in taken] == [True] * jobs.MAX_ATTEMPTS + [False]
     assert taken[0] is not None
     found = json.loads(queue.find(taken[0].id) or "")
-    assert (found["status"], found["detail"]) == ("failed", "failed after 3 attempts: the worker crashed")
+    assert (found["status"], found["detail"]) == (
+        "failed",
+        "failed after 3 attempts: the worker crashed",
+    )
