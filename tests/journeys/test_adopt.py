@@ -53,14 +53,14 @@ def test_the_table_trains_a_champion_and_the_gate_takes_the_commit(adopted: Path
 
 
 def test_the_tests_of_data_and_model_hold_it_against_what_is_declared(adopted: Path) -> None:
-    behaviour = adopted / "tests/model/behaviour.yaml"
+    behaviour = adopted / "tests/behaviour.yaml"
     line = "- {column: square metres, change: {add: 30}, then: not lower}\n"
     behaviour.write_text(behaviour.read_text() + line)
-    said = run(adopted, "make", "test", "ARGS=-q tests/data tests/model").stdout
+    said = run(adopted, "make", "test", "ARGS=-q tests/test_data.py tests/test_model.py").stdout
     assert "failed" not in said and "skipped" not in said
     behaviour.write_text(behaviour.read_text().replace("not lower}", "not higher}"))
-    said = run(adopted, "make", "test", "ARGS=-q tests/model -k declared", succeeds=False).stdout
+    said = run(adopted, "make", "test", "ARGS=-q tests/test_model.py -k declared", succeeds=False).stdout
     assert "'column': 'square metres'" in said and "1 failed" in said
     behaviour.write_text(behaviour.read_text().replace("not higher}", "lower}"))
-    said = run(adopted, "make", "test", "ARGS=-q tests/model -k declared", succeeds=False).stdout
+    said = run(adopted, "make", "test", "ARGS=-q tests/test_model.py -k declared", succeeds=False).stdout
     assert "then is one of same, not lower, not higher" in said
