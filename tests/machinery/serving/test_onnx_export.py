@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from mlops_loop.files import read_json
 from mlops_loop.models.model import Model
-from mlops_loop.serving import export
+from mlops_loop.project import UserError
 from project.models import train
 from project.params import load_params
 from projects import Project
+from services import Service
 
-onnx = pytest.importorskip("mlops_loop.serving.onnx_graph", reason="`make export` installs ONNX")
+export = pytest.importorskip("mlops_loop.serving.onnx_export", reason="`make export` installs ONNX")
 
 COLUMNS = {"both": ["size", "far", "shop", "colour"], "numbers": ["far"], "texts": ["shop"]}
 TARGETS = {
@@ -58,5 +60,27 @@ def test_a_graph_answers_as_its_model(
     model = learnt(project, columns, task=task, train__model=kind, train__class_weight=weight)
     matrix = model.encoder.encode(rows(2))
     assert np.ptp(model.score_matrix(matrix)) > 0.05
-    content = onnx.graph(model).SerializeToString()
+    content = export.to_onnx(model).SerializeToString()
     assert export.difference(content, model, matrix) < 1e-6
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_version_is_exported_only_if_it_scores_as_its_model(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export.main(service.project, [])
+    folder = service.project.root / "export" / "version-1"
+    encoding = read_json(folder / "encoding.json")
+    assert [feature["name"] for feature in encoding["features"]] == [
+        "shop",
+        "size",
+        "items",
+        "express",
+        "weekday",
+    ]
+    assert encoding["features"][0]["categories"] == ["east", "north", "south"]
+    assert (folder / "model.onnx").stat().st_size > 1_000
+    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    with pytest.raises(UserError, match="version 2: largest relative difference"):
+        export.main(service.project, ["--version=2"])
+    assert [path.name for path in folder.parent.iterdir()] == ["version-1"]

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from helpers import SOURCE
 from mlops_loop.serving import api as app
 from mlops_loop.serving import predictor as predict
 from projects import Project
 from services import Change, Service
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="`make app` installs Streamlit")
-FORM = "mlops_loop.serving.form.record"
+FORM = "mlops_loop.serving.page.read_form"
 
 
 def script(paths: object, client: object) -> None:
@@ -77,7 +78,7 @@ def test_a_model_that_cannot_be_divided_is_said_to_be_one(
     with service.running() as client:
         page = send(opened(service.project, client))
     assert not page.get("image")
-    assert "A forest cannot tell" in page.caption[2].value
+    assert "A forest has no contributions" in page.caption[2].value
 
 
 def test_the_services_own_words_say_why_nothing_is_predicted(
@@ -111,3 +112,15 @@ def test_the_page_says_what_is_not_there(service: Service, client: TestClient) -
     service.project.log.unlink(missing_ok=True)
     warnings = [warning.value for warning in opened(service.project, client).warning]
     assert any("see docs" in warning for warning in warnings), "the store is another project's"
+
+
+def test_without_a_service_the_page_names_the_remedy(
+    served_once: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["streamlit", str(served_once.root), str(served_once.package)])
+    monkeypatch.setenv("SERVICE_URL", "http://127.0.0.1:1")
+    script = SOURCE / "src/mlops_loop/serving/streamlit_app.py"
+    page = testing.AppTest.from_file(str(script), default_timeout=60).run()
+    assert not page.exception
+    assert page.title[0].value == "shop"
+    assert page.error[0].value == "No service at http://127.0.0.1:1; start it with `make serve`."

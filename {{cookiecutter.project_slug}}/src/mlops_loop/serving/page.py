@@ -1,9 +1,12 @@
-"""A page for people: a form, the answer with its explanation, what was asked last, the model card.
+"""`make app`: a page on Streamlit with a form, its prediction, the latest ones and the model card.
 
-It asks the service over HTTP, so that what a person asks is checked, routed and logged as all else.
+It predicts by HTTP requests to a running `make serve`: what a person enters is checked, routed and
+logged as any other record.
 """
 
 import os
+import re
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,92 +19,141 @@ import sqlalchemy as sql
 import streamlit as st
 from matplotlib.figure import Figure
 
-from ..data.contract import Contract
+from ..data.contract import Column, Contract, request_columns
 from ..models import plots
 from ..project import Paths, UserError, load_settings
-from . import form
 from . import prediction_log as log
-from .launch import service_url
+from .schema import example_record
 
-LATEST, REFRESH_SECONDS = 50, 3
-TIMEOUT_SECONDS = 30
-MOST_STEPS = 15  # of the picture of an explanation
+LATEST, REFRESH_SECONDS, TIMEOUT_SECONDS = 50, 3, 30
+STEPS = 15  # of the plot of an explanation
+COLUMNS = 2  # of the form
+LARGEST = 2**53 - 1  # integer that a browser can hold
 database = cache(log.database)  # one pool of connections for all visitors
 
 
-def main(paths: Paths) -> None:
-    """Draw the page with what the service answers."""
+def main(paths: Paths, _: object = ()) -> None:
+    """Serve the page at 127.0.0.1 and PORT until a signal comes; SERVICE_URL names the service."""
+    from streamlit.web import cli
+
+    load_settings(paths)
+    script = Path(__file__).with_name("streamlit_app.py")
+    port = os.environ.get("PORT") or "8501"
+    options = ["--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"]
+    options += ["--browser.gatherUsageStats=false", "--client.toolbarMode=minimal"]
+    cli.main(["run", str(script), *options, "--", str(paths.root), str(paths.package)])
+
+
+def draw(paths: Paths) -> None:
+    """Draw the page, for every visitor and after every input."""
     settings = load_settings(paths)
     st.set_page_config(page_title=settings.project, layout="wide")
-    st.title(form.plain(settings.project))
+    st.title(escape(settings.project))
+    url = os.environ.get("SERVICE_URL") or "http://127.0.0.1:8000"
     key = {"x-api-key": os.environ.get("API_KEY", "")}
-    with httpx.Client(base_url=service_url(), headers=key, timeout=TIMEOUT_SECONDS) as service:
+    with httpx.Client(base_url=url, headers=key, timeout=TIMEOUT_SECONDS) as service:
         try:
             show(paths, service)
         except httpx.TransportError:
-            st.error(f"No service answers at {service.base_url}; start it with `make serve`.")
+            st.error(f"No service at {url}; start it with `make serve`.")
 
 
 def show(paths: Paths, service: httpx.Client) -> None:
-    """What the served version is, and the three parts of the page."""
-    answer = service.get("/model")
-    if not answer.is_success:
-        show_problems(answer)
+    """Show the served version and the three parts of the page."""
+    response = service.get("/model")
+    if not response.is_success:
+        show_problems(response)
         return
-    about = answer.json()
-    st.caption(form.plain(f"Version {about['version']} predicts {about['predicts']}."))
-    ask, latest, card = st.tabs(("Predict", "Latest predictions", "Model card"))
-    with ask:
-        show_form(about, service)
+    info = response.json()
+    st.caption(escape(f"Version {info['version']} predicts {info['predicts']}."))
+    form, latest, card = st.tabs(("Predict", "Latest predictions", "Model card"))
+    with form:
+        show_form(info, service)
     with latest:
         st.fragment(show_latest, run_every=REFRESH_SECONDS)(paths)
     with card:
-        show_card(paths, about["version"])
+        try:
+            st.iframe(read_card(paths.root, info["version"]))
+        except UserError as error:
+            st.warning(escape(str(error)))
 
 
-def show_form(about: dict[str, Any], service: httpx.Client) -> None:
-    """The form, and beside it the answer to what it was last sent with."""
-    contract = Contract.model_validate_json(orjson.dumps(about["contract"]))
+def show_form(info: dict[str, Any], service: httpx.Client) -> None:
+    """Show the form and, after a click, the prediction."""
+    contract = Contract.model_validate_json(orjson.dumps(info["contract"]))
     left, right = st.columns((3, 2), gap="large")
     with left, st.form("record", enter_to_submit=False):
-        sent = st.form_submit_button("Predict", type="primary")  # on top, beside the answer
-        record = form.record(contract)
-    if sent:
-        kind = {"content-type": "application/json"}
-        answer = service.post("/predict?explain=true", content=orjson.dumps(record), headers=kind)
-        with right:
-            if answer.is_success:
-                show_answer(answer.json(), about["contributions_in"])
-            else:
-                show_problems(answer)
+        is_sent = st.form_submit_button("Predict", type="primary")  # on top, beside the prediction
+        record = read_form(contract)
+    if not is_sent:
+        return
+    kind = {"content-type": "application/json"}
+    response = service.post("/predict?explain=true", content=orjson.dumps(record), headers=kind)
+    with right:
+        if response.is_success:
+            show_prediction(response.json(), info["contributions_in"])
+        else:
+            show_problems(response)
 
 
-def show_answer(answer: dict[str, Any], unit: str | None) -> None:
-    """The prediction, how sure it is, and what each feature contributed."""
-    st.metric("Prediction", _words(answer["prediction"]))
-    if "interval" in answer:
-        low, high = map(_words, answer["interval"])
-        st.caption(f"Interval: {low} to {high}")
-    if "probabilities" in answer:
-        likely = dict(sorted(answer["probabilities"].items(), key=lambda each: -each[1]))
-        st.pyplot(plots.bars(likely, "Probabilities", ""))
-    if answer["explanation"]:
-        st.pyplot(waterfall(**answer["explanation"], unit=unit or ""))
+def read_form(contract: Contract) -> dict[str, Any]:
+    """Draw an input for each column of a request, with the contract's example; returns the values.
+
+    Nullable columns are empty at first, and None while they are.
+    """
+    example, places = example_record(contract), st.columns(COLUMNS)
+    record = {}
+    for number, column in enumerate(request_columns(contract)):
+        with places[number % COLUMNS]:
+            value = None if column.nullable else example[column.name]
+            record[column.name] = draw_input(column, value)
+    return record
+
+
+def draw_input(column: Column, value: Any) -> Any:
+    """Draw the input of a column; returns its value."""
+    label, empty = escape(column.name), {"placeholder": "missing"}
+    known = {"key": column.name, "help": escape(column.description) or None}
+    choices = (True, False) if column.dtype == "Boolean" else column.categories
+    if choices:
+        return st.selectbox(label, choices, None if value is None else 0, **known, **empty)
+    if column.dtype == "String":
+        return st.text_input(label, value, **known, **empty)
+    if column.dtype in ("Date", "Datetime"):  # without limits, Streamlit offers ten years
+        ever = {"min_value": column.min or date.min, "max_value": column.max or date.max}
+        if column.dtype == "Date":
+            return st.date_input(label, value, **ever, **known)
+        return st.datetime_input(label, value, **ever, step=60, **known)
+    is_whole = column.dtype == "Int64"
+    numbers: dict[str, Any] = {"min_value": column.min, "max_value": column.max, "value": value}
+    for name, number in numbers.items():
+        if number is not None:
+            numbers[name] = max(-LARGEST, min(LARGEST, int(number))) if is_whole else float(number)
+    return st.number_input(label, **numbers, format="%d" if is_whole else "%g", **known, **empty)
+
+
+def show_prediction(predicted: dict[str, Any], unit: str | None) -> None:
+    """Show a prediction, its uncertainty, and the contribution of each feature."""
+    st.metric("Prediction", words(predicted["prediction"]))
+    if "interval" in predicted:
+        st.caption(f"Interval: {' to '.join(map(words, predicted['interval']))}")
+    if "probabilities" in predicted:
+        likely = sorted(predicted["probabilities"].items(), key=lambda each: -each[1])
+        st.pyplot(plots.bars(dict(likely), "Probabilities", ""))
+    if predicted["explanation"]:
+        st.pyplot(waterfall(**predicted["explanation"], unit=unit or ""))
     else:
-        st.caption("A forest cannot tell what each feature contributed.")
-    st.caption(f"Version {answer['model_version']}, prediction {answer['prediction_id']}")
-
-
-def _words(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else form.plain(str(value))
+        st.caption("A forest has no contributions of features.")
+    version, number = predicted["model_version"], predicted["prediction_id"]
+    st.caption(f"Version {version}, prediction {number}")
 
 
 def waterfall(base: float, contributions: dict[str, float], unit: str) -> Figure:
-    """From the base to the raw score of one row, feature by feature, the largest step on top."""
+    """Plot the way from the base to the raw score, feature by feature, the largest on top."""
     ordered = sorted(contributions.items(), key=lambda step: -abs(step[1]))
-    rest = ordered[MOST_STEPS:]
+    rest = ordered[STEPS:]
     others = [(f"{len(rest)} others", sum(value for _, value in rest))] if rest else []
-    names, values = zip(*[*ordered[:MOST_STEPS], *others][::-1], strict=True)
+    names, values = zip(*[*ordered[:STEPS], *others][::-1], strict=True)
     ends = base + np.cumsum(values)
     title = f"From {base:.4g} to {ends[-1]:.4g}"
     figure, axes = plots.canvas(title, unit, "", (6, 0.4 * len(names) + 1.2))
@@ -115,20 +167,19 @@ def waterfall(base: float, contributions: dict[str, float], unit: str) -> Figure
     return figure
 
 
-def show_problems(answer: httpx.Response) -> None:
-    """Why nothing was predicted, in the service's own words."""
-    detail = answer.json()["detail"]
-    problems = [{"rule": detail}] if isinstance(detail, str) else detail
-    for problem in problems:
-        st.error(form.plain(": ".join(problem.values())))
+def show_problems(response: httpx.Response) -> None:
+    """Show the reasons of a refusal as the service words them."""
+    detail = response.json()["detail"]
+    for problem in [{"rule": detail}] if isinstance(detail, str) else detail:
+        st.error(escape(": ".join(problem.values())))
 
 
 def show_latest(paths: Paths) -> None:
-    """What was answered last, the newest first."""
+    """Show the latest predictions of the log, newest first."""
     try:
         found = log.latest(database(log.url(paths)), LATEST)
     except sql.exc.SQLAlchemyError as error:
-        st.warning(f"The prediction log does not answer: {type(error).__name__}")
+        st.warning(f"The prediction log does not respond: {type(error).__name__}")
         return
     rows = [
         {
@@ -139,24 +190,26 @@ def show_latest(paths: Paths) -> None:
         }
         for row in found
     ]
-    # Versions of other questions may have answered in other types.
+    # Versions of other tasks may have predicted in other types.
     st.dataframe(pl.DataFrame(rows, strict=False, infer_schema_length=None), hide_index=True)
-
-
-def show_card(paths: Paths, version: int) -> None:
-    """The model card that is kept with the version."""
-    try:
-        st.iframe(read_card(paths.root, version))
-    except UserError as error:
-        st.warning(form.plain(str(error)))
 
 
 @cache
 def read_card(root: Path, version: int) -> str:
-    """The card of a version, as HTML; raises UserError where it is not there."""
-    from ..tracking import registry as tracking
+    """The model card of a version, as HTML; raises UserError where the registry lacks it."""
+    from ..tracking.registry import connect
 
     paths = Paths(root, root)
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = connect(paths, load_settings(paths))
     card = registry.artifact(registry.find(version), f"card/{paths.model_page.name}")
     return card.read_text(encoding="utf-8")
+
+
+def words(value: Any) -> str:
+    """A value as text."""
+    return f"{value:,.4g}" if isinstance(value, float) else escape(str(value))
+
+
+def escape(text: str) -> str:
+    """Escape Markdown: names of columns are none."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""What Streamlit runs, for every visitor and after every input: a file, which has no package."""
+"""The script of `make app`, given root and package: Streamlit runs a file, which has no package."""
 
 import sys
 from pathlib import Path
@@ -6,4 +6,4 @@ from pathlib import Path
 from mlops_loop.project import Paths
 from mlops_loop.serving import page
 
-page.main(Paths(*map(Path, sys.argv[1:])))
+page.draw(Paths(*map(Path, sys.argv[1:])))

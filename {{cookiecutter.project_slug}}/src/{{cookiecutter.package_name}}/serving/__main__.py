@@ -67,9 +67,9 @@ VERBS = {
     "ab-test": with_options("ab_test"),
     "batch": plain("batch"),
     "image": plain("follow", "make_image"),
-    "export": plain("export"),
+    "export": plain("onnx_export"),
     "key": plain("auth"),
-    "app": plain("launch"),
+    "app": plain("page"),
 }
 
 if __name__ == "__main__":
