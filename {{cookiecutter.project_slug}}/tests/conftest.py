@@ -34,7 +34,7 @@ LIMITS = {
     "train.lightgbm.min_child_samples": (5, 50),
     "train.lightgbm.early_stopping_rounds": (5, 50),
     "train.lightgbm.folds": (2, 5),
-    "train.random_forest.trees": (20, 100),
+    "train.random_forest.trees": (20, 30),
     "train.random_forest.min_samples_leaf": (3, 50),
     "train.linear.alpha": (0.01, 100),
     "evaluate.resamples": (10, 20),
