@@ -26,6 +26,7 @@ from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from ..config import Section, flat
 from ..data.contract import Contract, load_contract
@@ -242,11 +243,13 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     if experiment is None:
         location = paths.artifacts.as_uri() if local else None
         mlflow.create_experiment(settings.project, artifact_location=location)
-    elif local and experiment.artifact_location != paths.artifacts.as_uri():
-        raise UserError(
-            f"{paths.store} keeps absolute paths and was made for {experiment.artifact_location}. "
-            f"Move the project back, or see docs/moving.md for how to rewrite them."
-        )
+    elif local:
+        place = Path(local_file_uri_to_path(experiment.artifact_location))
+        if place.resolve() != paths.artifacts.resolve():  # a link in the old place will do
+            raise UserError(
+                f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
+                "back, or see docs/moving.md."
+            )
     mlflow.set_experiment(settings.project)
     return Registry(client, settings.project)
 
