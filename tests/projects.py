@@ -65,7 +65,7 @@ DEFINITIONS = {
         pl.col("sold_at").dt.weekday().cast(pl.Int32).alias("weekday"),
     ),
 }
-FILES = ("requirements/base.txt", "docs/charter.md")
+FILES = ("requirements/base.txt", "docs/charter.md", "docs/model_card.md.j2")
 PYPROJECT = '[project]\nname = "shop"\n\n[tool.mlops-loop]\ntemplate_version = "0.1.0"\n'
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models import model_card as card
+from mlops_loop.project import UserError
 from project.models import evaluate, register
 from projects import Project, registry_of
 
@@ -61,7 +62,7 @@ def test_it_holds_the_charters_answers_and_names_open_questions(registered: Proj
     assert "**Purpose.** The shop sees a price.\n" in text
     assert "**Feasible.** Size explains most.\nThe rest is luck.\n" in text
     for open_question in ("Who takes part", "Representative", "Cost of an error"):
-        assert f"**{open_question}.** {card.UNANSWERED}" in text
+        assert f"**{open_question}.** Not answered in docs/charter.md." in text
 
 
 def test_the_page_stands_alone_and_runs_nothing(registered: Project) -> None:
@@ -78,7 +79,7 @@ def test_groups_of_too_few_rows_are_not_said_to_be_good(registered: Project) -> 
     evaluate.main(registered)
     register.main(registered)
     text = read(registered)
-    assert "### The worst among 0 that were searched\n\nNone has enough rows (" in text
+    assert "### Worst of 0 searched\n\nNone has enough rows (" in text
     assert "significantly worse" not in text
     assert "No column is declared, or none has two groups of enough rows." in text
     assert " | too few rows to judge (evaluate.slices.min_rows: 1000) | - |" in text
@@ -111,16 +112,30 @@ def test_a_rejected_candidate_has_a_card_without_a_version(trained: Project) -> 
     register.main(trained)
     assert "a candidate that was not registered" in read(trained)
     assert "is above the bar of 0.001" in read(trained)
-    assert "Not registered." in read(trained) or "cannot be made again" in read(trained)
+    assert "Not registered." in read(trained) or "cannot be reproduced" in read(trained)
 
 
 def test_uncommitted_code_is_said(trained: Project) -> None:
     record = read_json(trained.run)
-    for dirty, said in (("true", "cannot be made again"), ("false", "make reproduce VERSION=1")):
+    for dirty, said in (("true", "cannot be reproduced"), ("false", "make reproduce VERSION=1")):
         record["lineage"]["git_dirty"] = dirty
         write_json(trained.run, record)
         register.main(trained)
         assert said in read(trained)
+
+
+def test_the_users_template_is_rendered_and_its_errors_are_named(registered: Project) -> None:
+    template = registered.model_card_template
+    template.write_text("# {{ project | cell }} by {{ charter.Purpose }}\n")
+    register.main(registered)
+    assert read(registered) == "# shop by The shop sees a price.\n"
+    for text, said in (
+        ("{% if %}", "Expected an expression"),
+        ("{{ metric }}", "'metric' is undef"),
+    ):
+        template.write_text(text)
+        with pytest.raises(UserError, match=f"docs/model_card.md.j2: .*{said}"):
+            register.main(registered)
 
 
 def test_texts_of_users_cannot_break_a_table_or_the_title() -> None:

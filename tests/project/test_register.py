@@ -1,6 +1,9 @@
 """Stage `register`: what the gate decides, and that it can be killed anywhere."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -159,6 +162,24 @@ def test_the_run_of_a_training_is_logged_once_in_each_store(trained: Project) ->
     assert run.data.tags["training_id"] == record["training_id"]
     assert (run.info.start_time, run.info.end_time) == (record["started"], record["ended"])
     assert run.data.metrics["test_rmse"] == read_json(trained.metrics)["test"]["rmse"]
+
+
+def test_a_reader_that_goes_does_not_fail_the_stage(trained: Project) -> None:
+    register.main(trained)
+    script = (
+        "import sys; from pathlib import Path; from mlops_loop.models.summary import print_summary;"
+        "from mlops_loop.project import Paths; root = Path(sys.argv[1]); sys.stdin.read();"
+        "print_summary(Paths(root, root))"
+    )
+    command = [sys.executable, "-c", script, str(trained.root)]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=variables, stdin=pipe, stdout=pipe, stderr=pipe) as running:
+        assert running.stdin and running.stdout and running.stderr
+        running.stdout.close()
+        running.stdin.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 0
 
 
 @dataclass(frozen=True)

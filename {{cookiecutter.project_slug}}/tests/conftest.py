@@ -21,7 +21,13 @@ from {{ cookiecutter.package_name }}.params import Params, load_params
 
 ROWS = 2_000  # of each file of data/raw
 FROM_FILES = {"source": "file", "path": "data/external"}
-FILES = ("contract.yaml", "pyproject.toml", "requirements/base.txt", "docs/charter.md")
+FILES = (
+    "contract.yaml",
+    "pyproject.toml",
+    "requirements/base.txt",
+    "docs/charter.md",
+    "docs/model_card.md.j2",
+)
 # The tests ask whether your data, features and code can learn. Values of params.yaml with which
 # nothing could, or only for minutes, are taken within these limits: the gate judges them.
 LIMITS = {

@@ -29,6 +29,7 @@ class Paths:
 
         self.definitions = package / "features" / "definitions.py"
         self.charter = root / "docs" / "charter.md"
+        self.model_card_template = root / "docs" / "model_card.md.j2"
         self.behaviour = root / "tests" / "behaviour.yaml"
         self.data_card = root / "docs" / "data_card.md"
 

@@ -1,4 +1,7 @@
-"""What the last pipeline run did, from reports/ alone."""
+"""Summary of the last pipeline run, from reports/ alone."""
+
+import os
+import sys
 
 from ..console import figure, interval
 from ..files import read_json
@@ -10,23 +13,22 @@ def origin(origins: list[str]) -> str:
     return origins[0] if len(origins) == 1 else f"{len(origins)} files, the first is {origins[0]}"
 
 
-def source(paths: Paths) -> list[str]:
-    """What the data are: the origin of the first partition, which says if it is simulated."""
-    origins = list(read_json(paths.raw / "manifest.json").values())
-    return [f"  data        {origin(origins)}"]
-
-
 def rows(paths: Paths) -> list[str]:
-    """Rows in and out, with the reason of every dropped one."""
+    """Origin of the data, rows in and out, and dropped rows by reason."""
+    origins = list(read_json(paths.raw / "manifest.json").values())
     read = sum(read_json(paths.validation_report)["rows"].values())
     prepared = read_json(paths.prepare_report)
     used = ", ".join(f"{count:,} {split}" for split, count in prepared["rows"].items())
-    dropped = [f"  dropped     {n:>9,}  {reason}" for reason, n in prepared["dropped"].items()]
-    return [f"  rows in     {read:>9,}", *dropped, f"  rows used   {used}"]
+    return [
+        f"  data        {origin(origins)}",
+        f"  rows in     {read:>9,}",
+        *(f"  dropped     {count:>9,}  {reason}" for reason, count in prepared["dropped"].items()),
+        f"  rows used   {used}",
+    ]
 
 
 def metrics(paths: Paths) -> list[str]:
-    """Test metrics with their intervals, beside the baseline's."""
+    """Test metrics with their intervals, and the baseline's."""
     report = read_json(paths.metrics)
     lines = [f"  {'test':<12}{'model':>9}  {'interval':>19}{'baseline':>11}"]
     for name, value in report["test"].items():
@@ -41,20 +43,23 @@ def metrics(paths: Paths) -> list[str]:
 
 
 def decision(paths: Paths) -> list[str]:
-    """What the gate decided, and the version and alias that came of it."""
+    """The gate's decision with its reasons, and the version and alias of the model."""
     gate = read_json(paths.gate)
-    stays = gate["version"] == gate["champion_version"]
-    named = (
-        f"{'stays' if stays else 'is'} the {gate['alias']}" if gate.get("alias") else "has no alias"
-    )
-    version = f"version {gate['version']} {named}" if gate["version"] else "nothing was registered"
+    version, alias = gate["version"], gate["alias"]
+    result = f"version {version} has no alias" if version else "nothing was registered"
+    if alias:
+        stays = version == gate["champion_version"]
+        result = f"version {version} {'stays' if stays else 'is'} the {alias}"
     reasons = [f"              {reason}" for reason in gate["reasons"]]
-    return [f"  gate        {gate['decision']}: {version}", *reasons]
+    return [f"  gate        {gate['decision']}: {result}", *reasons]
 
 
 def print_summary(paths: Paths) -> None:
-    """Print what the last run of the pipeline did."""
-    for line in (*source(paths), *rows(paths), "", *metrics(paths), "", *decision(paths)):
-        print(line)
-    print("  reports     reports/ (model_card.html, metrics.json …), every run in `make ui`")
-    print("  next        make predict INPUT=new.csv OUTPUT=scored.csv, or edit params.yaml")
+    """Print the summary; a reader that closes the pipe (`make train | head`) fails nothing."""
+    lines = [*rows(paths), "", *metrics(paths), "", *decision(paths)]
+    lines.append("  reports     reports/ (model_card.html, metrics.json …), every run in `make ui`")
+    lines.append("  next        make predict INPUT=new.csv OUTPUT=scored.csv, or edit params.yaml")
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

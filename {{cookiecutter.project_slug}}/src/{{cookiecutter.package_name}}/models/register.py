@@ -66,8 +66,7 @@ def main(paths: Paths) -> None:
     tracking.log_evaluation(registry, paths, run_id, golden.make(paths, contract))
     judged = gate(registry, run_id, params, paths)
     confidence = params.evaluate.confidence
-    facts = model_card.read_facts(paths, settings.project, params, confidence, judged)
-    model_card.write(paths, facts)
+    model_card.write(paths, settings.project, params, confidence, judged)
     tracking.log_card(registry, run_id, judged["version"], paths)
     write_json(paths.gate, judged)
     print_summary(paths)
