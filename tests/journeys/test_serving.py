@@ -348,7 +348,7 @@ def test_a_stream_is_answered_line_by_line(project: Path) -> None:
 def test_a_batch_is_a_table_of_the_database(project: Path) -> None:
     source = next((project / "data/raw").glob("*.parquet"))
     said = run(project, "make", "batch", f"INPUT={source}", "TABLE=scores", "BATCH=monday").stdout
-    assert "scores: 1,500 rows as batch monday, by version 1" in said
+    assert "rows scored by version 1" in said and "scores: 1,500 rows as batch monday in" in said
     count = "select count(*), count(prediction), max(model_version) from scores"
     with sqlite3.connect(project / ".serving/batches/tables.db") as database:
         [row] = database.execute(f"{count} where batch = 'monday'")

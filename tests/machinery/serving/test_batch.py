@@ -126,6 +126,8 @@ def test_a_batch_is_a_table_that_can_be_written_again(service: Service, record: 
     for some in (rows, rows.head(1)):
         published(service, some, "scores", "--batch", "monday")
     assert [row["batch"] for row in table(service, "scores")].count("monday") == 1
+    left = service.project.root / ".serving" / "batches"
+    assert list(left.iterdir()) == [], "what was scored, with the personal data, is gone"
 
 
 def _contract(service: Service) -> Contract:
@@ -150,5 +152,8 @@ def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, recor
             UserError, match=f"TABLE={name} is not a plain name, or the service's own"
         ):
             published(service, rows, name)
+    with pytest.raises(UserError, match="no row could be scored; nothing was written"):
+        published(service, pl.DataFrame([record(size=-1.0)]), "scores")
+    assert table(service, "scores") == before
     with pytest.raises(UserError, match="has a column batch already"):
         published(service, rows.with_columns(batch=1), "others")

@@ -34,8 +34,7 @@ def rows(seed: int, number: int = 400) -> pl.DataFrame:
 
 def learnt(project: Project, columns: str, **params: Any) -> Model:
     """A model of the rows."""
-    forest = {"trees": 10, "min_samples_leaf": 5}
-    project.edit(train__random_forest=forest, train__max_trees=20, **params)
+    project.edit(train__max_trees=20, **params)
     options = load_params(project.params)
     names = [*COLUMNS[columns], TARGETS[options.task].alias("target")]
     learning, validation = (rows(seed).select(names).drop_nulls("target") for seed in (0, 1))
@@ -45,10 +44,9 @@ def learnt(project: Project, columns: str, **params: Any) -> Model:
 
 CASES = [
     (kind, task, weight, "both")
-    for kind in ("lightgbm", "random_forest", "linear")
+    for kind in ("lightgbm", "linear")
     for task, weight in (*((task, None) for task in TARGETS), ("binary", "balanced"))
 ]
-CASES += [("random_forest", "multiclass", "balanced", "both")]
 CASES += [("linear", "multiclass", "balanced", columns) for columns in ("both", "numbers")]
 CASES += [("linear", "binary", None, "texts")]
 
@@ -62,6 +60,12 @@ def test_a_graph_answers_as_its_model(
     assert np.ptp(model.score_matrix(matrix)) > 0.05
     content = export.to_onnx(model).SerializeToString()
     assert export.difference(content, model, matrix) < 1e-6
+
+
+def test_a_forest_is_not_exported(project: Project) -> None:
+    model = learnt(project, "both", task="regression", train__model="random_forest")
+    with pytest.raises(UserError, match="RandomForestRegressor cannot be exported"):
+        export.to_onnx(model)
 
 
 @pytest.mark.usefixtures("registry")

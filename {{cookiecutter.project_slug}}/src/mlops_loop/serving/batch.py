@@ -3,21 +3,21 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from fcntl import LOCK_EX, flock
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sql
 from pandas.errors import DatabaseError
 
-from ..commands.predict import check_free, predict_file
+from ..commands.predict import check_free, print_errors, score_chunks
 from ..console import parse, working
 from ..data import tables
 from ..data.contract import load_contract
+from ..files import partitions
 from ..project import Paths, UserError, load_settings
 from . import prediction_log as log
 
@@ -67,17 +67,6 @@ def delete_batch(connection: sql.Connection, table: str, batch: Mapping[str, Any
     connection.execute(there.delete().where(there.c.batch == batch["batch"]))
 
 
-@contextmanager
-def exclusive(folder: Path, *job: str) -> Iterator[Path]:
-    """Yield the file that a job is scored into, and wait for an equal job to end before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scored = folder / f"{hashlib.sha256(repr(job).encode()).hexdigest()[:16]}.parquet"
-    with scored.with_suffix(".lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        yield scored
-        scored.unlink()
-
-
 def main(paths: Paths, arguments: Sequence[str]) -> None:
     """Score INPUT into TABLE; BATCH is its name, else the file's name and a hash of its content."""
     args = parse("batch", arguments, input="", table="", batch="")
@@ -86,27 +75,36 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         raise UserError(
             f"TABLE={args.table} is not a plain name, or the service's own; name another."
         )
-    load_settings(paths)
     tables.check_readable(source)
-    batches, contract = paths.root / ".serving" / "batches", load_contract(paths.contract)
-    # In the file of the log, a large batch would block log and queue.
-    url = os.environ.get("DATABASE_URL") or f"sqlite:///{batches / 'tables.db'}"
-    engine = log.database(url)
     if not args.batch:
         with source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         args.batch = f"{source.name} {digest[:12]}"
+    from ..tracking.registry import connect
+
+    registry = connect(paths, load_settings(paths))
+    version, contract = registry.find("champion"), load_contract(paths.contract)
+    batches = paths.root / ".serving" / "batches"
+    batches.mkdir(parents=True, exist_ok=True)
+    # In the file of the log, a large batch would block log and queue.
+    engine = log.database(os.environ.get("DATABASE_URL") or f"sqlite:///{batches / 'tables.db'}")
     personal = [column.name for column in contract.columns if column.pii]
 
-    def typed(chunk: pl.DataFrame) -> pl.DataFrame:
-        kept = chunk.drop(personal, strict=False)
+    def read(part: Path) -> pl.DataFrame:
+        kept = pl.read_parquet(part).drop(personal, strict=False)
         return kept.with_columns(contract.read(kept, kept.columns).get_columns())
 
-    with exclusive(batches, str(source.resolve()), args.table, args.batch) as scored:
-        version = predict_file(paths, source, scored)
-        now = datetime.now(UTC).replace(tzinfo=None)
-        batch = {"batch": args.batch, "model_version": version, "scored_at": now}
+    batch: dict[str, Any] = {"batch": args.batch, "model_version": version.number}
+    with TemporaryDirectory(dir=batches) as folder:
+        score_chunks(source, Path(folder), registry.load(version.name), contract)
+        parts = partitions(Path(folder))
+        scored = pl.scan_parquet(parts, glob=False)
+        print_errors(scored, args.table, f"scored by {version}")
+        none = (pl.len() > 0) & pl.col("error").is_not_null().all()
+        if scored.select(none).collect().item():
+            raise UserError("no row could be scored; nothing was written.")
+        batch["scored_at"] = datetime.now(UTC).replace(tzinfo=None)
         with working("batch"):
-            rows = publish(map(typed, tables.read_chunks(scored)), engine, args.table, batch)
+            rows = publish(map(read, parts), engine, args.table, batch)
     shown = engine.url.render_as_string(hide_password=True)
-    print(f"{args.table}: {rows:,} rows as batch {args.batch}, by version {version}, in {shown}.")
+    print(f"{args.table}: {rows:,} rows as batch {args.batch} in {shown}.")

@@ -2,7 +2,7 @@
 
 The graph takes encoded `features` and gives `scores`, as `Model.score_matrix` does. The encoding is
 written beside it; the expressions that make features from raw columns cannot be exported. Features
-are compared in 64 bits, as by the model's library; ONNX adds up trees in 32 bits.
+are compared in 64 bits, as by LightGBM; ONNX adds up trees in 32 bits.
 """
 
 from collections.abc import Sequence
@@ -75,107 +75,69 @@ class Graph:
 
 
 class Trees:
-    """Rows of NODES and LEAVES, the attributes of ONNX's TreeEnsembleRegressor."""
+    """LightGBM's trees as rows of NODES and LEAVES; a test of several categories is one of each."""
 
-    def __init__(self, targets: int) -> None:
-        self.targets = targets
+    def __init__(self, booster: Any) -> None:
+        dump = booster.dump_model()
+        self.targets = dump["num_tree_per_iteration"]
         self.nodes: list[list[Any]] = []
         self.leaves: list[tuple[int, int, int, float]] = []
+        for tree, root in enumerate(dump["tree_info"]):
+            self.add(root["tree_structure"], tree, len(self.nodes))
 
-    def add_boosted(self, tree: int, root: dict[str, Any]) -> None:
-        """Add a tree as LightGBM dumps it: a test of several categories becomes one of each."""
-        start = len(self.nodes)
-
-        def put(feature: int, mode: str, value: float, missing_is_left: bool) -> list[Any]:
-            number = len(self.nodes) - start
-            self.nodes.append([tree, number, feature, mode, value, int(missing_is_left), 0, 0])
-            return self.nodes[-1]
-
-        def add(node: dict[str, Any]) -> int:
-            if "leaf_value" in node:
-                number: int = put(0, "LEAF", 0.0, False)[1]
-                self.leaves.append((tree, number, tree % self.targets, node["leaf_value"]))
-                return number
-            feature = node["split_feature"]
-            if node["decision_type"] == "<=":
-                # LightGBM takes a missing value for 0 if training had none in the feature.
-                has_missing, is_left = node["missing_type"] == "NaN", node["default_left"]
-                left_if_missing = is_left if has_missing else node["threshold"] >= 0
-                tests = [put(feature, "BRANCH_LEQ", float(node["threshold"]), left_if_missing)]
-            else:
-                codes = map(float, node["threshold"].split("||"))
-                tests = [put(feature, "BRANCH_EQ", code, False) for code in codes]
-            left, right = add(node["left_child"]), add(node["right_child"])
-            for test, otherwise in zip(tests, [*(t[1] for t in tests[1:]), right], strict=True):
-                test[-2:] = left, otherwise
-            return int(tests[0][1])
-
-        add(root)
-
-    def add_fitted(self, number: int, tree: Any, factors: Floats) -> None:
-        """Add a tree of scikit-learn's forest, the leaves of each target times its factor."""
-        tests = tree.feature, tree.threshold, tree.missing_go_to_left
-        children = tree.children_left, tree.children_right
-        rows = zip(*(column.tolist() for column in (*tests, *children)), strict=True)
-        values = (tree.value[:, 0] * factors).tolist()
-        for place, (feature, threshold, missing, left, right) in enumerate(rows):
-            if left >= 0:
-                test = [feature, "BRANCH_LEQ", threshold, missing, left, right]
-                self.nodes.append([number, place, *test])
-                continue
-            self.nodes.append([number, place, 0, "LEAF", 0.0, 0, 0, 0])
-            self.leaves += [(number, place, *target) for target in enumerate(values[place])]
-
-    def add_to(self, graph: Graph, features: str, base: Floats) -> str:
-        """Add the operator; returns the name of `base` plus the sum of the leaves."""
-        attributes: dict[str, Any] = dict(zip(NODES, zip(*self.nodes, strict=True), strict=True))
-        attributes |= dict(zip(LEAVES, zip(*self.leaves, strict=True), strict=True))
-        attributes["base_values_as_tensor"] = base
-        for name in [name for name in attributes if name.endswith("_as_tensor")]:
-            values = np.array(attributes[name], np.float64)
-            attributes[name] = numpy_helper.from_array(values, name)
-        known = {"domain": "ai.onnx.ml", "n_targets": self.targets}
-        return graph.add("TreeEnsembleRegressor", features, **known, **attributes)
+    def add(self, node: dict[str, Any], tree: int, start: int) -> int:
+        """Add a node and those below it to the tree that starts at a row; returns its number."""
+        number = len(self.nodes) - start
+        if "leaf_value" in node:
+            self.nodes.append([tree, number, 0, "LEAF", 0.0, 0, 0, 0])
+            self.leaves.append((tree, number, tree % self.targets, node["leaf_value"]))
+            return number
+        tests = [("BRANCH_EQ", code, 0) for code in str(node["threshold"]).split("||")]
+        if node["decision_type"] == "<=":
+            # LightGBM takes a missing value for 0 if training had none in the feature.
+            is_known = node["missing_type"] == "NaN"
+            is_left = node["default_left"] if is_known else node["threshold"] >= 0
+            tests = [("BRANCH_LEQ", node["threshold"], int(is_left))]
+        feature = node["split_feature"]
+        rows = [
+            [tree, number + place, feature, mode, float(value), missing]
+            for place, (mode, value, missing) in enumerate(tests)
+        ]
+        self.nodes += rows
+        left = self.add(node["left_child"], tree, start)
+        right = self.add(node["right_child"], tree, start)
+        for row, otherwise in zip(rows, [*(row[1] for row in rows[1:]), right], strict=True):
+            row += [left, otherwise]
+        return number
 
 
 def to_onnx(model: Model) -> Any:
-    """The ONNX model of a LightGBM booster, a forest or a linear pipeline."""
+    """The ONNX model of a LightGBM or a linear model; raises UserError for a forest."""
     kinds = {"Booster": add_booster, "Pipeline": add_linear}
+    kind = type(model.estimator).__name__
+    if kind not in kinds:
+        raise UserError(f"{kind} cannot be exported; set train.model: lightgbm or linear.")
     graph = Graph()
-    kinds.get(type(model.estimator).__name__, add_forest)(graph, model)
+    graph.add(LINKS[model.task], kinds[kind](graph, model))
     scores = len(model.classes) if model.task == "multiclass" else 1
     return graph.finish(len(model.encoder.names), scores)
 
 
-def add_booster(graph: Graph, model: Model) -> None:
-    """Add LightGBM's trees."""
-    estimator: Any = model.estimator
-    dump = estimator.dump_model()
-    trees = Trees(dump["num_tree_per_iteration"])
-    for number, tree in enumerate(dump["tree_info"]):
-        trees.add_boosted(number, tree["tree_structure"])
-    graph.add(LINKS[model.task], trees.add_to(graph, "features", base(model)))
+def add_booster(graph: Graph, model: Model) -> str:
+    """Add LightGBM's trees; returns the name of their sum."""
+    trees = Trees(model.estimator)
+    attributes: dict[str, Any] = dict(zip(NODES, zip(*trees.nodes, strict=True), strict=True))
+    attributes |= dict(zip(LEAVES, zip(*trees.leaves, strict=True), strict=True))
+    attributes["base_values_as_tensor"] = base(model)
+    for name in [name for name in attributes if name.endswith("_as_tensor")]:
+        values = np.array(attributes[name], np.float64)
+        attributes[name] = numpy_helper.from_array(values, name)
+    known = {"domain": "ai.onnx.ml", "n_targets": trees.targets}
+    return graph.add("TreeEnsembleRegressor", "features", **known, **attributes)
 
 
-def add_forest(graph: Graph, model: Model) -> None:
-    """Add the trees of a forest; class weights are taken out of their leaves."""
-    estimator: Any = model.estimator
-    factors = 1 / class_weights(model)
-    trees = Trees(len(factors))
-    for number, fitted in enumerate(estimator.estimators_):
-        trees.add_fitted(number, fitted.tree_, factors / len(estimator.estimators_))
-    # scikit-learn rounds a feature to 32 bits before it compares it.
-    rounded = graph.add("Cast", "features", to=TensorProto.FLOAT)
-    exact = graph.add("Cast", rounded, to=TensorProto.DOUBLE)
-    raw = trees.add_to(graph, exact, np.zeros(trees.targets))
-    if model.task != "regression":
-        shares = graph.add("Div", raw, graph.add("ReduceSum", raw, np.array([1])))
-        if model.task == "binary":
-            graph.add("Gather", shares, np.array([1]), axis=1)
-
-
-def add_linear(graph: Graph, model: Model) -> None:
-    """Add ridge or logistic regression behind its scaling and one-hot encoding."""
+def add_linear(graph: Graph, model: Model) -> str:
+    """Add scaling, one-hot encoding and the linear function; returns the name of its value."""
     estimator: Any = model.estimator
     (_, scaling, numbers), (_, encoder, texts) = estimator[0].transformers_
     parts = []
@@ -194,18 +156,12 @@ def add_linear(graph: Graph, model: Model) -> None:
         parts.append(graph.add("Cast", is_code, to=TensorProto.DOUBLE))
     table = graph.add("Concat", *parts, axis=1)
     product = graph.add("MatMul", table, np.atleast_2d(estimator[-1].coef_).T)
-    raw = graph.add("Add", product, estimator[-1].intercept_ + base(model))
-    graph.add(LINKS[model.task], raw)
-
-
-def class_weights(model: Model) -> Floats:
-    """The weight of each class in training; one weight of 1 for a regression."""
-    return np.array(model.weights or [1.0] * max(1, len(model.classes)))
+    return graph.add("Add", product, estimator[-1].intercept_ + base(model))
 
 
 def base(model: Model) -> Floats:
     """The sum that takes class weights, factors of the odds, out of raw scores."""
-    logs = -np.log(class_weights(model))
+    logs = -np.log(model.weights or [1.0] * max(1, len(model.classes)))
     return logs[1:] - logs[:1] if model.task == "binary" else logs
 
 

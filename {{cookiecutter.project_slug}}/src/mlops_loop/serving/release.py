@@ -120,50 +120,32 @@ def check_golden(predicted: Sequence[Record | None], expected: Sequence[Any]) ->
     return check(2, "golden requests", problems, f"{len(same)} predicted as expected")
 
 
-class Load(NamedTuple):
-    """The outcome of a load test; waiting for a free connection counts as latency."""
+def check_load(send: Callable[[], bool], limits: Deliver) -> Check:
+    """Point 3: the rate and latency of `serving.deliver`; `send` returns true on success.
 
-    failed: int
-    per_second: float
-    p99_ms: float
-
-
-def send_steadily(send: Callable[[], bool], rate: float, seconds: float) -> Load:
-    """Call `send`, true on success, `rate` times a second, however long earlier calls take."""
+    Requests are sent at a steady rate, however long earlier ones take, and waiting for a free
+    connection counts as latency.
+    """
     numbers, start = itertools.count(), time.perf_counter()
     took: list[float] = []
     failed: list[float] = []
 
     def work() -> None:
-        while (due := next(numbers) / rate) < seconds:
+        while (due := next(numbers) / limits.rate) < limits.seconds:
             time.sleep(max(0.0, start + due - time.perf_counter()))
             (took if send() else failed).append(time.perf_counter() - start - due)
 
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(work) for _ in range(THREADS)]:
             done.result()
-    elapsed = time.perf_counter() - start
+    per_second = len(took) / (time.perf_counter() - start)
     p99 = float(np.quantile(took, 0.99)) * 1e3 if took else float("inf")
-    return Load(len(failed), len(took) / elapsed, p99)
-
-
-def check_load(client: httpx.Client, record: Record, limits: Deliver) -> Check:
-    """Point 3: the rate of `serving.deliver`, served within its latency."""
-
-    def send() -> bool:
-        try:
-            return client.post("/predict", json=record).is_success
-        except httpx.HTTPError:
-            return False
-
-    load = send_steadily(send, limits.rate, limits.seconds)
-    problems = [f"{load.failed} failed"] if load.failed else []
-    if load.per_second < 0.95 * limits.rate:
-        problems.append(f"{load.per_second:.0f} of {limits.rate:g} requests a second")
-    if load.p99_ms > limits.p99_ms:
-        problems.append(f"p99 {load.p99_ms:.1f} ms is above {limits.p99_ms:g}")
-    found = f"{load.per_second:.0f} requests a second, p99 {load.p99_ms:.1f} ms"
-    return check(3, "load test", problems, found)
+    problems = [f"{len(failed)} failed"] if failed else []
+    if per_second < 0.95 * limits.rate:
+        problems.append(f"{per_second:.0f} of {limits.rate:g} requests a second")
+    if p99 > limits.p99_ms:
+        problems.append(f"p99 {p99:.1f} ms is above {limits.p99_ms:g}")
+    return check(3, "load test", problems, f"{per_second:.0f} requests a second, p99 {p99:.1f} ms")
 
 
 def invalid_records(contract: Contract) -> Iterator[tuple[str, Record]]:
@@ -208,12 +190,19 @@ def inspect(
     golden: Record,
 ) -> list[Check]:
     """Points 1 to 5, by requests to the service."""
+
+    def send() -> bool:
+        try:
+            return client.post("/predict", json=schema.example(contract)).is_success
+        except httpx.HTTPError:
+            return False
+
     info = client.get("/model").raise_for_status().json()
     predicted = [request(client, version.number, record) for record in golden["records"]]
     if environment == "production":  # users are there
         load = Check(3, "load test", None, "not in production; staging passed it")
     else:
-        load = check_load(client, schema.example(contract), limits)
+        load = check_load(send, limits)
     return [
         check_compatible(info, version.tags, contract, environment),
         check_golden(predicted, golden["scores"]),
