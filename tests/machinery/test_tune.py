@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from mlops_loop.commands.tune import folds, space
+from mlops_loop.commands import cross_validation as folds
+from mlops_loop.commands import tune
 from mlops_loop.config import changed
 from mlops_loop.data.contract import load_contract
 from mlops_loop.project import UserError
 from project import PROJECT
 from project.models.estimators import learner
-from project.models.metrics import SCORING
 from project.params import load_params
-from projects import Project
+from projects import Project, registry_of
 
 RATE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
 
@@ -27,16 +27,24 @@ RATE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
         ({"space": {"svm": RATE}}, "tune.space.lightgbm is empty"),
         ({"space": {"lightgbm": {"rate": [1, 2]}}}, "train.rate: unknown key"),
         ({"space": {"lightgbm": {"threads": [1, 2]}}}, "threads: this is decided, not searched"),
-        ({"space": {"lightgbm": {"max_trees": []}}}, "max_trees: no choice is left"),
-        ({"space": {"lightgbm": {"max_trees": [0, 9]}}}, "would refuse 0: .* greater than or eq"),
-        ({"space": {"lightgbm": {"max_trees": 9}}}, "lightgbm.max_trees: .*valid dictionary"),
+        ({"space": {"lightgbm": {"max_trees": []}}}, "max_trees: give a list of choices"),
+        ({"space": {"lightgbm": {"max_trees": [0, 9]}}}, "max_trees: .*greater than or eq"),
         (
-            {"space": {"lightgbm": {"max_trees": {"low": 9, "high": 9}}}},
-            "max_trees: .*low must be below high",
+            {"space": {"lightgbm": {"max_trees": 9}}},
+            "lightgbm.max_trees: give a list of choices, or",
         ),
         (
-            {"space": {"lightgbm": {"learning_rate": {"low": 0.0, "high": 1.0, "log": True}}}},
-            "learning_rate: .*log needs a low above 0",
+            {"space": {"lightgbm": {"max_trees": {"low": 9, "high": 8}}}},
+            "lightgbm.max_trees: .*low <= high",
+        ),
+        ({"space": {"lightgbm": {"max_trees": {"low": 9}}}}, "lightgbm.max_trees: .*valid int"),
+        (
+            {"space": {"lightgbm": {"max_trees": {"low": 1, "high": 9, "every": 2}}}},
+            "lightgbm.max_trees: .*every",
+        ),
+        (
+            {"space": {"lightgbm": {"linear.alpha": {"low": 0.0, "high": 1.0, "log": True}}}},
+            "linear.alpha: .*low > 0",
         ),
         ({"space": {"lightgbm": RATE}, "sampler": "grid"}, "learning_rate: a grid needs a step"),
         (
@@ -51,21 +59,15 @@ def test_a_search_that_cannot_be_is_refused(
 ) -> None:
     project.edit(**{f"tune__{key}": value for key, value in change.items()})
     with pytest.raises(UserError, match=said):
-        what_is_searched(project)
-
-
-def what_is_searched(project: Project) -> tuple[str, space.Space]:
-    """The metric and the space that params.yaml asks for."""
-    params = load_params(project.params)
-    metric = space.metric_name(params.tune.metric, params.task, SCORING[params.task])
-    return metric, space.searched(params, params.tune, params.train.model)
+        search = learner(load_params(project.params))
+        tune.read_metric(search), tune.read_space(search)
 
 
 @pytest.mark.parametrize("model", ["lightgbm", "random_forest", "linear"])
 def test_the_space_of_this_project_is_good(model: str) -> None:
     params = changed(load_params(PROJECT.params), {"train.model": model})
     if params.tune.space.get(model):
-        assert space.searched(params, params.tune, model)
+        assert tune.read_space(learner(params))
 
 
 def rows(number: int = 40) -> pl.DataFrame:
@@ -120,12 +122,61 @@ def test_a_fold_is_judged_by_a_fit_that_has_not_learnt_its_rows(
     frame = pl.DataFrame({"x": rng.normal(size=400), "kind": ["a", "b"] * 200})
     frame = frame.with_columns(y=pl.col("x") * 2 + (pl.col("kind") == "a"))
     fold = folds.make_fold(frame[:300], frame[300:], frame["y"], learner(params))
-    rmse, trees = folds.judge(fold, learner(params), params, "rmse")
+    rmse, trees = folds.evaluate(fold, learner(params), params, "rmse")
     assert rmse < 1 < frame["y"].std()
-    again = folds.refit(fold, learner(params), params, trees)
+    raw = learner(params).fit_trees(params, fold, trees)
+    again = folds.predictions(fold, learner(params), raw)
     assert np.sqrt(np.mean((again.scores - again.actual) ** 2)) == pytest.approx(rmse)
     strange = frame[300:].with_columns(kind=pl.lit("c"))
     fold = folds.make_fold(frame[:300], strange, frame["y"], learner(params))
     assert (
-        folds.judge(fold, learner(params), params, "rmse")[0] > rmse
+        folds.evaluate(fold, learner(params), params, "rmse")[0] > rmse
     ), "categories are those of the first rows"
+
+
+def search(project: Project, *arguments: str) -> list[dict[str, Any]]:
+    """Run `make tune`; the parameters and scores of the trials that count."""
+    tune.main(project, load_params(project.params), learner, arguments)
+    trials = pl.read_csv(project.tuning / "trials.csv")
+    return trials.filter(pl.col("state").is_in(["COMPLETE", "PRUNED"])).rows(named=True)
+
+
+def test_a_grid_is_searched_once_and_the_best_is_written(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"max_trees": {"low": 1, "high": 21, "step": 10}, "learning_rate": [0.1]}
+    trained.edit(train__max_trees=1, tune__sampler="grid", tune__space={"lightgbm": space})
+    trials = search(trained, "--trials=9", "--timeout=60")
+    assert [trial["params_train.max_trees"] for trial in trials] == [1, 11, 21]
+    assert load_params(trained.params).train.max_trees == 21
+    printed = capsys.readouterr().out
+    assert "3 trials are done" in printed and "train.max_trees  1 -> 21" in printed
+    assert search(trained, "--trials=9") == trials
+    assert "The current parameters are the best" in capsys.readouterr().out
+
+
+def test_an_interrupted_search_resumes(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    evaluate, before = tune.evaluate, trained.params.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "evaluate", interrupted)
+        with pytest.raises(SystemExit, match=r"Interrupted: \d trials are done; `make tune` res"):
+            search(trained)
+    assert trained.params.read_text() == before
+    assert len(search(trained)) == 4, "all of tune.trials"
+    assert "4 trials are done" in capsys.readouterr().out
+    runs = registry_of(trained).client.search_runs(["1"])
+    states = [run.data.tags["state"] for run in runs if "state" in run.data.tags]
+    assert len(states) == 4 and set(states) <= {"complete", "pruned"}
+    [parent] = [run.info.run_id for run in runs if run.info.run_name == "tune"]
+    assert {run.data.tags.get("mlflow.parentRunId") for run in runs} == {parent, None}
+    assert len(search(trained, "--trials=6")) == 6

@@ -63,12 +63,11 @@ def explain(*arguments: str) -> None:
 
 def tune(*arguments: str) -> None:
     """Search for better parameters by cross-validation."""
-    from mlops_loop.commands.tune import tune as command
-    from mlops_loop.config import changed
+    from mlops_loop.commands import tune as command
 
     from .models.estimators import learner
 
-    command.main(PROJECT, learner(changed(read_params(), command.parse(arguments))))
+    command.main(PROJECT, read_params(), learner, arguments)
 
 
 def plain(name: str) -> Any:

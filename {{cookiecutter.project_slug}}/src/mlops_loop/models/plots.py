@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -98,14 +97,4 @@ def beeswarm(values: Floats, matrix: Floats, model: Model, unit: str) -> Figure:
     axes.axvline(0, color="black", linewidth=1)
     names = [model.encoder.names[position][:40] for position in order]
     axes.set_yticks(range(len(order)), names, parse_math=False)
-    return figure
-
-
-def search_history(scores: pl.Series, higher_is_better: bool) -> Figure:
-    """The score of each trial, none where it was pruned, and the best so far."""
-    figure, axes = canvas("Search, cross-validation on train", "trial", scores.name, (6, 4))
-    best = scores.cum_max() if higher_is_better else scores.cum_min()
-    axes.plot(scores, "o", label="trial")
-    axes.step(range(len(scores)), best.forward_fill(), where="post", label="best")
-    axes.legend()
     return figure

@@ -20,7 +20,7 @@ import polars as pl
 from mlflow import MlflowClient, MlflowException
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunData, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunData
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
@@ -192,41 +192,26 @@ class Registry:
             raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
         return str(outputs.model_outputs[0].model_id)
 
-    def start_run(self, name: str, tags: dict[str, str], parent: str = "") -> str:
-        """Begin a run, below `parent` if any, and return its id."""
+    def log_run(
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, object] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        parent: str = "",
+    ) -> str:
+        """Log a run that is over, below `parent` if any; returns its id."""
         experiment = self.client.get_experiment_by_name(self.name)
         nested = {"mlflow.parentRunId": parent} if parent else {}
         run = self.client.create_run(
             experiment.experiment_id, run_name=name, tags={**tags, **nested}
         )
-        return str(run.info.run_id)
-
-    def log(
-        self,
-        run_id: str,
-        params: Mapping[str, object],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-    ) -> None:
-        """Add what is known of a run."""
-        now = int(time() * 1_000)
-        self.client.log_batch(
-            run_id,
-            [Metric(name, value, now, 0) for name, value in metrics.items()],
-            [Param(name, str(value)) for name, value in params.items()],
-            [RunTag(name, value) for name, value in tags.items()],
-        )
-
-    def end_run(self, run_id: str, status: str = "FINISHED") -> None:
-        """End a run: FINISHED or KILLED."""
-        self.client.set_terminated(run_id, status)
-
-    def kill_runs(self, tag: str, value: str) -> None:
-        """End the runs with this tag that an interruption left running."""
-        experiment = self.client.get_experiment_by_name(self.name)
-        query = f"attributes.status = 'RUNNING' and tags.{tag} = '{value}'"
-        for run in self.client.search_runs([experiment.experiment_id], query):
-            self.end_run(str(run.info.run_id), "KILLED")
+        run_id, now = str(run.info.run_id), int(time() * 1_000)
+        figures = [Metric(key, value, now, 0) for key, value in (metrics or {}).items()]
+        values = [Param(key, str(value)) for key, value in (params or {}).items()]
+        self.client.log_batch(run_id, figures, values)
+        self.client.set_terminated(run_id, "FINISHED")
+        return run_id
 
 
 def connect(paths: Paths, settings: Settings) -> Registry:

@@ -1,0 +1,280 @@
+"""`make tune`: search for better parameters with Optuna, by cross-validation on the train split.
+
+The search sees neither validation nor test; validation decides if the best reaches params.yaml.
+"""
+
+import hashlib
+import itertools
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import polars as pl
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from ..config import changed, edit, flat
+from ..console import aligned, figure, interval, parse, track
+from ..data.contract import load_contract
+from ..files import replaced
+from ..lineage import lineage
+from ..models.bootstrap import Predictions, improvement
+from ..models.dataset import Fold
+from ..models.learner import Learner, P
+from ..project import Paths, UserError, load_settings
+from .cross_validation import evaluate, make_fold, positions, predictions
+
+# They decide how a fit is done or used, not how good it can be.
+NOT_SEARCHED = ("model", "threads", "class_weight", "threshold", "lightgbm.folds")
+FEWEST_FOR_IMPORTANCE = 5
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched: `metric` over `folds`, in distributions by key of params.yaml."""
+
+    learner: Learner[Any]
+    metric: str
+    space: dict[str, Any]
+    folds: list[Fold]
+
+    @property
+    def current(self) -> dict[str, Any]:
+        """The values of params.yaml."""
+        params = flat(self.learner.params)
+        return {key: params[key] for key in self.space}
+
+
+def read_metric(learner: Learner[Any]) -> str:
+    """The metric of the search; raises UserError for one that the task does not have."""
+    metric, scoring = learner.tune.metric or learner.scoring.primary, learner.scoring
+    if metric not in scoring.metrics:
+        raise UserError(
+            f"params.yaml: tune.metric: {learner.task} has no {metric}; name one of "
+            f"{', '.join(scoring.metrics)}, or null for {scoring.primary}."
+        )
+    return metric
+
+
+def read_space(learner: Learner[Any]) -> dict[str, Any]:
+    """tune.space of `train.model` as distributions of Optuna, the current value among choices.
+
+    Raises UserError for an entry that no search or training could use.
+    """
+    space: dict[str, Any] = {}
+    for name, entry in learner.tune.space.get(learner.model, {}).items():
+        key, where = f"train.{name}", f"params.yaml: tune.space.{learner.model}.{name}"
+        if name in NOT_SEARCHED:
+            raise UserError(f"{where}: this is decided, not searched; remove it.")
+        if not entry or not isinstance(entry, list | dict):
+            raise UserError(f"{where}: give a list of choices, or {{low, high, log?, step?}}.")
+        limits = entry if isinstance(entry, list) else [entry.get("low"), entry.get("high")]
+        try:
+            for value in limits:
+                changed(learner.params, {key: value})
+            space[key] = distribution(entry, flat(learner.params)[key])
+        except (TypeError, ValueError, UserError) as error:
+            raise UserError(f"{where}: {error}") from error
+        if learner.tune.sampler == "grid" and getattr(space[key], "step", 1) is None:
+            raise UserError(f"{where}: a grid needs a step here, or a list of choices.")
+    if not space:
+        raise UserError(
+            f"params.yaml: tune.space.{learner.model} is empty; name a key below train with "
+            "{low, high} or a list of choices."
+        )
+    return space
+
+
+def distribution(entry: list[Any] | dict[str, Any], now: Any) -> Any:
+    """An entry of tune.space in Optuna's terms: of integers if all its numbers are."""
+    if isinstance(entry, list):
+        return CategoricalDistribution(entry if now in entry else [*entry, now])
+    numbers = (entry["low"], entry["high"], entry.get("step", 1), now)
+    if all(isinstance(number, int) for number in numbers):
+        return IntDistribution(**entry)
+    return FloatDistribution(**entry)
+
+
+def read_rows(paths: Paths, split: str, target: str) -> pl.DataFrame:
+    """The features and, last, the target of a split."""
+    rows = pl.read_parquet(paths.processed / split / "*.parquet")
+    return rows.select(pl.exclude(target), target)
+
+
+def prepare(learner: Learner[Any], paths: Paths) -> Search:
+    """The search that params.yaml defines; raises UserError where it is not possible."""
+    metric, space = read_metric(learner), read_space(learner)
+    rows = read_rows(paths, "train", learner.target)
+    origin = pl.read_parquet(paths.interim / "train" / "*.parquet")
+    places = positions(origin, learner, load_contract(paths.contract))
+    folds = [make_fold(rows[a], rows[b], rows[:, -1], learner) for a, b in places]
+    return Search(learner, metric, space, folds)
+
+
+def open_study(search: Search, paths: Paths) -> optuna.Study:
+    """The study in tuning.db of the same rows, space and parameters but those searched."""
+    params = flat(search.learner.params)
+    fixed = {k: v for k, v in params.items() if k.startswith("train.") and k not in search.space}
+    fixed.pop("train.threads", None)
+    known = [search.learner.task, search.learner.seed, search.metric, search.space, fixed]
+    digest = hashlib.sha256(repr(known).encode())
+    for table in (table for fold in search.folds for table in (fold.train, fold.valid)):
+        digest.update(table.matrix.tobytes() + table.target.tobytes())
+    higher = search.learner.scoring.metrics[search.metric].higher_is_better
+    return optuna.create_study(
+        storage=f"sqlite:///{paths.studies}",
+        study_name=f"{search.learner.model}-{digest.hexdigest()[:12]}",
+        direction="maximize" if higher else "minimize",
+        # Most of what a good sampler tries is better than the median of what came before.
+        pruner=optuna.pruners.PercentilePruner(25.0),
+        load_if_exists=True,
+    )
+
+
+def done(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count, complete or pruned: an interruption leaves others."""
+    trials: list[FrozenTrial] = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return trials
+
+
+def current(study: optuna.Study, search: Search) -> FrozenTrial:
+    """The trial of the current parameters."""
+    return next(trial for trial in done(study) if trial.params == search.current)
+
+
+def plan(study: optuna.Study, search: Search) -> int:
+    """Enqueue the current point and those of a grid; returns how many trials are left to run."""
+    tune, tried, points = search.learner.tune, [t.params for t in done(study)], [search.current]
+    if tune.sampler == "grid":
+        axes = (
+            each.choices if isinstance(each, CategoricalDistribution) else steps(each)
+            for each in search.space.values()
+        )
+        grid = [dict(zip(search.space, point, strict=True)) for point in itertools.product(*axes)]
+        points += [point for point in grid if point != search.current]
+    for _ in study.get_trials(states=(TrialState.WAITING,)):
+        study.ask()  # of an interrupted search
+    for point in points:
+        if point not in tried:
+            study.enqueue_trial(point)
+    tpe = tune.sampler == "tpe"
+    sampler = optuna.samplers.TPESampler if tpe else optuna.samplers.RandomSampler
+    study.sampler = sampler(seed=search.learner.seed + len(tried))
+    most = min(tune.trials, len(points)) if tune.sampler == "grid" else tune.trials
+    return max(most - len(tried), int(search.current not in tried))
+
+
+def steps(numbers: IntDistribution | FloatDistribution) -> list[float]:
+    """The numbers of a grid."""
+    assert numbers.step is not None
+    count = round((numbers.high - numbers.low) / numbers.step)
+    return [round(numbers.low + numbers.step * number, 10) for number in range(count + 1)]
+
+
+def run_trial(study: optuna.Study, search: Search) -> FrozenTrial:
+    """Try a point by cross-validation; the current one is never pruned, as the best is compared."""
+    trial, scores, trees = study.ask(search.space), list[float](), list[int]()
+    params = changed(search.learner.params, trial.params)
+    for fold in search.folds:
+        score, count = evaluate(fold, search.learner, params, search.metric)
+        scores, trees = [*scores, score], [*trees, count]
+        trial.report(float(np.mean(scores)), len(scores))
+        if trial.params != search.current and trial.should_prune():
+            break
+    trial.set_user_attr("trees", round(np.mean(trees)))
+    if len(scores) < len(search.folds):
+        return study.tell(trial, state=TrialState.PRUNED)
+    return study.tell(trial, float(np.mean(scores)))
+
+
+def gain(study: optuna.Study, search: Search, paths: Paths) -> tuple[float, float, float]:
+    """Improvement of the best over the current on the validation split, with its interval.
+
+    Both are fitted on train with the trees that cross-validation found.
+    """
+    learner = search.learner
+    rows, others = (read_rows(paths, name, learner.target) for name in ("train", "validation"))
+    fold = make_fold(rows, others, pl.concat([rows[:, -1], others[:, -1]]), learner)
+
+    def fit(trial: FrozenTrial) -> Predictions:
+        params = changed(learner.params, trial.params)
+        raw = learner.fit_trees(params, fold, trial.user_attrs["trees"])
+        return predictions(fold, learner, raw)
+
+    metric, bootstrap = learner.scoring.metrics[search.metric], learner.bootstrap
+    return improvement(metric, fit(study.best_trial), fit(current(study, search)), bootstrap)
+
+
+def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
+    """Write the best values to params.yaml if they are better; returns lines that report it."""
+    best, now, unchanged = study.best_params, search.current, "params.yaml stays as it is."
+    if best == now:
+        return [f"The current parameters are the best; {unchanged}"]
+    better, low, high = gain(study, search, paths)
+    text = f"on validation {search.metric} improves by {figure(better)} ({interval((low, high))})"
+    if not better > 0:
+        return [f"No gain on rows that the search has not seen: {text}; {unchanged}"]
+    changes = {key: value for key, value in best.items() if value != now[key]}
+    edit(paths.params, changes)
+    return [
+        f"A gain on rows that the search has not seen: {text}. In params.yaml:",
+        *aligned([(key, f"{now[key]} -> {value}") for key, value in changes.items()]),
+        "See `git diff params.yaml`; `make train` trains with it, and the gate decides.",
+    ]
+
+
+def write_report(study: optuna.Study, paths: Paths) -> None:
+    """Write reports/tuning: every trial, the history of the search, importance of parameters."""
+    from optuna.visualization import matplotlib as plots
+
+    with replaced(paths.tuning) as folder:
+        folder.mkdir()
+        study.trials_dataframe().to_csv(folder / "trials.csv", index=False)
+        plots.plot_optimization_history(study).figure.savefig(folder / "history.png")
+        complete = study.get_trials(states=(TrialState.COMPLETE,))
+        if len(complete) >= FEWEST_FOR_IMPORTANCE and len(study.best_params) > 1:
+            plots.plot_param_importances(study).figure.savefig(folder / "importance.png")
+
+
+def main(
+    paths: Paths, params: P, learner: Callable[[P], Learner[P]], arguments: Sequence[str]
+) -> None:
+    """Start or resume a search of TRIALS within TIMEOUT, and write its results."""
+    from ruamel.yaml import YAML
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # The current parameters may lie outside of the space.
+    warnings.filterwarnings("ignore", message="Fixed parameter")
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    asked = vars(parse("tune", arguments, trials="", timeout=""))
+    given = {f"tune.{key}": YAML(typ="safe").load(text) for key, text in asked.items() if text}
+    search, settings = prepare(learner(changed(params, given)), paths), load_settings(paths)
+    study = open_study(search, paths)
+    from ..tracking import registry as tracking
+
+    registry, parent = tracking.connect(paths, settings), study.user_attrs.get("run_id", "")
+    if not registry.run_exists(parent):
+        tags = {**lineage(paths, settings, search.learner.params), "sweep": study.study_name}
+        parent = registry.log_run("tune", tags)
+        study.set_user_attr("run_id", parent)
+    end = time.monotonic() + (search.learner.tune.timeout or float("inf"))
+    try:
+        for _ in track(range(plan(study, search)), "tune"):
+            trial = run_trial(study, search)
+            tags = {"sweep": study.study_name, "state": trial.state.name.lower()}
+            figures = {search.metric: trial.value}
+            registry.log_run(f"trial {trial.number}", tags, trial.params, figures, parent)
+            if time.monotonic() > end:
+                break
+    except KeyboardInterrupt:
+        sys.exit(f"Interrupted: {len(done(study))} trials are done; `make tune` resumes.")
+    best, now = figure(study.best_value), figure(current(study, search).value)
+    print(f"{len(done(study))} trials are done; best {search.metric} {best}, now {now}.")
+    print(*write_best(study, search, paths), sep="\n")
+    write_report(study, paths)
+    registry.attach(parent, paths.tuning)
