@@ -6,15 +6,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 from helpers import SOURCE
+from imports import FOLDERS, SRC, find_modules, imports
 
-SRC = SOURCE / "src"
 BASE = ("project", "files", "config", "console", "sections", "lineage")
 LAYERS = ("data", "features", "models", "tracking", "commands", "serving", "monitoring")
 # Groups of pyproject.toml whose libraries a layer may import besides the dependencies.
@@ -23,42 +21,17 @@ GROUPS = {"commands": ["tune"], "serving": ["serving", "export", "app"]}
 KNOWN = {"mlops_loop.commands.tune.study", "mlops_loop.commands.tune.tune"}
 
 
-def names(package: Path) -> dict[str, Path]:
-    """The modules of a package by their dotted names within it, except the package itself."""
-    found = {}
-    for path in sorted(package.rglob("*.py")):
-        parts = path.relative_to(package).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    del found[""]
-    return found
-
-
-def imports(name: str, path: Path) -> Iterator[str]:
-    """What a module imports, also inside functions, by absolute names."""
-    parts = ["mlops_loop", *filter(None, name.split("."))]
-    package = parts if path.name == "__init__.py" else parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *filter(None, [node.module])])
-            yield module
-            if module.startswith("mlops_loop"):
-                yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-MODULES = names(SRC / "mlops_loop")
+MODULES = find_modules("mlops_loop")
 GRAPH = {
-    name: {found.removeprefix("mlops_loop.") for found in imports(name, path)} & MODULES.keys()
+    name: set(imports(name, path)) & MODULES.keys() - {"mlops_loop"}
     for name, path in MODULES.items()
 }
 
 
 def layer(name: str) -> int:
     """The height of a module's layer; the base is 0."""
-    top = name.partition(".")[0]
-    return 0 if top in BASE else LAYERS.index(top) + 1
+    top = name.split(".")[1:2]
+    return 0 if not top or top[0] in BASE else LAYERS.index(top[0]) + 1
 
 
 def test_imports_go_downwards() -> None:
@@ -83,7 +56,7 @@ def test_only_declared_libraries_are_imported() -> None:
     distributions = packages_distributions()
     wrong = []
     for name, path in MODULES.items():
-        groups = ["", *GROUPS.get(name.partition(".")[0], [])]
+        groups = ["", *GROUPS.get(".".join(name.split(".")[1:2]), [])]
         allowed = {
             canonical(re.split(r"[\[<>=]", requirement)[0])
             for group in groups
@@ -154,31 +127,24 @@ for module in modules:
 
 def python(code: str, given: str = "") -> str:
     """The output of code in a fresh interpreter that can import both packages."""
-    folder = SRC / "{{cookiecutter.package_name}}"
-    command = [sys.executable, "-c", LOAD + code, str(SRC), str(folder)]
+    command = [sys.executable, "-c", LOAD + code, str(SRC), str(FOLDERS["project"])]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_importing_a_module_changes_nothing() -> None:
-    own = names(SRC / "{{cookiecutter.package_name}}")
-    packages = {"mlops_loop": MODULES, "project": own}
-    libraries = {
+    modules = {**MODULES, **find_modules("project")}
+    statements = {
         ast.unparse(node)
-        for modules in packages.values()
         for path in modules.values()
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Import | ast.ImportFrom)
-        and re.match(r"(import|from) (?!\.|mlops_loop|__future__)", ast.unparse(node))
     }
-    wanted = [
-        f"{package}.{name}"
-        for package, modules in packages.items()
-        for name in modules
-        if not name.endswith(("__main__", "streamlit_app"))  # scripts
-    ]
-    output = python(WATCH, json.dumps([sorted(libraries), wanted]))
+    libraries = [s for s in statements if not re.match(r"from (\.|mlops_loop|__future__)", s)]
+    scripts = ("__main__", "streamlit_app")
+    wanted = [name for name in modules if not name.endswith(scripts)]
+    output = python(WATCH, json.dumps([libraries, wanted]))
     changed = {module: found for module, found in map(json.loads, output.splitlines()) if found}
     assert len(output.splitlines()) == len(wanted)
     assert changed.keys() == KNOWN, changed
