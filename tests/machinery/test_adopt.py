@@ -629,7 +629,11 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "unknown kind": ("t.json", b"{}", "t.json: not a .csv, .csv.gz or .parquet file"),
     "torn gzip": ("t.csv.gz", gzip.compress(b"a,y\n" * 99)[:-9], "cannot be read"),
     "torn parquet": ("t.parquet", b"PAR1 torn", "cannot be read"),
-    "a name that is a pattern": ("t.csv", b"^a.*$,y\n1,2\n" * 30, r"column \^a\.\*\$: Polars"),
+    "a name that is a pattern": (
+        "t.csv",
+        b"^a.*$,y\n1,2\n" * 30,
+        r"the column \^a\.\*\$ for a pattern; rename it",
+    ),
     "a name for all": (
         "t.csv",
         b"*,y\n" + b"1,2\n" * 30,

@@ -1,7 +1,7 @@
 """YAML files that the user edits: read into frozen and closed models, or edited in place."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,17 +91,17 @@ def round_trip() -> Any:
 
 
 def flat(params: Section) -> dict[str, object]:
-    """Parameters by dotted key, as params.yaml names them; serving is no matter of a training."""
-    return flattened(json.loads(params.model_dump_json(by_alias=True, exclude={"serving"})))
+    """Return parameters by dotted key, as params.yaml names them; `serving` is not of a training."""
+    content = json.loads(params.model_dump_json(by_alias=True, exclude={"serving"}))
+    return dict(_leaves("", content))
 
 
-def flattened(sections: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """The values of nested sections by dotted key."""
-    values: dict[str, object] = {}
-    for key, value in sections.items():
-        name = f"{prefix}{key}"
-        values |= flattened(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return values
+def _leaves(prefix: str, content: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _leaves(f"{prefix}{key}.", value)
+        else:
+            yield prefix + key, value
 
 
 def changed(params: Model, values: Mapping[str, object]) -> Model:
