@@ -91,7 +91,7 @@ def round_trip() -> Any:
 
 
 def flat(params: Section) -> dict[str, object]:
-    """Return parameters by dotted key, as params.yaml names them; `serving` is not of a training."""
+    """Return parameters by dotted key, as params.yaml names them, without those of `serving`."""
     content = json.loads(params.model_dump_json(by_alias=True, exclude={"serving"}))
     return dict(_leaves("", content))
 
