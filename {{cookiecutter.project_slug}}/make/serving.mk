@@ -1,14 +1,14 @@
-# The model behind HTTP.
+# The service: HTTP, queue, stream, batch, delivery.
 SERVING := $(BIN)/python -m $(PACKAGE).serving
 
 .PHONY: serve work stream batch ab-test key deliver image app export
-serve: $(READY) ## the champion as an HTTP service on 127.0.0.1 (PORT=8000 HOST=)
+serve: $(READY) ## serve the champion over HTTP on 127.0.0.1 (PORT=8000 HOST=)
 	@$(if $(HOST),HOST="$(HOST)") PORT="$(or $(PORT),8000)" exec $(SERVING) serve
 
-work: $(READY) ## answer what was sent to /jobs; any number may run
+work: $(READY) ## predict the jobs of POST /jobs; any number of workers may run
 	@exec $(SERVING) work
 
-stream: $(READY) ## answer records from stdin on stdout, a line of JSON each
+stream: $(READY) ## predict records from stdin on stdout, a line of JSON each
 	@exec $(SERVING) stream
 
 batch: $(READY) ## score a file into a table of DATABASE_URL: INPUT=new.parquet TABLE=scores [BATCH=name]
@@ -17,25 +17,25 @@ batch: $(READY) ## score a file into a table of DATABASE_URL: INPUT=new.parquet 
 	@$(SERVING) batch $(call argument,INPUT,input) \
 		$(call argument,TABLE,table) $(call argument,BATCH,batch)
 
-ab-test: $(READY) ## how the A/B test of serving.strategy: ab ended, once it is over
+ab-test: $(READY) ## the result of the A/B test of serving.strategy: ab, once it is finished
 	@$(SERVING) ab-test
 
-key: $(READY) ## a new API key, and its hash for API_KEY_HASHES in .env
+key: $(READY) ## make an API key, and its hash for API_KEY_HASHES in .env
 	@$(SERVING) key
 
-deliver: $(READY) ## the delivery checklist against a running service: [URL= ENVIRONMENT=test VERSION= APPROVED_BY= ASK=1]
+deliver: $(READY) ## run the delivery checklist against a running service: [URL= ENVIRONMENT=test VERSION= APPROVED_BY= ASK=1]
 	@$(SERVING) deliver $(call argument,URL,url) \
 		$(call argument,ENVIRONMENT,environment) $(call argument,VERSION,version) \
 		$(call argument,APPROVED_BY,approved-by) $(call argument,ASK,ask)
 
 ENGINE ?= docker
-image: $(READY) ## the service with its champion as a container image: [IMAGE=name:tag VERSION= ENGINE=podman]
+image: $(READY) ## build a container image of the service with its champion: [IMAGE=name:tag VERSION= ENGINE=podman]
 	@$(SERVING) image "$(or $(VERSION),champion)"
 	@$(ENGINE) build --file deploy/Dockerfile --tag "$(or $(IMAGE),$(notdir $(CURDIR)))" \
 		--build-arg CODE_VERSION="$$(git rev-parse HEAD)" .
 
-app: $(READY) $(call extra,app) ## a page for people, beside the service: form, explanation, latest predictions (PORT=8501)
+app: $(READY) $(call extra,app) ## a page on a running `make serve`: form, explanation, latest predictions (PORT=8501)
 	@PORT="$(or $(PORT),8501)" exec $(SERVING) app
 
-export: $(READY) $(call extra,export) ## a version as ONNX into export/, once it answers as the model does: [VERSION=champion]
+export: $(READY) $(call extra,export) ## export a LightGBM or linear version as ONNX into export/, if its scores agree: [VERSION=champion]
 	@$(SERVING) export $(call argument,VERSION,version)
