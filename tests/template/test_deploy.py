@@ -112,7 +112,7 @@ def metrics(project: Path) -> set[str]:
     """The names that Prometheus sees of the service's metrics, and of a process's."""
     telemetry = project / "src/mlops_loop/serving/telemetry.py"
     suffixes = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket"]}
-    declared = re.findall(r'= (Counter|Gauge|Histogram)\("(\w+)"', telemetry.read_text())
+    declared = re.findall(r'= (Counter|Gauge|Histogram)\(\s*"(\w+)"', telemetry.read_text())
     own = {name + suffix for kind, name in declared for suffix in suffixes[kind]}
     return own | {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 
