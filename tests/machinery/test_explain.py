@@ -47,7 +47,7 @@ def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
 def command(project: Project, *arguments: str) -> None:
     """Run `make explain` with these arguments."""
     params = load_params(project.params)
-    explain.main(project, judging(params, params.evaluate), params.seed, arguments)
+    explain.main(project, judging(params, params.evaluate), arguments)
 
 
 def test_contributions_add_up_to_the_value(trained: Project) -> None:

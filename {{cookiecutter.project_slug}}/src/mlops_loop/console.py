@@ -12,11 +12,12 @@ LONGEST = 60
 Item = TypeVar("Item")
 
 
-def run_verb(verbs: Mapping[str, Callable[..., None]], arguments: Sequence[str]) -> None:
-    """Run the verb that the first argument names with the others; a UserError ends it with 1."""
-    if not arguments or arguments[0] not in verbs:
+def run_verb(verbs: Mapping[str, Callable[..., None]]) -> None:
+    """Run the verb of the command line with its arguments; a UserError ends it with 1."""
+    verb, *arguments = sys.argv[1:] or [""]
+    if verb not in verbs:
         raise SystemExit(f"usage: python -m <package> {{{','.join(sorted(verbs))}}} ...")
-    run(lambda: verbs[arguments[0]](*arguments[1:]))
+    run(lambda: verbs[verb](*arguments))
 
 
 def parse(verb: str, arguments: Sequence[str], **defaults: Any) -> Namespace:

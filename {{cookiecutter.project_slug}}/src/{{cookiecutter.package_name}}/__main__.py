@@ -1,34 +1,24 @@
-"""Every verb of the project: which function of the machinery, with which of your definitions.
+"""The verbs, `python -m <package> VERB …`: the machinery of each, and what it needs of yours.
 
-`python -m <package> VERB …`; the Makefile calls it. A verb imports what it alone needs.
+The Makefile calls them. A verb imports only what it needs.
 """
 
-import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_loop.console import run_verb
 
 from . import PROJECT
 
-if TYPE_CHECKING:
-    from .params import Params
-
-
-def read_params() -> "Params":
-    """Read params.yaml."""
-    from .params import load_params
-
-    return load_params(PROJECT.params)
-
 
 def adopt(*arguments: str) -> None:
-    """Take a table of your own in place of the example."""
+    """Put a table of your own in place of the example."""
     from mlops_loop.commands.adopt import adopt as command
 
     from .features.definitions import TARGET
+    from .params import load_params
 
-    command.main(PROJECT, TARGET, read_params().ingest, arguments)
+    command.main(PROJECT, TARGET, load_params().ingest, arguments)
 
 
 def compare(*arguments: str) -> None:
@@ -36,19 +26,21 @@ def compare(*arguments: str) -> None:
     from mlops_loop.commands import compare as command
 
     from .models.metrics import judging
+    from .params import load_params
 
-    params = read_params()
+    params = load_params()
     command.main(PROJECT, judging(params, params.registration), arguments)
 
 
 def experiment(*arguments: str) -> None:
-    """Try other parameters in a checkout of its own."""
+    """Try other parameters in a checkout of their own."""
     from mlops_loop.commands import experiment as command
     from mlops_loop.data.sources import options
 
     from .data import sources
+    from .params import load_params
 
-    command.main(PROJECT, read_params(), lambda p: options(sources, p.ingest), arguments)
+    command.main(PROJECT, load_params(), lambda p: options(sources, p.ingest), arguments)
 
 
 def explain(*arguments: str) -> None:
@@ -56,9 +48,10 @@ def explain(*arguments: str) -> None:
     from mlops_loop.commands import explain as command
 
     from .models.metrics import judging
+    from .params import load_params
 
-    params = read_params()
-    command.main(PROJECT, judging(params, params.evaluate), params.seed, arguments)
+    params = load_params()
+    command.main(PROJECT, judging(params, params.evaluate), arguments)
 
 
 def tune(*arguments: str) -> None:
@@ -66,8 +59,9 @@ def tune(*arguments: str) -> None:
     from mlops_loop.commands import tune as command
 
     from .models.estimators import learner
+    from .params import load_params
 
-    command.main(PROJECT, read_params(), learner, arguments)
+    command.main(PROJECT, load_params(), learner, arguments)
 
 
 def plain(name: str) -> Any:
@@ -79,4 +73,4 @@ VERBS = {verb.__name__: verb for verb in (adopt, compare, experiment, explain, t
 VERBS |= {name: plain(name) for name in ("predict", "promote", "reproduce")}
 
 if __name__ == "__main__":
-    run_verb(VERBS, sys.argv[1:])
+    run_verb(VERBS)

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from mlops_loop.config import Section, load
 from mlops_loop.sections import Ingest, Tune
 
+from . import PROJECT
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -111,6 +113,6 @@ class Params(Section):
         return self
 
 
-def load_params(path: Path) -> Params:
+def load_params(path: Path = PROJECT.params) -> Params:
     """Read params.yaml; raises UserError that names every wrong key."""
     return load(path, Params)

@@ -75,12 +75,13 @@ def read_test(paths: Paths, model: Model, version: "Version") -> pl.DataFrame:
 
 
 def explain_version(
-    paths: Paths, model: Model, version: "Version", judging: Judging, seed: int
+    paths: Paths, model: Model, version: "Version", judging: Judging
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write reports/explain from the test rows; returns explanation and slices."""
     from ..models import plots
 
     rows, contract, values = read_test(paths, model, version), load_contract(paths.contract), None
+    seed = judging.bootstrap.seed
     test = model.compute(rows).with_columns(rows[model.target])
     ours = outcome(model, test[model.target], model.score_features(test))
     with replaced(paths.explained) as folder:
@@ -124,7 +125,7 @@ def print_explanation(found: dict[str, Any], groups: dict[str, Any]) -> None:
             print("", *aligned(table), sep="\n")
 
 
-def main(paths: Paths, judging: Judging, seed: int, arguments: Sequence[str]) -> None:
+def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
     """Explain VERSION on the rows of INPUT, or on the test rows into reports/explain."""
     asked = parse("explain", arguments, version="champion", input="", output="")
     if bool(asked.input) != bool(asked.output):
@@ -142,7 +143,7 @@ def main(paths: Paths, judging: Judging, seed: int, arguments: Sequence[str]) ->
         print_errors(explained, Path(asked.output), f"explained by {version}")
         return
     with working("explain"):
-        found, groups = explain_version(paths, model, version, judging, seed)
+        found, groups = explain_version(paths, model, version, judging)
     registry.attach(version.run_id, paths.explained)
     print(f"  {version}: explained on {found['rows']} test rows in reports/explain, and its run")
     print_explanation(found, groups)

@@ -76,4 +76,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] in (["serve"], ["work"], ["stream"]):
         # LightGBM reads this when it is loaded: one row is too little to share among threads.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    run_verb(VERBS, sys.argv[1:])
+    run_verb(VERBS)
