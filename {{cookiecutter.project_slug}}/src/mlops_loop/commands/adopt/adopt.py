@@ -81,7 +81,7 @@ def plan_new_file(
     folder = paths.root / str(path)
     if not folder.is_dir():
         raise UserError(
-            f"params.yaml: ingest.path: {path} is no folder; move your file into one, name that "
+            f"params.yaml: ingest.path: {path} is not a folder; move your file into one, name that "
             "there and give it to `dvc add`, or adopt anew with TARGET=... FORCE=1."
         )
     violations = validate(raw, contract, args.data.name)
