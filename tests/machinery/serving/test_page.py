@@ -62,7 +62,8 @@ def test_what_a_person_asks_is_answered_and_logged_as_all_else(
         expected = client.post("/predict", json=asked).json()
         assert page.metric[0].value == f"{expected['prediction']:,.4g}"
         assert "Interval: " in page.caption[1].value
-        assert len(page.get("image")) == 1
+        assert f"to {expected['prediction']:.4g}:" in page.caption[2].value
+        assert len(page.get("vega_lite_chart")) == 1
     first, second = service.logged()
     assert first["inputs"] == second["inputs"] == asked
     latest = opened(service.project, client).dataframe[0].value
@@ -77,7 +78,7 @@ def test_a_model_that_cannot_be_divided_is_said_to_be_one(
         monkeypatch.setattr(module, "is_additive", lambda _: False)
     with service.running() as client:
         page = send(opened(service.project, client))
-    assert not page.get("image")
+    assert not page.get("vega_lite_chart")
     assert "A forest has no contributions" in page.caption[2].value
 
 

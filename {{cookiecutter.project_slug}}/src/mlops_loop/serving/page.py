@@ -6,27 +6,25 @@ logged as any other record.
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import orjson
 import polars as pl
 import sqlalchemy as sql
 import streamlit as st
-from matplotlib.figure import Figure
 
 from ..data.contract import Column, Contract, request_columns
-from ..models import plots
 from ..project import Paths, UserError, load_settings
 from . import prediction_log as log
 from .schema import example_record
 
 LATEST, REFRESH_SECONDS, TIMEOUT_SECONDS = 50, 3, 30
-STEPS = 15  # of the plot of an explanation
+STEPS = 15  # bars of an explanation
 COLUMNS = 2  # of the form
 LARGEST = 2**53 - 1  # integer that a browser can hold
 database = cache(log.database)  # one pool of connections for all visitors
@@ -139,32 +137,25 @@ def show_prediction(predicted: dict[str, Any], unit: str | None) -> None:
         st.caption(f"Interval: {' to '.join(map(words, predicted['interval']))}")
     if "probabilities" in predicted:
         likely = sorted(predicted["probabilities"].items(), key=lambda each: -each[1])
-        st.pyplot(plots.bars(dict(likely), "Probabilities", ""))
+        draw_bars(likely, "Probability")
     if predicted["explanation"]:
-        st.pyplot(waterfall(**predicted["explanation"], unit=unit or ""))
+        base, contributions = predicted["explanation"].values()
+        steps = sorted(contributions.items(), key=lambda each: -abs(each[1]))
+        if rest := steps[STEPS:]:
+            steps[STEPS:] = [(f"{len(rest)} others", sum(value for _, value in rest))]
+        st.caption(f"From {base:.4g} to {base + sum(contributions.values()):.4g}:")
+        draw_bars(steps, unit or "Contribution")
     else:
         st.caption("A forest has no contributions of features.")
     version, number = predicted["model_version"], predicted["prediction_id"]
     st.caption(f"Version {version}, prediction {number}")
 
 
-def waterfall(base: float, contributions: dict[str, float], unit: str) -> Figure:
-    """Plot the way from the base to the raw score, feature by feature, the largest on top."""
-    ordered = sorted(contributions.items(), key=lambda step: -abs(step[1]))
-    rest = ordered[STEPS:]
-    others = [(f"{len(rest)} others", sum(value for _, value in rest))] if rest else []
-    names, values = zip(*[*ordered[:STEPS], *others][::-1], strict=True)
-    ends = base + np.cumsum(values)
-    title = f"From {base:.4g} to {ends[-1]:.4g}"
-    figure, axes = plots.canvas(title, unit, "", (6, 0.4 * len(names) + 1.2))
-    colours = np.where(np.array(values) < 0, "tab:blue", "tab:red")
-    drawn = axes.barh(range(len(names)), values, left=ends - values, color=colours)
-    axes.bar_label(drawn, [f"{value:+.3g}" for value in values], padding=2)
-    axes.axvline(base, color="grey", linewidth=1)
-    axes.use_sticky_edges = False
-    axes.margins(x=0.2)
-    axes.set_yticks(range(len(names)), [name[:40] for name in names])
-    return figure
+def draw_bars(values: Sequence[tuple[str, float]], label: str) -> None:
+    """Draw a bar for each name, the first on top."""
+    names, lengths = zip(*values, strict=True)
+    bars = pl.DataFrame({"name": names, "value": lengths})
+    st.bar_chart(bars, x="name", y="value", x_label="", y_label=label, horizontal=True, sort=False)
 
 
 def show_problems(response: httpx.Response) -> None:
