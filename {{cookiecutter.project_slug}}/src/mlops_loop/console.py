@@ -29,14 +29,14 @@ def parse(verb: str, arguments: Sequence[str], **defaults: Any) -> Namespace:
     return Namespace(**defaults | given)
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+def track(items: Iterable[Item], description: str) -> Iterable[Item]:
     """Yield the items, under a progress bar if stderr is a terminal."""
     if not sys.stderr.isatty():
         return items
     from rich import console, progress
 
     stderr = console.Console(stderr=True)
-    return progress.track(items, description, total, console=stderr, transient=True)
+    return progress.track(items, description, console=stderr, transient=True)
 
 
 def working(description: str) -> AbstractContextManager[Any]:
@@ -58,13 +58,6 @@ def markdown(table: Sequence[tuple[str, ...]]) -> str:
     """Format rows as a Markdown table; the first is its header."""
     head, *rows = (f"| {' | '.join(map(cell, row))} |" for row in table)
     return "\n".join([head, "|---" * len(table[0]) + "|", *rows])
-
-
-def print_markdown(text: str) -> None:
-    """Print Markdown, its tables as wide as the terminal."""
-    from rich import console, markdown
-
-    console.Console().print(markdown.Markdown(text))
 
 
 def cell(text: object) -> str:

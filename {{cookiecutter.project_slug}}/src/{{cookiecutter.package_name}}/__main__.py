@@ -65,7 +65,7 @@ def tune(*arguments: str) -> None:
 
 
 def plain(name: str) -> Any:
-    """A verb that needs nothing of yours."""
+    """Make a verb that needs nothing of yours."""
     return lambda *args: import_module(f"mlops_loop.commands.{name}").main(PROJECT, args)
 
 

@@ -43,28 +43,14 @@ def clone(commit: str, paths: Paths, folder: Path) -> Paths:
 
 
 def dvc(root: Path, *arguments: str, show: bool = False, **variables: str) -> str:
-    """Run DVC in a checkout, whose own code its stages use; returns its output, unless shown.
+    """Run DVC in a checkout, whose own code its stages use; returns the output, unless shown.
 
     Raises UserError if it fails.
     """
-    python = str(Path(sys.executable).parent)
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([python, os.environ.get("PATH", "")]),
-        "PYTHONPATH": "src",
-        "PYTHONUNBUFFERED": "1",
-        **variables,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=root,
-        env=environment,
-        stdout=None if show else subprocess.PIPE,
-        stderr=None if show else subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", **variables}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    command, output = [sys.executable, "-m", "dvc", *arguments], None if show else subprocess.PIPE
+    done = subprocess.run(command, cwd=root, env=environment, stdout=output, text=True, check=False)
     if done.returncode:
-        output = "see above." if show else done.stdout.strip()
-        raise UserError(f"`dvc {' '.join(arguments)}` failed: {output}")
+        raise UserError(f"`dvc {' '.join(arguments)}` failed; see above.")
     return done.stdout or ""

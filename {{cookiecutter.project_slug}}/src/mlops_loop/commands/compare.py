@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..console import figure, interval, markdown, parse, print_markdown, track
+from ..console import figure, interval, markdown, parse, track
 from ..data.contract import load_contract
 from ..files import partitions, write_text
 from ..lineage import data_version
@@ -164,11 +164,14 @@ def as_markdown(title: str, sections: list[Section]) -> str:
 
 def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
     """Print the comparison of A and B, and write reports/comparison.md."""
-    asked = parse("compare", arguments, a="champion", b="")
+    args = parse("compare", arguments, a="champion", b="")
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     from ..tracking import registry as tracking
 
     registry = tracking.connect(paths, load_settings(paths))
-    title, sections = compare(registry, asked.a, asked.b, paths, judging)
+    title, sections = compare(registry, args.a, args.b, paths, judging)
     text = as_markdown(title, sections)
     write_text(paths.comparison, text)
-    print_markdown(text)
+    Console().print(Markdown(text))

@@ -60,9 +60,9 @@ def main(
 ) -> None:
     """`start` an experiment, or `list` those of the current commit."""
     verb, *options = arguments
-    asked = parse("experiment", options, set="", name="")
+    args = parse("experiment", options, set="", name="")
     if verb == "start":
-        name = start(paths, params, check, asked.set, asked.name)
+        name = start(paths, params, check, args.set, args.name)
     print(dvc(paths.root, "exp", "show", *TABLE))
     if verb == "start":
         print(f"`.venv/bin/dvc exp branch {name}` makes a git branch of it.")

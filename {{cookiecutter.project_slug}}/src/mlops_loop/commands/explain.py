@@ -127,20 +127,20 @@ def print_explanation(found: dict[str, Any], groups: dict[str, Any]) -> None:
 
 def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
     """Explain VERSION on the rows of INPUT, or on the test rows into reports/explain."""
-    asked = parse("explain", arguments, version="champion", input="", output="")
-    if bool(asked.input) != bool(asked.output):
+    args = parse("explain", arguments, version="champion", input="", output="")
+    if bool(args.input) != bool(args.output):
         raise UserError("name both files: make explain INPUT=new.csv OUTPUT=explained.parquet")
-    if asked.input:
-        check_output(Path(asked.output), Path(asked.input))
-        table = read_table(Path(asked.input))
+    if args.input:
+        check_output(Path(args.output), Path(args.input))
+        table = read_table(Path(args.input))
     from ..tracking import registry as tracking
 
     registry = tracking.connect(paths, load_settings(paths))
-    version, model = registry.find(asked.version), registry.load(asked.version)
-    if asked.input:
+    version, model = registry.find(args.version), registry.load(args.version)
+    if args.input:
         explained = explain_rows(table, model, load_contract(paths.contract)).lazy()
-        write(explained, Path(asked.output))
-        print_errors(explained, Path(asked.output), f"explained by {version}")
+        write(explained, Path(args.output))
+        print_errors(explained, Path(args.output), f"explained by {version}")
         return
     with working("explain"):
         found, groups = explain_version(paths, model, version, judging)

@@ -4,6 +4,7 @@ import sys
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,7 @@ def score_chunks(source: Path, folder: Path, model: Model, contract: Contract) -
             predict(chunk, model, contract).write_parquet(temporary, compression=COMPRESSION)
 
     done = {path.name for path in partitions(folder)}
-    names = [f"{number:06}.parquet" for number in range(len(done) + 1)]
-    first = next(number for number, name in enumerate(names) if name not in done)
+    first = next(number for number in count() if f"{number:06}.parquet" not in done)
     pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(WORKERS) as pool:
         chunks = track(tables.read_chunks(source, first), "predict")

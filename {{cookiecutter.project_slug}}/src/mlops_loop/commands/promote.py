@@ -33,15 +33,15 @@ def promote(registry: "Registry", name: str, reason: str, decided_by: str) -> st
 
 def main(paths: Paths, arguments: Sequence[str]) -> None:
     """Promote VERSION; without one, roll back to the champion before this one."""
-    asked = parse("promote", arguments, version="previous", reason="")
-    if not asked.reason.strip():
+    args = parse("promote", arguments, version="previous", reason="")
+    if not args.reason.strip():
         raise UserError("give a reason, it is kept with the version: REASON='…'")
     from ..tracking import registry as tracking
 
     registry = tracking.connect(paths, load_settings(paths))
-    if asked.version == "previous" and "previous" not in registry.aliases():
+    if args.version == "previous" and "previous" not in registry.aliases():
         raise UserError("there is no champion before this one; `make promote VERSION=…` names one.")
-    print(promote(registry, asked.version, asked.reason, author(paths)))
-    if asked.version == "previous":
+    print(promote(registry, args.version, args.reason, author(paths)))
+    if args.version == "previous":
         registry.unpoint("previous")  # a version that was rolled back is no way back
     discard(paths.gate)  # the next training runs the gate again

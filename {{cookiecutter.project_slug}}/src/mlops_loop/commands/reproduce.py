@@ -41,7 +41,7 @@ class Fingerprint:
 
 
 def differences(then: Fingerprint, now: Fingerprint) -> list[Row]:
-    """What differs, as rows of a name and both values; empty where the trainings are identical.
+    """List differences as rows of a name and both values; none if the trainings are identical.
 
     The environment is listed only where the results differ, as a possible cause.
     """
@@ -94,7 +94,7 @@ def train_again(version: "Version", copy: Paths) -> None:
 def fingerprints(
     registry: "Registry", version: "Version", copy: Paths, paths: Paths
 ) -> tuple[Fingerprint, Fingerprint]:
-    """What was registered, and what the copy has trained, both on the copy's test split."""
+    """The registered and the repeated training, both scored on the copy's test split."""
 
     def digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

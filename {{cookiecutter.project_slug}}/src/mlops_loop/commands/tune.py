@@ -36,7 +36,7 @@ FEWEST_FOR_IMPORTANCE = 5
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched: `metric` over `folds`, in distributions by key of params.yaml."""
+    """Search for the best `metric` over `folds`; `space`: distributions by key of params.yaml."""
 
     learner: Learner[Any]
     metric: str
@@ -251,8 +251,8 @@ def main(
     # The current parameters may lie outside of the space.
     warnings.filterwarnings("ignore", message="Fixed parameter")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    asked = vars(parse("tune", arguments, trials="", timeout=""))
-    given = {f"tune.{key}": YAML(typ="safe").load(text) for key, text in asked.items() if text}
+    args = vars(parse("tune", arguments, trials="", timeout=""))
+    given = {f"tune.{key}": YAML(typ="safe").load(text) for key, text in args.items() if text}
     search, settings = prepare(learner(changed(params, given)), paths), load_settings(paths)
     study = open_study(search, paths)
     from ..tracking import registry as tracking
