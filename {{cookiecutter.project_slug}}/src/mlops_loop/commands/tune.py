@@ -274,7 +274,8 @@ def main(
     except KeyboardInterrupt:
         sys.exit(f"Interrupted: {len(done(study))} trials are done; `make tune` resumes.")
     best, now = figure(study.best_value), figure(current(study, search).value)
-    print(f"{len(done(study))} trials are done; best {search.metric} {best}, now {now}.")
+    ended = f"{len(done(study))} trials are done"
+    print(f"{ended}; {search.metric} of the best {best}, of the current {now}.")
     print(*write_best(study, search, paths), sep="\n")
     write_report(study, paths)
     registry.attach(parent, paths.tuning)
