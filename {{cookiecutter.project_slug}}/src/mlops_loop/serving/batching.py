@@ -1,51 +1,49 @@
-"""Dynamic batching: requests of one record that arrive at the same moment are scored together.
+"""Dynamic batching: what concurrent requests need at the same moment is done in one go.
 
-Starting Polars and LightGBM is most of the cost of a row: sixteen take twice as long as one.
+Starting Polars and LightGBM is most of the cost of a row: sixteen take twice as long as one. A
+transaction of the outbox is half of what is left (106 of 450 microseconds, alone and not batched).
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from ..models.types import Floats
-from .versions import LoadedVersion
-
-Record = dict[str, Any]
-Score = Callable[[LoadedVersion, list[Record]], Floats]
-Batch = list[tuple[Record, asyncio.Future[Floats]]]
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class DynamicBatcher:
-    """Collects the records that have arrived; each version scores its own."""
+class DynamicBatcher(Generic[Key, Item, Result]):
+    """Collects items that arrive together; `process` is called with those of an equal key."""
 
-    def __init__(self, score: Score) -> None:
-        self._score = score
-        self._waiting: dict[int, Batch] = {}
+    def __init__(self, process: Callable[[Key, list[Item]], Sequence[Result]]) -> None:
+        self._process = process
+        self._waiting: dict[int, list[tuple[Item, asyncio.Future[Result]]]] = {}
 
-    async def score(self, served: LoadedVersion, record: Record) -> Floats:
-        """Score one record; raises what scoring it raises."""
-        scored: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
-        if served.version not in self._waiting:
-            self._waiting[served.version] = []
-            scored.get_loop().call_soon(self._score_batch, served)
-        self._waiting[served.version].append((record, scored))
-        return await scored
+    async def submit(self, key: Key, item: Item) -> Result:
+        """Process one item with others; raises what processing it raises."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        if id(key) not in self._waiting:
+            self._waiting[id(key)] = []
+            future.get_loop().call_soon(self._run, key)
+        self._waiting[id(key)].append((item, future))
+        return await future
 
-    def _score_batch(self, served: LoadedVersion) -> None:
-        self._resolve(served, self._waiting.pop(served.version))
+    def _run(self, key: Key) -> None:
+        self._resolve(key, self._waiting.pop(id(key)))
 
-    def _resolve(self, served: LoadedVersion, batch: Batch) -> None:
+    def _resolve(self, key: Key, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         batch = [one for one in batch if not one[1].cancelled()]
         if not batch:
             return
         try:
-            scores = self._score(served, [record for record, _ in batch])
+            results = self._process(key, [item for item, _ in batch])
         except Exception as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
-            else:  # only the request with the record that fails gets its error
+            else:  # only the request whose item fails gets its error
                 for one in batch:
-                    self._resolve(served, [one])
+                    self._resolve(key, [one])
             return
-        for row, (_, scored) in enumerate(batch):
-            scored.set_result(scores[row : row + 1])
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)

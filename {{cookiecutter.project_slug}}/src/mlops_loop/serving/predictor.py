@@ -19,12 +19,12 @@ from ..models.explanations import contributions, is_additive
 from ..models.model import by_class
 from ..models.types import Floats
 from . import schema, telemetry
-from .batching import DynamicBatcher, Record
+from .batching import DynamicBatcher
 from .feedback import is_number
 from .follow import CHALLENGER
 from .outbox import Outbox, OutboxFull, TooLarge
 from .params import Serving
-from .router import Assignment, Router, Shadow, assign_all
+from .router import Assignment, Record, Router, Shadow, assign_all
 from .versions import LoadedVersion
 
 MAX_INLINE_ROWS = 64  # are scored on the event loop; more go to a thread
@@ -77,7 +77,8 @@ class Predictor:
         limits: Any = {"min_length": 1, "max_length": options.max_rows, "fail_fast": True}
         self.one = TypeAdapter(record)
         self.several = TypeAdapter(Annotated[list[record], Field(**limits)])
-        self._batcher, self._dtypes = DynamicBatcher(self.score), schema.dtypes(contract)
+        self._dtypes = schema.dtypes(contract)
+        self._scoring, self._logging = DynamicBatcher(self._score_each), DynamicBatcher(self._write)
         self._ranges = {c.name: (c.min, c.max) for c in contract.columns}
         self._listed = {c.name: frozenset(c.categories or ()) for c in request_columns(contract)}
 
@@ -101,7 +102,8 @@ class Predictor:
                 await asyncio.to_thread(add_explanations, each.served, rows, found)
             for row, prediction in zip(each.rows, found, strict=True):
                 predictions[row] = prediction
-        self._log(assignments, records, predictions, request_id, started)
+        entries = self._entries(assignments, records, predictions, request_id, started)
+        await self._logging.submit(self.outbox, entries)
         self._count(assignments, records)
         if self.router.strategy == "shadow":
             self.shadow.offer(len(records), partial(self._predict_unseen, records, request_id))
@@ -109,10 +111,14 @@ class Predictor:
 
     async def _score(self, served: LoadedVersion, records: list[Record]) -> Floats:
         if len(records) == 1:
-            return await self._batcher.score(served, records[0])
+            return await self._scoring.submit(served, records[0])
         if len(records) <= MAX_INLINE_ROWS:
             return self.score(served, records)
         return await asyncio.to_thread(self.score, served, records)
+
+    def _score_each(self, served: LoadedVersion, records: list[Record]) -> list[Floats]:
+        scores = self.score(served, records)
+        return [scores[row : row + 1] for row in range(len(records))]
 
     def score(self, served: LoadedVersion, records: list[Record]) -> Floats:
         """Transform and score records with one version, timed."""
@@ -130,7 +136,8 @@ class Predictor:
         elif served := self.router.versions.served.get(CHALLENGER):
             predictions = self._present(served, self.score(served, records))
             assignment = assign_all("shadow", CHALLENGER, served, len(records))
-            self._log([assignment], records, predictions, request_id, started, shown=False)
+            entries = self._entries([assignment], records, predictions, request_id, started)
+            self._write(self.outbox, [[{**each, "shown": False} for each in entries]])
 
     def is_label(self, actual: Any) -> bool:
         """Check that a value may be the truth of a prediction: a number, or one of the classes."""
@@ -146,25 +153,24 @@ class Predictor:
             found = [self.one.validate_json(content)]
         return [record.model_dump(by_alias=True) for record in found]
 
-    def _log(
+    def _entries(
         self,
         assignments: list[Assignment],
         records: list[Record],
         predictions: list[Record],
         request_id: str,
         started: float,
-        shown: bool = True,
-    ) -> None:
-        """Write to the outbox; raises OutboxFull or TooLarge unless records may be dropped."""
+    ) -> list[Record]:
+        """The rows of the prediction log."""
         common = {
             "table": "predictions",
             "time": datetime.now(UTC).replace(tzinfo=None),
             "request_id": request_id,
             "latency_ms": (time.perf_counter() - started) * 1e3,
-            "shown": shown,
+            "shown": True,
             **vars(self.context),
         }
-        entries = [
+        return [
             {
                 **common,
                 "id": predictions[row]["prediction_id"],
@@ -178,12 +184,16 @@ class Predictor:
             for each in assignments
             for row, unit in zip(each.rows, each.units, strict=True)
         ]
+
+    def _write(self, outbox: Outbox, several: list[list[Record]]) -> list[None]:
+        """Write to the outbox; raises OutboxFull or TooLarge unless records may be dropped."""
         try:
-            self.outbox.append(entries)
+            outbox.append([entry for entries in several for entry in entries])
         except (OutboxFull, TooLarge):
-            if self.options.log_full == "refuse":
+            if self.options.log_full == "refuse" or len(several) > 1:
                 raise
-            telemetry.dropped.inc(len(entries))
+            telemetry.dropped.inc(len(several[0]))
+        return [None] * len(several)
 
     def _count(self, assignments: list[Assignment], records: list[Record]) -> None:
         for each in assignments:

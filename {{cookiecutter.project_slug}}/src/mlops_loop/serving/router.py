@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import sqlalchemy as sql
 
@@ -12,7 +13,6 @@ from ..data.contract import Contract, request_columns
 from ..project import UserError
 from . import telemetry
 from .bandit import Bandit
-from .batching import Record
 from .feedback import metric_of
 from .follow import CHALLENGER, CHAMPION
 from .params import Serving
@@ -20,6 +20,7 @@ from .versions import LoadedVersion, Versions
 
 UNITS = 2**32
 MAX_SHADOW_ROWS = 1_000  # that wait for the challenger
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
