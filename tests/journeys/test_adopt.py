@@ -59,8 +59,12 @@ def test_the_tests_of_data_and_model_hold_it_against_what_is_declared(adopted: P
     said = run(adopted, "make", "test", "ARGS=-q tests/test_data.py tests/test_model.py").stdout
     assert "failed" not in said and "skipped" not in said
     behaviour.write_text(behaviour.read_text().replace("not lower}", "not higher}"))
-    said = run(adopted, "make", "test", "ARGS=-q tests/test_model.py -k declared", succeeds=False).stdout
+    said = run(
+        adopted, "make", "test", "ARGS=-q tests/test_model.py -k declared", succeeds=False
+    ).stdout
     assert "'column': 'square metres'" in said and "1 failed" in said
     behaviour.write_text(behaviour.read_text().replace("not higher}", "lower}"))
-    said = run(adopted, "make", "test", "ARGS=-q tests/test_model.py -k declared", succeeds=False).stdout
+    said = run(
+        adopted, "make", "test", "ARGS=-q tests/test_model.py -k declared", succeeds=False
+    ).stdout
     assert "then is one of same, not lower, not higher" in said
