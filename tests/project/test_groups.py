@@ -11,13 +11,15 @@ from mlops_loop.commands import explain, predict
 from mlops_loop.data.contract import load_contract
 from mlops_loop.data.splits import check_params
 from mlops_loop.files import read_json
-from mlops_loop.models import bootstrap, slices
+from mlops_loop.models import bootstrap
 from mlops_loop.models import explanations as attribution
+from mlops_loop.models import slices
 from mlops_loop.models.bootstrap import Predictions
 from mlops_loop.models.model import Model, load
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Version
 from project.models import evaluate, metrics, register, train
+from project.models.predict import load_champion
 from project.params import load_params
 from projects import Project, gate, sales
 
@@ -226,7 +228,7 @@ def test_what_is_not_there_is_named(trained: Project, arguments: list[str], said
 
 def test_a_version_of_another_target_is_not_held_against_these_rows(trained: Project) -> None:
     register.main(trained)
-    model = replace(predict.load_champion(trained), target="dollars")
+    model = replace(load_champion(trained), target="dollars")
     version = Version(1, "run", {"git_commit": "abc"})
     with pytest.raises(UserError, match=r"version 1 predicts dollars, .* at its commit, abc"):
         explain.read_test(trained, model, version)

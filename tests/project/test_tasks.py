@@ -17,10 +17,12 @@ from mlops_loop.project import UserError, load_settings
 from mlops_loop.tracking import registry as tracking
 from project.data import prepare
 from project.features import featurize
-from project.models import evaluate, register, train
+from project.models import evaluate
 from project.models import gate as rule
+from project.models import register, train
 from project.models.metrics import SCORING, judging
 from project.models.plots import draw_all
+from project.models.predict import load_champion
 from project.params import load_params
 from projects import CONTRACT, Project, sales
 
@@ -96,7 +98,7 @@ def test_every_task_and_model(
     drawn = {path.stem for path in trained.plots.iterdir()}
     assert drawn == PLOTS[task] | {"importance", "dependence"}
 
-    champion, rows = predict.load_champion(trained), sales(60, seed=4).drop_nulls()
+    champion, rows = load_champion(trained), sales(60, seed=4).drop_nulls()
     scored = predict.predict(rows, champion, load_contract(trained.contract))
     answers = np.array(scored["prediction"].to_list())
     assert np.array_equal(answers, champion.predict(rows))
@@ -129,7 +131,7 @@ def test_every_task_and_model(
 def test_integer_classes_stay_integers(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(trained, monkeypatch, "multiclass", "integers")
     learn(trained)
-    champion = predict.load_champion(trained)
+    champion = load_champion(trained)
     assert champion.classes == (3, 5, 7)
     scored = predict.predict(sales(50), champion, load_contract(trained.contract))
     assert set(scored["prediction"].drop_nulls()) <= {3, 5, 7}

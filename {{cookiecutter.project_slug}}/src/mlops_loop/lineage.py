@@ -1,11 +1,11 @@
-"""Where a model comes from: code, data, parameters, features, author and machine."""
+"""Lineage of a model: code, data, parameters, features, author and machine."""
 
 import getpass
-import hashlib
 import os
 import platform
 import subprocess
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from .config import Section
 from .project import Paths, Settings
 
-# What the pipeline itself writes does not make the code that trained a model dirty.
+# Files that the pipeline writes do not make the code dirty.
 NOT_CODE = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude).dvc")
 
 
@@ -25,8 +25,8 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
         "git_commit": git(paths.root, "rev-parse", "HEAD") or "none",
         "git_dirty": "true" if changes else "false",
         "data_version": data_version(paths.dvc_lock),
-        "params_hash": _digest(params.model_dump_json(exclude={"serving"}).encode()),
-        "features_hash": _digest((paths.processed / "features.json").read_bytes()),
+        "params_hash": sha256(params.model_dump_json(exclude={"serving"}).encode()).hexdigest(),
+        "features_hash": sha256((paths.processed / "features.json").read_bytes()).hexdigest(),
         "template_version": settings.template_version,
         "trigger": settings.trigger,
         "author": author(paths),
@@ -35,30 +35,26 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
 
 
 def machine() -> dict[str, str]:
-    """The tags of what a program runs on."""
-    return {
-        "python": platform.python_version(),
-        "hardware": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    }
+    """The tags of Python and hardware."""
+    hardware = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {"python": platform.python_version(), "hardware": hardware}
 
 
 @cache
 def runtime() -> dict[str, str]:
-    """The versions of what a prediction depends on."""
+    """The versions of Python and of the libraries that predictions depend on."""
     names = ("lightgbm", "numpy", "polars", "scikit-learn")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
 def author(paths: Paths) -> str:
-    """Who works here: git's name, else the system's."""
+    """The user's name in git, else in the system."""
     return git(paths.root, "config", "user.name") or getpass.getuser()
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """The output of a git command; empty where there is no git, repository or commit.
-
-    Reads only: git is told not to refresh its index on the way, which the user's own git may hold.
-    """
+    """The output of a git command that only reads; empty where it fails or git is missing."""
+    # Without optional locks git does not refresh its index, which the user's own git may hold.
     command = ["git", "--no-optional-locks", *arguments]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -74,7 +70,3 @@ def data_version(dvc_lock: Path) -> str:
     stages = YAML(typ="safe").load(dvc_lock.read_text(encoding="utf-8")).get("stages", {})
     outs = stages.get("ingest", {}).get("outs", [])
     return str(next((out["md5"] for out in outs if out["path"] == "data/raw"), "untracked"))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

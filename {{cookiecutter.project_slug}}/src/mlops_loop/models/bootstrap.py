@@ -64,10 +64,6 @@ class Scoring:
     root: bool = False
     gaps: Mapping[str, Metric] = field(default_factory=dict)
 
-    def loss(self, rows: Predictions) -> float:
-        """The primary metric."""
-        return self.metrics[self.primary].compute(rows)
-
     def score(self, rows: Predictions) -> Scores:
         """Every metric; None where the rows leave it undefined."""
         values = {name: metric.compute(rows) for name, metric in self.metrics.items()}

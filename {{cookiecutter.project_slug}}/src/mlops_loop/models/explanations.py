@@ -93,7 +93,8 @@ def explanation(
         rows = test[sample(test.height, min(most, PERMUTED_ROWS), seed)]
 
         def loss(matrix: Floats) -> float:
-            return scoring.loss(outcome(model, rows[model.target], model.score_matrix(matrix)))
+            judged = outcome(model, rows[model.target], model.score_matrix(matrix))
+            return scoring.metrics[scoring.primary].compute(judged)
 
         names, matrix = model.encoder.names, model.encoder.encode(rows)
         importance = permutation_importance(loss, matrix, names, seed)

@@ -7,7 +7,6 @@ import base64
 import html
 import json
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +37,10 @@ def write(
 
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"cell": cell, "figure": figure, "interval": interval}
-    environment.filters["json"] = partial(json.dumps, ensure_ascii=False)
     origins = list(read_json(paths.raw / "manifest.json").values())
     content = {
         "project": project,
-        "params": flat(params),
+        "params": {n: json.dumps(v, ensure_ascii=False) for n, v in flat(params).items()},
         "confidence": confidence,
         "gate": gate,
         "run": read_json(paths.run),

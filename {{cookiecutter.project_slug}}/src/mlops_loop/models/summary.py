@@ -3,7 +3,7 @@
 import os
 import sys
 
-from ..console import figure, interval
+from ..console import aligned, figure, interval
 from ..files import read_json
 from ..project import Paths
 
@@ -30,16 +30,15 @@ def rows(paths: Paths) -> list[str]:
 def metrics(paths: Paths) -> list[str]:
     """Test metrics with their intervals, and the baseline's."""
     report = read_json(paths.metrics)
-    lines = [f"  {'test':<12}{'model':>9}  {'interval':>19}{'baseline':>11}"]
+    table = [("test       ", "model", "interval", "baseline")]
     for name, value in report["test"].items():
         limits, simple = interval(report["intervals"][name]), figure(report["baseline"][name])
-        lines.append(f"  {name:<12}{figure(value):>9}  {limits:>19}{simple:>11}")
+        table.append((name, figure(value), limits, simple))
     if "calibration" in report:
-        error = figure(report["calibration"]["error"])
-        lines.append(f"  {'calibration':<12}{error:>9}  expected error")
+        table.append(("calibration", figure(report["calibration"]["error"]), "expected error", ""))
     if "threshold" in report:
-        lines.append(f"  {'threshold':<12}{figure(report['threshold']):>9}  of the second class")
-    return lines
+        table.append(("threshold", figure(report["threshold"]), "of the second class", ""))
+    return aligned(table)
 
 
 def decision(paths: Paths) -> list[str]:

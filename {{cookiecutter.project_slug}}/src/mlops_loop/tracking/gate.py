@@ -1,4 +1,4 @@
-"""What the gate decided, entered into the registry."""
+"""Decisions of the gate, and their registration."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from .registry import Registry
 
-OVERRULED = "overruled"  # tag of a version that a person replaced as champion: why
+OVERRULED = "overruled"  # tag: the reason why a person replaced this version as champion
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate decides, why, and the figures that it compared."""
+    """Decision of the gate with its reasons and the compared metrics."""
 
     decision: Literal["promote", "hold", "reject"]
     reasons: list[str]
@@ -20,24 +20,24 @@ class Decision:
 
 
 def register_version(
-    registry: "Registry", run_id: str, record: dict[str, Any], verdict: Decision
+    registry: "Registry", run_id: str, record: dict[str, Any], decision: Decision
 ) -> int:
-    """Make sure that the candidate is a version with all its tags, and the aliases follow."""
+    """Register the candidate with all its tags, unless it is registered, and move the aliases."""
     version = registry.version_of(record["model_hash"])
     if version is None:
         tags = {**record["lineage"], "model_hash": record["model_hash"]}
         version = registry.register(run_id, tags)
-    # Judged again, a champion keeps the reason of its promotion.
+    # A champion keeps the reason of its promotion when it is judged once more.
     if registry.aliases().get("champion") != version:
-        reasons = "; ".join(verdict.reasons)
-        decided = {"decision": verdict.decision, "reason": reasons, "decided_at": now()}
+        reasons = "; ".join(decision.reasons)
+        decided = {"decision": decision.decision, "reason": reasons, "decided_at": now()}
         registry.tag(version, decided)
-    move_aliases(registry, version, verdict.decision)
+    move_aliases(registry, version, decision.decision)
     return version
 
 
 def move_aliases(registry: "Registry", version: int, decision: str) -> None:
-    """Point `champion` and `previous`, or `challenger`, at a version; a champion stays one."""
+    """Move `champion` and `previous`, or `challenger`, to a version; a champion stays one."""
     aliases = registry.aliases()
     champion = aliases.get("champion")
     if decision == "hold" and champion != version:
@@ -52,5 +52,5 @@ def move_aliases(registry: "Registry", version: int, decision: str) -> None:
 
 
 def now() -> str:
-    """The time of a decision, in UTC."""
+    """The current time in UTC, as tags hold it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,7 +11,7 @@ from ..models.types import Array
 
 
 class PandasModel:
-    """A Model that takes and gives what MLflow passes around."""
+    """A Model with MLflow's interface."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -19,7 +19,7 @@ class PandasModel:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> Array | pd.DataFrame:
-        """Values of a frame of input columns; of classes the answers and their probabilities."""
+        """Predict values, or classes with their probabilities, from input columns."""
         frame = pl.from_pandas(model_input)
         if not self.model.classes:
             return self.model.predict(frame)

@@ -254,10 +254,7 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
     lineage = record["lineage"]
     tags = {**lineage, **{name: record[name] for name in ("model_hash", "training_id")}}
     run_id: str = client.create_run(
-        experiment.experiment_id,
-        start_time=record["started"],
-        run_name=report["model"],
-        tags=resolve_tags(tags),
+        experiment.experiment_id, record["started"], resolve_tags(tags), report["model"]
     ).info.run_id
     metrics = [
         Metric(f"validation_{name}", value, record["ended"], step)
@@ -279,9 +276,13 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
 
 def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
     target, inputs, classes = describe(paths.candidate)
-    schema = signature_schema(inputs, contract)
+    nullable = {column.name: column.nullable for column in contract.columns}
+    # pandas turns integers with missing values into floats.
+    held = pl.Schema(
+        {n: pl.Float64() if nullable[n] and d.is_integer() else d for n, d in inputs.items()}
+    )
     columns: list[ColSpec | TensorSpec] = [
-        ColSpec(TYPES[dtype], name, required) for name, (dtype, required) in schema.items()
+        ColSpec(TYPES[dtype], name, required=not nullable[name]) for name, dtype in held.items()
     ]
     output = [ColSpec(DataType.double, target)]
     if classes:
@@ -289,7 +290,7 @@ def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
         output = [ColSpec(LABELS[type(classes[0])], label)]
         output += [ColSpec(DataType.double, name) for name in probabilities]
     first = partitions(paths.interim / "train")[0]
-    rows = pl.read_parquet(first, columns=list(schema), n_rows=EXAMPLE_ROWS)
+    rows = pl.read_parquet(first, columns=list(held), n_rows=EXAMPLE_ROWS)
     MlflowModel.log(
         artifact_path=None,
         flavor=mlflow.pyfunc,
@@ -298,21 +299,10 @@ def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
         loader_module="mlops_loop.tracking.pyfunc",
         data_path=str(paths.candidate),
         signature=ModelSignature(Schema(columns), Schema(output)),
-        input_example=rows.cast({name: dtype for name, (dtype, _) in schema.items()}).to_pandas(),
+        input_example=rows.cast(held).to_pandas(),
         # Without this list MLflow spends most of a minute on inferring it.
         pip_requirements=[f"{name}=={installed(name)}" for name in MODEL_NEEDS],
     )
-
-
-def signature_schema(inputs: pl.Schema, contract: Contract) -> dict[str, tuple[pl.DataType, bool]]:
-    """Dtype and required flag of each input, as pandas and so MLflow can hold them."""
-    nullable = {column.name: column.nullable for column in contract.columns}
-    schema = {}
-    for name, dtype in inputs.items():
-        # pandas turns integers with missing values into floats.
-        held = pl.Float64() if nullable[name] and dtype.is_integer() else dtype
-        schema[name] = (held, not nullable[name])
-    return schema
 
 
 def log_evaluation(
