@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from mlops_loop.commands import explain, predict
+from mlops_loop.commands import explain
 from mlops_loop.data.contract import load_contract
 from mlops_loop.data.splits import check_params
 from mlops_loop.files import read_json

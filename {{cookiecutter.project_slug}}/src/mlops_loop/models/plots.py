@@ -1,4 +1,4 @@
-"""Figures of any model: importance, partial dependence, contributions, search history.
+"""Figures of any model: importance, partial dependence, contributions.
 
 Names of columns and classes are drawn with `parse_math=False`: they may hold dollar signs.
 """
