@@ -1,4 +1,4 @@
-"""The file that a user edits: what is predicted, from what, and on which rows it is learnt.
+"""Your definitions: the target, the rows to learn from, and the features.
 
 Polars expressions over the columns of contract.yaml. FEATURES see only columns that are known at
 prediction time (role `input` or `time`); TARGET and KEEP_ROWS may also use outcomes. Text
