@@ -83,10 +83,10 @@ class Bootstrap:
     seed: int
 
     def resample(self, compute: Callable[[Any], Any], size: int) -> Floats:
-        """What `compute` returns for each of the random choices of `size` rows.
+        """Compute a value, or several, for each of the random samples of `size` rows.
 
-        Of many rows each choice holds only some, and its distance from the value of all rows is
-        scaled accordingly (m out of n bootstrap; Politis, Romano and Wolf, 1999).
+        Of many rows a sample holds only some, and its distance from the value of all rows is scaled
+        accordingly (m out of n bootstrap; Politis, Romano and Wolf, 1999).
         """
         rng, drawn = np.random.default_rng(self.seed), min(size, MOST_DRAWN)
         whole = compute(slice(None))

@@ -1,4 +1,4 @@
-"""What a search needs of the project."""
+"""Interface of the project for a search of parameters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ P = TypeVar("P", bound=Section)
 
 @dataclass(frozen=True)
 class Learner(Generic[P]):
-    """The project's parameters, how models are judged, and how its estimators fit a fold.
+    """The project's parameters, metrics, and fits of a fold.
 
-    `fit_fold` gives raw scores of the rows that judge and the number of trees, stopped by these
+    `fit_fold` returns raw scores of the validation rows and the number of trees, stopped by these
     rows; `fit_trees` fits a given number of trees without them.
     """
 

@@ -201,15 +201,13 @@ def worse_than_parents(found: pl.DataFrame) -> pl.DataFrame:
 
 def disjoint(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str, Array]]:
     """Names and rows of the first few slices that hold mostly other rows than those before."""
-    seen = np.zeros(len(parts[0]), dtype=bool)
-    shown = 0
+    seen, shown = np.zeros(len(parts[0]), dtype=bool), 0
     for one, two, first, second in found.select("one", "two", "first", "second").iter_rows():
         chosen = ((parts[one] == first) & (parts[two] == second)).to_numpy()
         if shown < SHOWN and 2 * (chosen & seen).sum() <= chosen.sum():
             names = dict.fromkeys([f"{parts[one].name} = {first}", f"{parts[two].name} = {second}"])
             yield " and ".join(names), chosen
-            seen |= chosen
-            shown += 1
+            seen, shown = seen | chosen, shown + 1
 
 
 def fairness(

@@ -74,6 +74,7 @@ class Registry:
 
     client: MlflowClient
     name: str
+    experiment: str
 
     def run_exists(self, run_id: str) -> bool:
         """True if the store holds this run."""
@@ -189,7 +190,7 @@ class Registry:
     def _model_id(self, run_id: str) -> str:
         outputs = self.client.get_run(run_id).outputs
         if not outputs:
-            raise UserError(f"run {run_id} has no model; run `dvc repro --force train`.")
+            raise UserError(f"run {run_id} has no model; name a version or the run of a training.")
         return str(outputs.model_outputs[0].model_id)
 
     def log_run(
@@ -201,11 +202,8 @@ class Registry:
         parent: str = "",
     ) -> str:
         """Log a run that is over, below `parent` if any; returns its id."""
-        experiment = self.client.get_experiment_by_name(self.name)
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        run = self.client.create_run(
-            experiment.experiment_id, run_name=name, tags={**tags, **nested}
-        )
+        run = self.client.create_run(self.experiment, tags={**tags, **nested}, run_name=name)
         run_id, now = str(run.info.run_id), int(time() * 1_000)
         figures = [Metric(key, value, now, 0) for key, value in (metrics or {}).items()]
         values = [Param(key, str(value)) for key, value in (params or {}).items()]
@@ -235,8 +233,8 @@ def connect(paths: Paths, settings: Settings) -> Registry:
                 f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
                 "back, or see docs/moving.md."
             )
-    mlflow.set_experiment(settings.project)
-    return Registry(client, settings.project)
+    selected = mlflow.set_experiment(settings.project)
+    return Registry(client, settings.project, selected.experiment_id)
 
 
 def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
@@ -245,17 +243,17 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
     Returns its id. A run that was interrupted while it was logged is logged anew.
     """
     client, report, record = registry.client, read_json(paths.training), read_json(paths.run)
-    experiment = client.get_experiment_by_name(registry.name)
     query = f"tags.training_id = '{record['training_id']}'"
-    for run in client.search_runs([experiment.experiment_id], query):
+    for run in client.search_runs([registry.experiment], query):
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
         client.delete_run(run.info.run_id)
     lineage = record["lineage"]
     tags = {**lineage, **{name: record[name] for name in ("model_hash", "training_id")}}
-    run_id: str = client.create_run(
-        experiment.experiment_id, record["started"], resolve_tags(tags), report["model"]
-    ).info.run_id
+    run = client.create_run(
+        registry.experiment, record["started"], resolve_tags(tags), report["model"]
+    )
+    run_id: str = run.info.run_id
     metrics = [
         Metric(f"validation_{name}", value, record["ended"], step)
         for name, values in report["history"].items()
