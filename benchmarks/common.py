@@ -146,8 +146,9 @@ def set_params(project: Path, **params: Any) -> None:
 
 
 def package(project: Path) -> str:
-    """The name of a project's package."""
-    return next((project / "src").glob("*/__init__.py")).parent.name
+    """The name of a project's own package."""
+    names = (path.parent.name for path in (project / "src").glob("*/__init__.py"))
+    return next(name for name in names if name != "mlops_loop")
 
 
 def machine() -> str:

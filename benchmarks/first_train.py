@@ -20,7 +20,7 @@ MODULES = {
     "evaluate": "models",
     "register": "models",
 }
-START = "make, preflight, start of DVC"
+START = "make, start of DVC"
 IMPORT = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\w+)", re.MULTILINE)
 LARGEST = 3
 
@@ -104,8 +104,7 @@ def main() -> None:
         "first_train",
         rows,
         "The default sample, 200,000 simulated rows, in a new project on a ready environment. "
-        "Imports are those of a second run of the stage; train imports MLflow while it fits. "
-        "Target: under 20 s on two cores.",
+        "Imports are those of a second run of the stage. Target: under 20 s on two cores.",
     )
 
 

@@ -23,17 +23,18 @@ FIT, START, GATE = "fitting", "start, imports, files", "gate"
 APART = {START, GATE}  # the processes, and a decision that scores another model
 # What is timed inside each stage: a name, and the function where the stage finds it.
 PARTS = {
-    "train": {FIT: "models.train.fit", "tracking": "tracking.log_training"},
+    "train": {FIT: "{package}.models.train.fit"},
     "evaluate": {
-        "metrics": "models.evaluate.evaluate",
-        "slices": "models.slices.report",
-        "explanations": "models.evaluate.explanation",
-        "plots": "models.evaluate.draw_all",
+        "metrics": "{package}.models.evaluate.evaluate",
+        "slices": "mlops_loop.models.slices.report",
+        "explanations": "{package}.models.evaluate.explanation",
+        "plots": "{package}.models.evaluate.draw_all",
     },
     "register": {
-        GATE: "models.register.gate",
-        "model card": "models.card.write",
-        "tracking": "tracking.log_evaluation",
+        GATE: "{package}.models.register.gate",
+        "model card": "mlops_loop.models.model_card.write",
+        "tracking": "mlops_loop.tracking.registry.ensure_run",
+        "tracking of reports": "mlops_loop.tracking.registry.log_evaluation",
     },
 }
 CLOCK = """
@@ -50,9 +51,9 @@ def timed(part, call):
     return timing
 for part, place in parts.items():
     module, function = place.rsplit(".", 1)
-    module = importlib.import_module(f"{name}.{module}")
+    module = importlib.import_module(module.replace("{package}", name))
     setattr(module, function, timed(part, getattr(module, function)))
-main()
+main(importlib.import_module(name).PROJECT)
 print(json.dumps(spent))
 """
 
