@@ -12,7 +12,15 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
 from mlops_loop.project import Paths, UserError
 from mlops_loop.serving import follow
-from mlops_loop.serving.follow import ALIASES, Follower, VersionRef, is_intact, read_ref, sync
+from mlops_loop.serving.follow import (
+    ALIASES,
+    Follower,
+    VersionRef,
+    is_intact,
+    read_ref,
+    read_state,
+    sync,
+)
 from mlops_loop.serving.versions import Versions
 from mlops_loop.tracking.registry import Registry
 from projects import Project
@@ -75,10 +83,9 @@ def test_a_damaged_copy_is_replaced_and_a_damaged_registry_refused(
 def following(project: Paths) -> Iterator[Follower]:
     """The process, in step with the registry, as long as the block lasts."""
     follower = Follower(project, 0.05)
-    before = follower.last_sync
     follower.ensure()
     try:
-        follower.wait(before)
+        follower.wait()
         yield follower
     finally:
         assert follower._process is not None
@@ -103,8 +110,7 @@ def test_a_process_follows_the_registry_and_reports_when_it_is_away(
         wait(lambda: named(project.served)["champion"] == 1)
         project.store.rename(away)
         try:
-            state = project.served / "registry.json"
-            wait(lambda: read_json(state)["problem"] is not None)
+            wait(lambda: read_state(project.served)["problem"] is not None)
             assert not project.store.exists(), "MLflow made no empty one"
             versions.refresh()
             assert "No such file" in str(versions.problem)
@@ -112,14 +118,13 @@ def test_a_process_follows_the_registry_and_reports_when_it_is_away(
             assert versions.champion.version == 1
         finally:
             away.rename(project.store)
-        wait(lambda: read_json(state)["problem"] is None)
+        wait(lambda: read_state(project.served)["problem"] is None)
         assert follower._process is not None
         os.kill(follower._process.pid, signal.SIGKILL)
         follower._process.wait()
-        before = follower.last_sync
+        killed = time.time()
         follower.ensure()
-        follower.wait(before)
-        assert follower.last_sync > before, "started again after it was killed"
+        wait(lambda: read_state(project.served)["time"] > killed)
 
 
 def test_a_second_process_waits_until_the_first_ends(served_once: Project) -> None:
@@ -127,10 +132,10 @@ def test_a_second_process_waits_until_the_first_ends(served_once: Project) -> No
         second = Follower(served_once, 0.05)
         second.ensure()
         since = time.time()
-        second.wait(since)  # the first one's look is enough
+        second.wait()  # the first one's look is enough
         assert time.time() - since < 2
     since = time.time()
-    wait(lambda: second.last_sync > since)
+    wait(lambda: read_state(served_once.served)["time"] > since)
     assert second._process is not None
     second._process.kill()
     second._process.wait()

@@ -2,10 +2,10 @@
 
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
@@ -36,13 +36,6 @@ class Feedback(BaseModel):
     actual: bool | schema.Int64 | float | schema.Text = Field(union_mode="left_to_right")
 
 
-class Accepted(BaseModel):
-    """A queued job."""
-
-    job_id: str
-    status: Literal["queued"] = "queued"
-
-
 class Job(BaseModel):
     """The state of a job, with its result once it is done, or the reason why it failed."""
 
@@ -69,8 +62,7 @@ def create_app(service: Service, key_hashes: tuple[str, ...]) -> FastAPI:
     )
     app.add_middleware(telemetry.TelemetryMiddleware, max_requests=service.options.max_requests)
     for kind, status in errors.STATUS.items():
-        app.add_exception_handler(kind, _handler(status))
-    app.add_exception_handler(RequestValidationError, _handle_invalid_query)
+        app.add_exception_handler(kind, partial(_refuse, status))
     # No router of their own, which would cost a request 30 microseconds.
     keyed = [Depends(check_key), Security(KEY)] if key_hashes else []
     add_predictions(app, service.predictor, keyed)
@@ -136,11 +128,10 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         "/jobs",
         dependencies=keyed,
         status_code=202,
-        response_model=Accepted,
         responses=POSTED | {202: {"links": {"job": LINK}}},
         openapi_extra=_body(_one_or_several(predictor)),
     )
-    async def put(request: Request, response: Response, explain: bool = False) -> Accepted:
+    async def put(request: Request, response: Response, explain: bool = False) -> dict[str, str]:
         """Queue a body of `/predict`, to be predicted later."""
         content = await auth.read_body(request, predictor.options, width)
         predictor.validate(content)
@@ -149,7 +140,7 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         if job_id is None:
             raise HTTPException(503, "too many jobs wait; try again later")
         response.headers["location"] = f"/jobs/{job_id}"
-        return Accepted(job_id=job_id)
+        return {"job_id": job_id, "status": "queued"}
 
     @app.get(
         "/jobs/{job_id}",
@@ -216,12 +207,5 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         }
 
 
-def _handler(status: int) -> Any:
-    async def handle(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": errors.detail(error)}, status)
-
-    return handle
-
-
-async def _handle_invalid_query(_: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"detail": errors.listed(error.errors())}, 422)
+async def _refuse(status: int, _: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": errors.detail(error)}, status)

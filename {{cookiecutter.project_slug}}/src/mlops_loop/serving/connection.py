@@ -1,6 +1,6 @@
 """Limits of a connection: uvicorn alone waits for ever, and keeps whatever a client sends."""
 
-from asyncio import TimerHandle, Transport
+from asyncio import Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -14,26 +14,27 @@ class TimeoutProtocol(HttpToolsProtocol):
     The time is `timeout_keep_alive`. The body is limited where it is read.
     """
 
-    _head_bytes = 0
-    _deadline: TimerHandle | None = None
-
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
+        """Start to watch the connection."""
         super().connection_made(transport)
-        self._start_timer()
+        self._head_bytes, self._progress = 0, self.loop.time()
+        self._watch()
+
+    def _watch(self) -> None:
+        waits_for_request = self.cycle is None or self.cycle.response_complete
+        if not waits_for_request and not self.flow.write_paused:
+            self._progress = self.loop.time()
+        if self.loop.time() - self._progress > self.timeout_keep_alive:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.loop.call_later(self.timeout_keep_alive / 4, self._watch)
 
     def data_received(self, data: bytes) -> None:
         """Parse more of a request; aborts the connection where it exceeds the limits."""
-        self._start_timer()
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES or len(self.pipeline) > MAX_PIPELINED:
             self.transport.abort()
-
-    def on_headers_complete(self) -> None:
-        """Stop the timer: reading the body has a limit of its own."""
-        self._stop_timer()
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of the body, which does not count as head."""
@@ -41,31 +42,6 @@ class TimeoutProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Stop the timer at the end of a request."""
-        self._head_bytes = 0
-        self._stop_timer()
+        """Note that a request is complete."""
+        self._head_bytes, self._progress = 0, self.loop.time()
         super().on_message_complete()
-
-    def pause_writing(self) -> None:
-        """Start the timer while the client does not read its response."""
-        super().pause_writing()
-        self._start_timer()
-
-    def resume_writing(self) -> None:
-        """Stop it when the client reads."""
-        super().resume_writing()
-        self._stop_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop it at the end of the connection."""
-        super().connection_lost(exc)
-        self._stop_timer()
-
-    def _start_timer(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
-
-    def _stop_timer(self) -> None:
-        if self._deadline and not self.flow.write_paused:
-            self._deadline.cancel()
-            self._deadline = None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -12,38 +13,31 @@ MAX_PROBLEMS = 20
 
 STATUS: dict[type[Exception], int] = {
     ValidationError: 422,
+    RequestValidationError: 422,
     InvalidScore: 500,
     TooLarge: 413,
     OutboxFull: 503,
     SQLAlchemyError: 503,
 }
-
+DETAIL: dict[type[Exception], str] = {
+    InvalidScore: "the model's score for this input is not finite",
+    TooLarge: "the records exceed what the prediction log may hold (serving.outbox_bytes)",
+    OutboxFull: "the prediction log is full; nothing was predicted",
+    SQLAlchemyError: "the database does not answer",
+}
 ErrorDetail = str | list[dict[str, str]]
 
 
-def detail(error: Exception) -> ErrorDetail:
+def detail(error: Any) -> ErrorDetail:
     """The field and rule of each problem, or a sentence."""
-    match error:
-        case ValidationError():
-            details = {"include_url": False, "include_input": False, "include_context": False}
-            return listed(error.errors(**details))
-        case InvalidScore():
-            return "the model's score for this input is not finite"
-        case TooLarge():
-            return "the records exceed what the prediction log may hold (serving.outbox_bytes)"
-        case OutboxFull():
-            return "the prediction log is full; nothing was predicted"
-        case SQLAlchemyError():
-            return "the database does not answer"
-    return "internal error"
-
-
-def listed(errors: list[Any]) -> list[dict[str, str]]:
-    """The problems that pydantic found, by field and rule."""
+    if not isinstance(error, ValidationError | RequestValidationError):
+        found = (text for kind, text in DETAIL.items() if isinstance(error, kind))
+        return next(found, "internal error")
+    broken = error.errors()
     problems = [
         {"field": ".".join(map(str, problem["loc"])) or "body", "rule": problem["msg"]}
-        for problem in errors[:MAX_PROBLEMS]
+        for problem in broken[:MAX_PROBLEMS]
     ]
-    if more := len(errors) - len(problems):
+    if more := len(broken) - len(problems):
         problems.append({"field": "body", "rule": f"{more:,} more problems"})
     return problems

@@ -2,7 +2,7 @@
 
 MLflow would cost the service three seconds and 200 MB, and a slow registry its requests. The folder
 .serving/models holds `<hash>/` for each version, `<alias>.json` for the version that an alias
-names, and `registry.json` for what is wrong with the registry.
+names, and `registry.json` for the time and the problem of the last look at the registry.
 """
 
 import os
@@ -15,7 +15,7 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from subprocess import PIPE, Popen
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files import read_json, replaced, write_json
 from ..models.model import model_hash
@@ -46,16 +46,19 @@ def read_ref(file: Path) -> VersionRef | None:
     return VersionRef(**read_json(file)) if file.exists() else None
 
 
+def read_state(folder: Path) -> dict[str, Any]:
+    """The time and the problem, if any, of the last look at the registry."""
+    file = folder / "registry.json"
+    return dict(read_json(file)) if file.exists() else {"time": 0.0, "problem": None}
+
+
 def is_intact(folder: Path) -> bool:
     """Whether a copy is complete: its model has the hash that the folder is called."""
     return (folder / "version.json").exists() and model_hash(folder / "model") == folder.name
 
 
 def copy_version(registry: "Registry", version: "Version", folder: Path) -> VersionRef:
-    """Copy a version below `folder`, unless an intact copy is there.
-
-    Raises UserError where the registry's files do not have the hash of the version.
-    """
+    """Copy a version below `folder`, unless an intact copy is there; raises UserError."""
     if version.number is None:
         raise UserError(f"{version} is not registered; name a version.")
     ref = VersionRef(version.number, version.tags["model_hash"])
@@ -69,7 +72,7 @@ def copy_version(registry: "Registry", version: "Version", folder: Path) -> Vers
 
 
 def sync(registry: "Registry", folder: Path, known: dict[str, int]) -> None:
-    """Copy what aliases name and note it; `known` holds the aliases that are in step."""
+    """Copy and note the versions that aliases name; `known` are those that are in step."""
     named = registry.aliases()
     for alias in ALIASES:
         note = folder / f"{alias}.json"
@@ -85,26 +88,26 @@ def follow(paths: Paths, seconds: float) -> None:
 
     Services share the folder: one of their processes follows, the others wait for it to end.
     """
-    settings, known, registry, store = load_settings(paths), dict[str, int](), None, None
+    uri, registry, store, known = load_settings(paths).tracking_uri, None, None, dict[str, int]()
     paths.served.mkdir(parents=True, exist_ok=True)
     with (paths.served / ".lock").open("w") as lock:
         flock(lock, LOCK_EX)
         while True:
+            problem = None
             try:
-                if settings.tracking_uri.startswith(SQLITE):  # MLflow would make a missing file
-                    inode = Path(settings.tracking_uri.removeprefix(SQLITE)).stat().st_ino
+                if uri.startswith(SQLITE):  # MLflow would create a missing file
+                    inode = Path(uri.removeprefix(SQLITE)).stat().st_ino
                     if inode != (store := store or inode):
                         return
                 if registry is None:
                     from ..tracking.registry import connect
 
-                    registry = connect(paths, settings)
+                    registry = connect(paths, load_settings(paths))
                 sync(registry, paths.served, known)
-                problem = None
             except Exception as error:
-                reason = str(error) or type(error).__name__
-                problem = SECRET.sub("//", reason.splitlines()[0])
-            write_json(paths.served / "registry.json", {"problem": problem})
+                lines = str(error).splitlines() or [type(error).__name__]
+                problem = SECRET.sub("//", lines[0])
+            write_json(paths.served / "registry.json", {"time": time.time(), "problem": problem})
             time.sleep(seconds)
 
 
@@ -113,24 +116,19 @@ class Follower:
 
     def __init__(self, paths: Paths, seconds: float) -> None:
         self._command = [sys.executable, "-m", __name__, str(paths.root), str(seconds)]
-        self._state = paths.served / "registry.json"
+        self._folder, self._started = paths.served, time.time()
         self._process: Popen[bytes] | None = None
 
     def ensure(self) -> None:
         """Start the process unless it runs."""
         if self._process is None or self._process.poll() is not None:
-            # Ctrl-C ends the service, and its end this process.
+            # In a session of its own: Ctrl-C ends the service, and its end this process.
             self._process = Popen(self._command, stdin=PIPE, start_new_session=True)
 
-    @property
-    def last_sync(self) -> float:
-        """The time of the last look at the registry; 0 before the first."""
-        return self._state.stat().st_mtime if self._state.exists() else 0.0
-
-    def wait(self, since: float) -> None:
-        """Wait until the registry was read after `since`, a time; FIRST_SECONDS at most."""
+    def wait(self) -> None:
+        """Wait for the first look at the registry, FIRST_SECONDS at most."""
         until = time.monotonic() + FIRST_SECONDS
-        while self.last_sync <= since and time.monotonic() < until:
+        while read_state(self._folder)["time"] < self._started and time.monotonic() < until:
             time.sleep(0.05)
 
 
@@ -145,14 +143,12 @@ def make_image(paths: Paths, arguments: Sequence[str]) -> None:
     print(f"{version} is in {paths.image.relative_to(paths.root)}")
 
 
-def exit_with_parent() -> None:
-    """End this process, whatever it does, when the one that holds its stdin ends."""
-    sys.stdin.read()
+def _exit_with_parent() -> None:
+    sys.stdin.read()  # until the process that started this one ends
     os._exit(0)
 
 
 if __name__ == "__main__":
-    Thread(target=exit_with_parent, daemon=True).start()
+    Thread(target=_exit_with_parent, daemon=True).start()
     os.environ |= PATIENCE
-    root = Path(sys.argv[1])
-    follow(Paths(root, root), float(sys.argv[2]))
+    follow(Paths(Path(sys.argv[1]), Path(sys.argv[1])), float(sys.argv[2]))

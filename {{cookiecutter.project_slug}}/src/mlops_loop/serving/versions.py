@@ -12,7 +12,7 @@ from ..models import golden
 from ..models.model import Model, load
 from ..project import UserError
 from . import schema, telemetry
-from .follow import CHALLENGER, CHAMPION, Follower, VersionRef, is_intact, read_ref
+from .follow import CHALLENGER, CHAMPION, Follower, VersionRef, is_intact, read_ref, read_state
 
 RETRY_SECONDS = 60  # before a refused version is loaded again, its alias unmoved
 STALE_SECONDS = 60  # since the last look at the registry
@@ -34,14 +34,6 @@ class LoadedVersion:
     golden: dict[str, Any]
 
 
-def load_version(folder: Path, ref: VersionRef) -> LoadedVersion:
-    """Load the copy of a version; raises UserError where it is damaged."""
-    copy = folder / ref.model_hash
-    if not is_intact(copy):
-        raise UserError(f"the copy of version {ref.version} is missing or damaged: {copy}")
-    return LoadedVersion(model=load(copy / "model"), **read_json(copy / "version.json"))
-
-
 class Versions:
     """The version behind each alias; `problems` holds why an alias is not served as it should.
 
@@ -57,11 +49,9 @@ class Versions:
     ) -> None:
         self._folder, self._contract, self._follower = folder, contract, follower
         self.served: dict[str, LoadedVersion] = {}
-        self.problems: dict[str, str | None] = dict.fromkeys(aliases)
-        self.registry_problem: str | None = None
+        self.problems: dict[str, str | None] = dict.fromkeys(("registry", *aliases))
         self._refs: dict[str, VersionRef] = {}
         self._refused: dict[str, tuple[VersionRef, float, str]] = {}  # until when, and why
-        started = follower.last_sync if follower else 0.0
         if follower:
             follower.ensure()
         # The version that was served last comes first: the registry may name a broken one.
@@ -69,7 +59,7 @@ class Versions:
             if ref := read_ref(folder / f"{alias}.last.json"):
                 self._serve(alias, ref)
         if follower:
-            follower.wait(started)
+            follower.wait()
         self.refresh()
         if CHAMPION not in self.served:
             raise UserError(f"there is no model to serve: {self.problem}")
@@ -82,41 +72,40 @@ class Versions:
     @property
     def problem(self) -> str | None:
         """The problems of the registry and of all aliases as one text."""
-        return "; ".join(filter(None, (self.registry_problem, *self.problems.values()))) or None
+        return "; ".join(filter(None, self.problems.values())) or None
 
     @property
     def refused(self) -> dict[str, bool]:
         """For each alias, whether the version that the registry names is not served, or unknown."""
+        problems = {**self.problems}
+        unknown = problems.pop("registry") is not None
         fine = (None, MISSING[CHALLENGER])
-        unknown = self.registry_problem is not None
-        return {alias: unknown or text not in fine for alias, text in self.problems.items()}
+        return {alias: unknown or text not in fine for alias, text in problems.items()}
 
     def refresh(self) -> None:
         """Serve the versions that the folder names now; whatever fails, the old one stays."""
         if self._follower:
             self._follower.ensure()
-        known, self.registry_problem = self.registry_problem, self._read_registry_problem()
-        if self.registry_problem != known:
-            telemetry.log("registry", problem=self.registry_problem)
-        for alias, old in self.problems.items():
-            if alias in self.served and not self._fits(alias, self.served[alias]):
-                self._drop(alias)
-            if ref := read_ref(self._folder / f"{alias}.json"):
-                problem = self._serve(alias, ref)
-            else:
-                problem = MISSING[alias]
-                if alias != CHAMPION:
-                    self._drop(alias)
-            self.problems[alias] = problem
+        for name, old in self.problems.items():
+            problem = self._registry_problem() if name == "registry" else self._refresh(name)
+            self.problems[name] = problem
             if problem != old:
-                telemetry.log("version", alias=alias, problem=problem)
+                telemetry.log("version", alias=name, problem=problem)
 
-    def _read_registry_problem(self) -> str | None:
-        state = self._folder / "registry.json"
-        problem: str | None = read_json(state)["problem"] if state.exists() else None
-        if not self._follower or time.time() - self._follower.last_sync < STALE_SECONDS:
-            return problem
-        return f"the registry was not read for {STALE_SECONDS} s"
+    def _registry_problem(self) -> str | None:
+        state = read_state(self._folder)
+        if self._follower and time.time() - state["time"] > STALE_SECONDS:
+            return f"the registry was not read for {STALE_SECONDS} s"
+        problem: str | None = state["problem"]
+        return problem
+
+    def _refresh(self, alias: str) -> str | None:
+        ref = read_ref(self._folder / f"{alias}.json")
+        is_withdrawn = alias != CHAMPION and ref is None
+        if alias in self.served and (is_withdrawn or not self._fits(alias, self.served[alias])):
+            self.served = {name: one for name, one in self.served.items() if name != alias}
+            self._refs.pop(alias, None)
+        return self._serve(alias, ref) if ref else MISSING[alias]
 
     def _serve(self, alias: str, ref: VersionRef) -> str | None:
         """Load and check a version unless it is served; returns why it is refused, if so."""
@@ -124,10 +113,9 @@ class Versions:
         if refused == ref and time.monotonic() < until:  # loading it again would cost requests
             return why
         self._refused.pop(alias, None)
-        if ref == self._refs.get(alias):
-            return None
         try:
-            self._load(alias, ref)
+            if ref != self._refs.get(alias):
+                self._load(alias, ref)
         except Exception as error:
             old = self.served.get(alias)
             why = f"{alias}: version {old.version} stays: {error}" if old else str(error)
@@ -136,14 +124,16 @@ class Versions:
         return None
 
     def _load(self, alias: str, ref: VersionRef) -> None:
-        loaded = load_version(self._folder, ref)
+        copy, last = self._folder / ref.model_hash, self._folder / f"{alias}.last.json"
+        if not is_intact(copy):
+            raise UserError(f"the copy of version {ref.version} is missing or damaged: {copy}")
+        loaded = LoadedVersion(model=load(copy / "model"), **read_json(copy / "version.json"))
         loaded.model.score(schema.example_frame(self._contract))
         golden.check(loaded.model, loaded.golden)
         if not self._fits(alias, loaded):
             expected = self.champion.model.task_signature
             raise UserError(f"it predicts {loaded.model.task_signature}, the champion {expected}")
         self.served, self._refs[alias] = {**self.served, alias: loaded}, ref
-        last = self._folder / f"{alias}.last.json"
         if read_ref(last) != ref:
             with suppress(OSError):  # the folder of an image may be read-only
                 write_json(last, vars(ref))
@@ -153,7 +143,3 @@ class Versions:
         """Whether a version predicts what the champion predicts."""
         champion = self.served.get(CHAMPION, version)
         return alias == CHAMPION or version.model.task_signature == champion.model.task_signature
-
-    def _drop(self, alias: str) -> None:
-        self.served = {name: version for name, version in self.served.items() if name != alias}
-        self._refs.pop(alias, None)
