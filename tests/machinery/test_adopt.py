@@ -81,7 +81,8 @@ def blank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blank:
     """A project without data; DVC is not asked to hold anything."""
     project = Blank(tmp_path / "project")
     project.patch = monkeypatch
-    for name in ("params", "contract", "definitions", "pyproject", "requirements", "charter"):
+    files = ("params", "contract", "definitions", "pyproject", "requirements", "charter")
+    for name in (*files, "model_card_template"):
         path: Path = getattr(project, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(getattr(PROJECT, name), path)
