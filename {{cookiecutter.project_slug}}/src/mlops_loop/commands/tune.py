@@ -137,7 +137,7 @@ def open_study(search: Search, paths: Paths) -> optuna.Study:
 
 
 def done(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count, complete or pruned: an interruption leaves others."""
+    """The trials that count: complete or pruned."""
     trials: list[FrozenTrial] = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
     return trials
 
@@ -157,8 +157,11 @@ def plan(study: optuna.Study, search: Search) -> int:
         )
         grid = [dict(zip(search.space, point, strict=True)) for point in itertools.product(*axes)]
         points += [point for point in grid if point != search.current]
+    # An interruption leaves trials that never end.
     for _ in study.get_trials(states=(TrialState.WAITING,)):
-        study.ask()  # of an interrupted search
+        study.ask()
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
     for point in points:
         if point not in tried:
             study.enqueue_trial(point)
