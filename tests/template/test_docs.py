@@ -258,9 +258,10 @@ def test_a_clone_gets_data_and_registers_what_is_trained(moved: Path, tmp_path: 
     said = play(tmp_path / "my-project", [("bash", clone)])
     assert re.findall(r"Running stage '(\w+)'", said) == ["register"]
     assert "version 1 is the champion" in said
+    trained_once = json.loads((moved / "models/run.json").read_text())["training_id"]
     with sqlite3.connect(tmp_path / "my-project/mlflow.db") as store:
-        [(origin_run,)] = store.execute("select value from tags where key = 'origin_run'")
-    assert origin_run
+        [(logged,)] = store.execute("select value from tags where key = 'training_id'")
+    assert logged == trained_once
 
 
 @pytest.fixture
