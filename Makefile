@@ -24,8 +24,8 @@ test: $(LIBRARIES) ## run every test, from units to a user's day (ARGS= for pyte
 INSIDE := cd '$(TEMPLATE)' && RUFF_CACHE_DIR=../build/ruff ../$(BIN)
 
 check: $(LIBRARIES) ## check format, imports, lint and, of machinery, types; changes nothing
-	@$(BIN)/black --check --quiet . && $(BIN)/isort --check . && $(BIN)/ruff check --quiet .
-	@$(INSIDE)/black --check --quiet src
+	@$(BIN)/black --check . && $(BIN)/isort --check . && $(BIN)/ruff check --quiet .
+	@$(INSIDE)/black --check src
 	@$(INSIDE)/isort --check src
 	@$(INSIDE)/ruff check --quiet src
 	@$(INSIDE)/mypy --cache-dir ../build/mypy src/mlops_loop

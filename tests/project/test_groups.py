@@ -197,7 +197,9 @@ def test_a_forest_is_not_divided(trained: Project) -> None:
     forest = {"trees": 5, "min_samples_leaf": 5}
     changes = {"train__model": "random_forest", "train__random_forest": forest}
     model = fit(trained, "regression", pl.col("euros"), **changes)
-    with pytest.raises(UserError, match=r"a forest has no exact .* train.model: lightgbm or linear"):
+    with pytest.raises(
+        UserError, match=r"a forest has no exact .* train.model: lightgbm or linear"
+    ):
         explain.explain_rows(NEW, model, load_contract(trained.contract))
 
 

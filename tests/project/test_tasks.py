@@ -21,7 +21,6 @@ from project.models import evaluate
 from project.models import gate as rule
 from project.models import register, train
 from project.models.metrics import SCORING, judging
-from project.models.predict import load_champion
 from project.models.plots import draw_all
 from project.models.predict import load_champion
 from project.params import load_params
