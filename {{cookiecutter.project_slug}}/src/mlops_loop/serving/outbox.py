@@ -67,14 +67,13 @@ class Outbox:
             self.waiting += len(content)
 
     def read(self) -> tuple[int, list[dict[str, Any]]]:
-        """The oldest records, about BATCH of them, and the id up to which they are deleted."""
-        found: list[dict[str, Any]] = []
-        last = 0
+        """The id up to which `delete` takes the oldest records, and these, about BATCH of them."""
+        last, found = 0, list[dict[str, Any]]()
         rows = self._shipping.execute("select id, records from outbox order by id")
         while len(found) < BATCH and (row := rows.fetchone()):
             last = row[0]
             found += map(orjson.loads, row[1].split(b"\n"))
-        rows.close()
+        rows.close()  # an open cursor would keep the write-ahead log from being emptied
         return last, found
 
     def delete(self, last: int) -> None:

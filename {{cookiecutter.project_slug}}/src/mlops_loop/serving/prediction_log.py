@@ -138,45 +138,39 @@ def forget(engine: sql.Engine, days: int) -> int:
 
 def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
     """The latest predictions that were shown, newest first, without those of `make deliver`."""
-    times = predictions.c.time.desc()
-    asked = predictions.c.shown, predictions.c.request_id != DELIVERY
-    query = predictions.select().where(*asked).order_by(times).limit(number)
+    shown = predictions.c.shown, predictions.c.request_id != DELIVERY
+    query = predictions.select().where(*shown).order_by(predictions.c.time.desc()).limit(number)
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-class Shipper:
-    """The thread that ships the outbox to the database; while that is down, the outbox grows."""
+class Shipper(Thread):
+    """Ships the outbox to the database; while that is down, the outbox grows."""
 
     def __init__(self, outbox: Outbox, engine: sql.Engine, retention_days: int) -> None:
+        super().__init__(daemon=True)
         self.outbox, self.engine, self.retention_days = outbox, engine, retention_days
         self.problem: str | None = None
-        self._is_prepared, self._forget_at = False, time.monotonic()
-        self._over, self._thread = Event(), Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        self._is_prepared, self._forget_at, self._over = False, time.monotonic(), Event()
 
     def stop(self) -> None:
         """Ship once more and end; records that a slow database does not take stay on disk."""
         self._over.set()
-        self._thread.join(STOP_SECONDS)
+        self.join(STOP_SECONDS)
 
-    def _run(self) -> None:
-        while not self._over.wait(SHIP_SECONDS):
-            self._attempt()
-        self._attempt()
-
-    def _attempt(self) -> None:
-        try:
-            self.ship()
-            problem = None
-        except Exception as error:
-            self._is_prepared, problem = False, type(error).__name__
-        if problem != self.problem:
-            telemetry.log("log", problem=problem)
-        self.problem = problem
+    def run(self) -> None:
+        """Ship until `stop`; an error is reported, and the next turn tries again."""
+        is_last = False
+        while not is_last:
+            is_last = self._over.wait(SHIP_SECONDS)
+            try:
+                self.ship()
+                problem = None
+            except Exception as error:
+                self._is_prepared, problem = False, type(error).__name__
+            if problem != self.problem:
+                telemetry.log("log", problem=problem)
+            self.problem = problem
 
     def ship(self) -> None:
         """Move all records to the database and apply the retention; may be repeated if it fails."""
@@ -185,10 +179,13 @@ class Shipper:
                 prepare(self.engine)
                 self._is_prepared = True
             while (batch := self.outbox.read())[0]:
+                rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SHIPPED}
+                for record in batch[1]:
+                    table = rows[record.pop("table")]
+                    table.append({**record, "time": datetime.fromisoformat(record["time"])})
                 with self.engine.begin() as connection:
-                    for name, table in SHIPPED.items():
-                        if rows := [_row(r) for r in batch[1] if r["table"] == name]:
-                            insert(connection, table, rows)
+                    for name in filter(rows.get, SHIPPED):
+                        insert(connection, SHIPPED[name], rows[name])
                 self.outbox.delete(batch[0])
             self.outbox.measure()
         finally:
@@ -196,8 +193,3 @@ class Shipper:
         if time.monotonic() >= self._forget_at:
             forget(self.engine, self.retention_days)
             self._forget_at = time.monotonic() + FORGET_SECONDS
-
-
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    columns = {key: value for key, value in record.items() if key != "table"}
-    return {**columns, "time": datetime.fromisoformat(record["time"])}
