@@ -237,7 +237,7 @@ def write_report(study: optuna.Study, paths: Paths) -> None:
 
     with replaced(paths.tuning) as folder:
         folder.mkdir()
-        study.trials_dataframe().to_csv(folder / "trials.csv", index=False)
+        study.trials_dataframe().convert_dtypes().to_csv(folder / "trials.csv", index=False)
         plots.plot_optimization_history(study).figure.savefig(folder / "history.png")
         complete = study.get_trials(states=(TrialState.COMPLETE,))
         if len(complete) >= FEWEST_FOR_IMPORTANCE and len(study.best_params) > 1:
