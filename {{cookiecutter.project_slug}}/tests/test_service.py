@@ -12,23 +12,23 @@ from mlops_loop.project import Paths
 from mlops_loop.serving.params import serving_options
 from mlops_loop.serving.prediction_log import database, latest, url
 from mlops_loop.serving.schema import example, example_frame
-from mlops_loop.serving.service import Core, assemble
+from mlops_loop.serving.service import assemble
 
 from {{ cookiecutter.package_name }}.params import load_params
 from {{ cookiecutter.package_name }}.serving.app import create_app
 
 
-@pytest.fixture
-def core(registered: Paths) -> Core:
-    """The service on the champion."""
-    params = load_params(registered.params)
-    return assemble(registered, serving_options(params.serving, params.task))
+def start(own: Paths) -> TestClient:
+    """The service on the champion, without API keys; it runs while it is entered."""
+    params = load_params(own.params)
+    service = assemble(own, serving_options(params.serving, params.task))
+    return TestClient(create_app(service, ()))
 
 
-@pytest.fixture
-def client(core: Core) -> Iterator[TestClient]:
-    """The service, running and without API keys."""
-    with TestClient(create_app(core, ())) as client:
+@pytest.fixture(scope="module")
+def client(registered: Paths) -> Iterator[TestClient]:
+    """The running service."""
+    with start(registered) as client:
         yield client
 
 
@@ -56,8 +56,8 @@ def test_it_refuses_a_record_that_breaks_the_contract(
     assert [problem["field"] for problem in response.json()["detail"]] == ["no column"]
 
 
-def test_it_logs_what_it_predicted(registered: Paths, core: Core, record: dict[str, Any]) -> None:
-    with TestClient(create_app(core, ())) as client:
+def test_it_logs_what_it_predicted(registered: Paths, record: dict[str, Any]) -> None:
+    with start(registered) as client:
         predicted = client.post("/predict", json=record).json()
     [logged] = latest(database(url(registered)), 1)  # what waits is written when the service ends
     assert logged["id"] == predicted["prediction_id"]
