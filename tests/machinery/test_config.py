@@ -75,11 +75,11 @@ def test_a_wrong_contract_is_named(
 @pytest.mark.parametrize("name", ["params.yaml", "contract.yaml"])
 def test_a_file_that_is_missing_empty_or_no_yaml_is_named(project: Project, name: str) -> None:
     (project.root / name).write_text("seed: [1")
-    assert f"{name} is not valid YAML" in refused(project)
+    assert f"{name} cannot be read: while parsing" in refused(project)
     (project.root / name).write_text("")
     assert f"{name}: (top level): " in refused(project)
     (project.root / name).unlink()
-    assert f"{name} is missing from {project.root}" in refused(project)
+    assert f"{name} cannot be read: [Errno 2] No such file" in refused(project)
 
 
 def changes(project: Project, values: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:

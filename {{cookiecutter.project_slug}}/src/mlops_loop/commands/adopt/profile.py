@@ -31,11 +31,12 @@ CLOCKS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
     """One column: its type, the formats of its dates, and its values; `filled` rows have one."""
 
     name: str
+    values: pl.Series
     dtype: str
     formats: tuple[str, ...] | None
     rows: int
@@ -99,14 +100,14 @@ def find_conventions(words: dict[str, pl.Series]) -> Text:
     """Find how numbers are written, by the columns that fit, and which words mean "missing"."""
     meant = [values.filter(~values.is_in(["", *MISSING])) for values in words.values()]
     texts = [Text(decimal=decimal, thousands=mark) for decimal, mark in NUMBERS]  # type: ignore[arg-type]
-    best = max(texts, key=lambda text: sum(fits(values, number_pattern(text)) for values in meant))
+    best = max(texts, key=lambda t: sum(share(v, number_pattern(t)) >= LIKELY for v in meant))
     signs = any(set(values) == {"+", "-"} for values in words.values())
     return best.model_copy(update={"missing": tuple(w for w in MISSING if w != "-" or not signs)})
 
 
-def fits(values: pl.Series, pattern: str) -> bool:
-    """Return whether nearly all values match a pattern."""
-    return len(values) > 0 and int(values.str.contains(pattern).sum()) / len(values) >= LIKELY
+def share(values: pl.Series, pattern: str) -> float:
+    """Return the share of the values that match a pattern."""
+    return int(values.str.contains(pattern).sum()) / max(1, len(values))
 
 
 def guess(values: pl.Series, text: Text) -> tuple[Any, tuple[str, ...] | None]:
@@ -117,10 +118,10 @@ def guess(values: pl.Series, text: Text) -> tuple[Any, tuple[str, ...] | None]:
     if set(meant.str.to_lowercase()) <= set(BOOLEANS) - {"0", "1"}:
         return "Boolean", None
     # A number with leading zeros is a code: a postal code, an article, an account.
-    if fits(meant, number_pattern(text)) and not meant.str.contains(r"^0\d").any():
+    if share(meant, number_pattern(text)) >= LIKELY and not meant.str.contains(r"^0\d").any():
         whole = not meant.str.contains(rf"\d*[{text.decimal}]\d*|\d[eE]").any()
         return ("Int64" if whole else "Float64"), None
-    formats = find_formats(meant) if fits(meant, r"\d.*[-/. :].*\d") else ()
+    formats = find_formats(meant) if share(meant, r"\d.*[-/. :].*\d") >= LIKELY else ()
     if formats:
         clock = any("%H" in pattern or "%I" in pattern for pattern in formats)
         return ("Datetime" if clock else "Date"), formats
@@ -147,12 +148,11 @@ def measure(values: pl.Series, column: Column) -> Profile:
     """Measure a column: its range, if its values have an order, and its most frequent values."""
     # Without a name: a column may be called `count`, as Polars calls the other one.
     filled = values.drop_nulls().alias("")
-    ordered = column.dtype in (*NUMERIC, *TEMPORAL)
-    distinct = filled.n_unique()
-    # The most frequent of nearly as many values as rows are not typical.
-    counts = filled.value_counts(sort=True).head(TOP) if 2 * distinct < len(filled) else None
+    ordered, distinct = column.dtype in (*NUMERIC, *TEMPORAL), filled.n_unique()
+    top = filled.value_counts(sort=True).head(TOP).rows()
     return Profile(
         column.name,
+        values,
         column.dtype,
         column.formats,
         rows=len(values),
@@ -160,5 +160,6 @@ def measure(values: pl.Series, column: Column) -> Profile:
         distinct=distinct,
         low=filled.min() if ordered else None,
         high=filled.max() if ordered else None,
-        top=list(counts.iter_rows()) if counts is not None else [],
+        # The most frequent of nearly as many values as rows are not typical.
+        top=top if 2 * distinct < len(filled) else [],
     )
