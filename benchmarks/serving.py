@@ -38,14 +38,16 @@ CHOSEN: list[tuple[str, str, Callable[..., float]]] = [
 ]
 OURS, THEIRS, NOTHING = "`make serve`", "`mlflow models serve`", "a server that does nothing"
 ROW = """
-import importlib, json, statistics, sys, time
-part = lambda name: importlib.import_module(f"{sys.argv[1]}.{name}")
-part("serving.server")  # it says how many threads score
-project, registry = part("paths").PROJECT, part("serving.registry")
-contract = part("data.contract").load_contract(project.contract)
-rows = part("serving.schema").example_frame(contract)
-copy = project.served / registry.last(project, "champion").model_hash
-model, spent = registry.open_copy(copy).model, []
+import importlib, json, os, statistics, sys, time
+os.environ["OMP_NUM_THREADS"] = "1"  # as `make serve` sets it
+from mlops_loop.data.contract import load_contract
+from mlops_loop.models.model import load
+from mlops_loop.serving.follow import read_ref
+from mlops_loop.serving.schema import example_frame
+project = importlib.import_module(sys.argv[1]).PROJECT
+rows = example_frame(load_contract(project.contract))
+ref = read_ref(project.served / "champion.json")
+model, spent = load(project.served / ref.model_hash / "model"), []
 for _ in range(int(sys.argv[2])):
     start = time.perf_counter()
     model.score_typed(rows)
@@ -65,8 +67,8 @@ class Server:
 
 def ours(project: Path) -> Server:
     """The service, as `make serve` runs it."""
-    module = f"{package(project)}.serving.server"
-    return Server((".venv/bin/python", "-m", module), "/ready", "/predict")
+    command = (".venv/bin/python", "-m", f"{package(project)}.serving", "serve")
+    return Server(command, "/ready", "/predict")
 
 
 def theirs(project: Path, port: int) -> Server:
