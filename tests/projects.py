@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -252,8 +253,10 @@ def assert_agreed(project: Project) -> None:
 
 
 @pytest.fixture(autouse=True)
-def environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     isolate(monkeypatch)
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it, and other tests follow
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import Factory, git, package, run
+from helpers import Factory, git, package, run, shell
 
 BEFORE, AFTER = "rows_per_month: 50000", "rows_per_month: 1000"
 # What git, DVC, SQLite and MLflow write when they read.
@@ -169,7 +169,7 @@ def test_interrupted_it_leaves_no_trace(project: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [project / ".venv/bin/python", "-m", package(project).name, "reproduce", "1"],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src"), "TMPDIR": str(tmp_path)},
+        env={**shell(), "PYTHONPATH": str(project / "src"), "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

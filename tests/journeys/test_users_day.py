@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from helpers import Factory, git, package, run
+from helpers import Factory, git, package, run, shell
 
 ROWS = 2_000
 STAGES = ["ingest", "validate", "prepare", "featurize", "train", "evaluate", "register"]
@@ -325,7 +325,7 @@ def kill_in(project: Path, stage: str, kill: Callable[[int, int], None]) -> None
         [project / ".venv/bin/dvc", "repro"],
         cwd=project,
         env={
-            **os.environ,
+            **shell(),
             "PYTHONPATH": str(project / "src"),
             "PATH": f"{project / '.venv/bin'}:{os.environ['PATH']}",
         },

@@ -591,9 +591,21 @@ REFUSED: dict[str, tuple[dict[str, list[Any]], dict[str, str], str]] = {
         "TARGET=zz: no suitable column; choose x0, x1, z",
     ),
     "no target": ({"z": [1, 2] * 30}, {"target": ""}, "TARGET=: no suitable column"),
-    "no such time": ({"z": [1, 2] * 30}, {"time": "when"}, "TIME=when: no suitable column; choose none"),
-    "no such group": ({"z": [1, 2] * 30}, {"group": "who"}, "GROUP=who: no suitable column; choose x0"),
-    "time without dates": ({"z": [1, 2] * 30}, {"time": "x1"}, "TIME=x1: no suitable column; choose none"),
+    "no such time": (
+        {"z": [1, 2] * 30},
+        {"time": "when"},
+        "TIME=when: no suitable column; choose none",
+    ),
+    "no such group": (
+        {"z": [1, 2] * 30},
+        {"group": "who"},
+        "GROUP=who: no suitable column; choose x0",
+    ),
+    "time without dates": (
+        {"z": [1, 2] * 30},
+        {"time": "x1"},
+        "TIME=x1: no suitable column; choose none",
+    ),
     "two rows": ({"z": [1, 2]}, {}, "z: 2 rows have a value; at least 20 are needed"),
     "header only": ({"z": []}, {}, "z: 0 rows have a value; at least 20 are needed"),
     "nothing left": (
@@ -830,7 +842,10 @@ def test_a_new_category_is_reported(
 
 OTHER: dict[str, tuple[dict[str, pl.Expr], str]] = {
     "new column": ({"balcony": pl.lit(True)}, "balcony: is new"),
-    "other type": ({"area": pl.lit("large")}, "area: 50 values break the rule `is Float64`, row 1: large"),
+    "other type": (
+        {"area": pl.lit("large")},
+        "area: 50 values break the rule `is Float64`, row 1: large",
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from helpers import BIN, TEMPLATE, Factory, blocks, check_tree, git, render, run
+from helpers import BIN, TEMPLATE, Factory, blocks, check_tree, git, render, run, shell
 
 ROWS = 2_000
 SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -272,7 +272,7 @@ def server(environment: Path, tmp_path: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    variables = {**os.environ, "PYTHONPATH": str(hub / "src")}
+    variables = {**shell(), "PYTHONPATH": str(hub / "src")}
     log = (tmp_path / "ui.log").open("w")
     ui = subprocess.Popen(
         ["make", "ui", f"PORT={port}"],
