@@ -5,7 +5,7 @@ transaction of the outbox for several requests: 3,220 requests a second instead 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 class DynamicBatcher(Generic[Key, Item, Result]):
     """Collects items that arrive together; `process` is called with those of an equal key."""
 
-    def __init__(self, process: Callable[[Key, list[Item]], Sequence[Result]]) -> None:
+    def __init__(self, process: Callable[[Key, list[Item]], Iterable[Result]]) -> None:
         self._process = process
         self._waiting: dict[int, list[tuple[Item, asyncio.Future[Result]]]] = {}
 

@@ -78,7 +78,8 @@ class Predictor:
         self.one = TypeAdapter(record)
         self.several = TypeAdapter(Annotated[list[record], Field(**limits)])
         self._dtypes = schema.dtypes(contract)
-        self._scoring, self._logging = DynamicBatcher(self._score_each), DynamicBatcher(self._write)
+        scoring: DynamicBatcher[LoadedVersion, Record, Any] = DynamicBatcher(self.score)
+        self._scoring, self._logging = scoring, DynamicBatcher(self._write)
         self._ranges = {c.name: (c.min, c.max) for c in contract.columns}
         self._listed = {c.name: frozenset(c.categories or ()) for c in request_columns(contract)}
 
@@ -111,14 +112,10 @@ class Predictor:
 
     async def _score(self, served: LoadedVersion, records: list[Record]) -> Floats:
         if len(records) == 1:
-            return await self._scoring.submit(served, records[0])
+            return np.array([await self._scoring.submit(served, records[0])])
         if len(records) <= MAX_INLINE_ROWS:
             return self.score(served, records)
         return await asyncio.to_thread(self.score, served, records)
-
-    def _score_each(self, served: LoadedVersion, records: list[Record]) -> list[Floats]:
-        scores = self.score(served, records)
-        return [scores[row : row + 1] for row in range(len(records))]
 
     def score(self, served: LoadedVersion, records: list[Record]) -> Floats:
         """Transform and score records with one version, timed."""

@@ -36,6 +36,14 @@ def _whole(value: Any) -> Any:
 Int64 = Annotated[int, Field(ge=-INT64, lt=INT64), BeforeValidator(_whole)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
+TYPES: dict[str, Any] = {
+    "Int64": Int64,
+    "Float64": float,
+    "String": Text,
+    "Boolean": bool,
+    "Date": date,
+    "Datetime": Annotated[NaiveDatetime, WithJsonSchema(DATETIME)],
+}
 EXAMPLES: dict[str, Any] = {
     "Int64": 1,
     "Float64": 1.0,
@@ -51,15 +59,13 @@ def record_type(contract: Contract) -> type[BaseModel]:
 
     A category that the contract does not list is served: the model treats it as missing.
     """
-    columns = request_columns(contract)
     # Columns may be called anything, and a field of pydantic may not: the alias is the name.
     fields: dict[str, Any] = {
         f"field_{number}": (
-            (_type(column), Field(None, alias=column.name))
-            if column.nullable
-            else (_type(column), Field(alias=column.name))
+            _type(column),
+            Field(None if column.nullable else ..., alias=column.name),
         )
-        for number, column in enumerate(columns)
+        for number, column in enumerate(request_columns(contract))
     }
     config = ConfigDict(
         extra="forbid",
@@ -71,19 +77,10 @@ def record_type(contract: Contract) -> type[BaseModel]:
 
 
 def _type(column: Column) -> Any:
-    limits: dict[str, Any] = {"description": column.description}
-    limits |= {"examples": list(column.categories)} if column.categories else {}
-    limits |= {"ge": column.min} if column.min is not None else {}
-    limits |= {"le": column.max} if column.max is not None else {}
-    kind: Any = {
-        "Int64": Int64,
-        "Float64": float,
-        "String": Text,
-        "Boolean": bool,
-        "Date": date,
-        "Datetime": Annotated[NaiveDatetime, WithJsonSchema(DATETIME)],
-    }[column.dtype]
-    kind = Annotated[kind, Field(**limits)]
+    limits: dict[str, Any] = {"ge": column.min, "le": column.max}
+    examples = list(column.categories) if column.categories else None
+    field = Field(description=column.description, examples=examples, **limits)
+    kind: Any = Annotated[TYPES[column.dtype], field]
     return kind | None if column.nullable else kind
 
 
