@@ -1,4 +1,4 @@
-# Looking, checking, cleaning.
+# Looking, checking, sharing, cleaning.
 .PHONY: check fix test ui notebook clean
 CHECK := SKIP=dvc-status $(BIN)/pre-commit run --all-files
 
@@ -28,3 +28,14 @@ REBUILDABLE := data/interim data/processed models reports/plots reports/explain 
 clean: ## remove caches and what `make train` rebuilds
 	@for path in $(wildcard $(REBUILDABLE)); do echo "removing $$path"; rm -rf "$$path"; done
 	@find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The data in a place that the team shares. Credentials: .env, or where the provider's tools keep them.
+WITH_ENV := $(if $(wildcard .env),$(BIN)/dotenv run --no-override --)
+
+.PHONY: remote pull
+remote: $(READY) ## share the data: URL=s3://bucket/path, gs://…, ssh://… or /folder (ENDPOINT=https://…)
+	@test -n "$(URL)" || { echo "Name the place: make remote URL=s3://bucket/path" >&2; exit 2; }
+	@$(WITH_ENV) sh make/remote.sh share "$(URL)" "$(ENDPOINT)"
+
+pull: $(READY) ## pull this commit's data (ALLOW_MISSING=file: write the reason instead of failing)
+	@$(WITH_ENV) sh make/remote.sh pull "$(ALLOW_MISSING)"
