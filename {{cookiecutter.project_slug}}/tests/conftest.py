@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from mlops_loop.config import changed, flat
-from mlops_loop.data.contract import load_contract
+from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.data.generated import generate
 from mlops_loop.files import partitions
+from mlops_loop.models.dataset import used_inputs
 from mlops_loop.project import Paths
 
 from {{ cookiecutter.package_name }} import PROJECT
@@ -21,13 +22,6 @@ from {{ cookiecutter.package_name }}.params import Params, load_params
 
 ROWS = 2_000  # of each file of data/raw
 FROM_FILES = {"source": "file", "path": "data/external"}
-FILES = (
-    "contract.yaml",
-    "pyproject.toml",
-    "requirements/base.txt",
-    "docs/charter.md",
-    "docs/model_card.md.j2",
-)
 # The tests ask whether your data, features and code can learn. Values of params.yaml with which
 # nothing could, or only for minutes, are taken within these limits: the gate judges them.
 LIMITS = {
@@ -69,8 +63,9 @@ def write_rows(own: Paths, source: str) -> dict[str, Any]:
         return {"ingest": FROM_FILES}
     if source == "sample":
         return {}
-    used = {name for feature in definitions.FEATURES for name in feature.meta.root_names()}
-    rows = generate(load_contract(own.contract), used, ROWS, seed=0)
+    contract = load_contract(own.contract)
+    used = used_inputs(definitions.FEATURES, contract.dtypes(*FEATURE_ROLES))
+    rows = generate(contract, used, ROWS, seed=0)
     kept = rows.filter(pl.lit(True), *definitions.KEEP_ROWS)
     if kept.height < ROWS / 4:
         pytest.skip("no data here, and KEEP_ROWS leaves few rows within contract.yaml's limits")
@@ -82,9 +77,10 @@ def write_rows(own: Paths, source: str) -> dict[str, Any]:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
     """This project on some of its rows, as the stages up to `featurize` leave it."""
     own = Paths(tmp_path_factory.mktemp("own"), PROJECT.package)
-    for name in FILES:
-        (own.root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT.root / name, own.root / name)
+    for folder in ("docs", "requirements"):
+        shutil.copytree(PROJECT.root / folder, own.root / folder)
+    for file in ("contract.yaml", "pyproject.toml"):
+        shutil.copy(PROJECT.root / file, own.root)
     params = limited(load_params(PROJECT.params))
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "DATABASE_URL", "TRIGGER"):
