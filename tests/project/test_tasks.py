@@ -275,15 +275,23 @@ def test_two_versions_of_every_task_are_compared(
         trained.params
     )
     by = judging(params, params.registration)
-    _, sections = compare.compare(registry, "1", "2", trained, by)
-    found = {section.title: section for section in sections}
-    assert ("train.model", "lightgbm", "linear") in found["parameters"].rows
+    text = compare.compare(registry, "1", "2", trained, by)
+    parts = (part.partition("\n") for part in text.split("\n## ")[1:])
+    found = {
+        title: [
+            tuple(cell.strip() for cell in line.split("|")[1:-1])
+            for line in content.splitlines()
+            if line.startswith("|")
+        ][2:]
+        for title, _, content in parts
+    }
+    assert ("train.model", "lightgbm", "linear") in found["Parameters"]
     one, other = (registry.record(registry.find(name)).metrics for name in ("1", "2"))
-    assert [(row[0], float(row[1]), float(row[2])) for row in found["metrics"].rows] == [
+    assert [(row[0], float(row[1]), float(row[2])) for row in found["Metrics"]] == [
         (name, pytest.approx(one[f"test_{name}"], 1e-3), pytest.approx(other[f"test_{name}"], 1e-3))
         for name in SCORING[task].metrics
     ]
-    for name, *_, better, interval, verdict in found["metrics"].rows:
+    for name, *_, better, interval, verdict in found["Metrics"]:
         low, high = (float(limit) for limit in interval.split(" to "))
         assert low <= float(better) <= high, name
         assert verdict == ("better" if low > 0 else "worse" if high < 0 else ""), name

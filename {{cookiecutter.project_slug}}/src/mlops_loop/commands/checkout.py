@@ -17,29 +17,20 @@ from ..project import Paths, UserError
 def checkout(commit: str, paths: Paths) -> Iterator[Paths]:
     """Clone the project at a commit, with this project's DVC cache and remotes, for a while."""
     with TemporaryDirectory(prefix="checkout-", ignore_cleanup_errors=True) as folder:
-        copy = clone(commit, paths, Path(folder))
-        for name in ("config", "config.local"):
-            if (paths.root / ".dvc" / name).exists():
-                shutil.copy(paths.root / ".dvc" / name, copy.root / ".dvc" / name)
+        # `git worktree` would leave a trace in this repository when it is killed.
+        source = git(paths.root, "rev-parse", "--show-toplevel")
+        clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", source, folder]
+        subprocess.check_call(clone)
+        subprocess.check_call(["git", "checkout", "--quiet", "--detach", commit], cwd=folder)
+        root = Path(folder, git(paths.root, "rev-parse", "--show-prefix"))
+        for file in (paths.root / ".dvc").glob("config*"):
+            shutil.copy(file, root / ".dvc")
         # Relative places in these files are relative to the project.
-        dvc(copy.root, "cache", "dir", "--local", dvc(paths.root, "cache", "dir").strip())
+        dvc(root, "cache", "dir", "--local", dvc(paths.root, "cache", "dir").strip())
         for line in dvc(paths.root, "remote", "list").splitlines():
             name, url = line.removesuffix("(default)").strip().split(maxsplit=1)
-            dvc(copy.root, "remote", "modify", "--local", name, "url", url)
-        yield copy
-
-
-def clone(commit: str, paths: Paths, folder: Path) -> Paths:
-    """Clone the repository at a commit into a folder; returns the project's place in it."""
-    # `git worktree` would leave a trace in this repository when it is killed; a clone leaves none.
-    top = git(paths.root, "rev-parse", "--show-toplevel")
-    for command in (
-        ("clone", "--quiet", "--shared", "--no-checkout", top, folder),
-        ("-C", folder, "checkout", "--quiet", "--detach", commit),
-    ):
-        subprocess.check_call(["git", *command])
-    root = folder / git(paths.root, "rev-parse", "--show-prefix")
-    return Paths(root, root / paths.package.relative_to(paths.root))
+            dvc(root, "remote", "modify", "--local", name, "url", url)
+        yield Paths(root, root / paths.package.relative_to(paths.root))
 
 
 def dvc(root: Path, *arguments: str, show: bool = False, **variables: str) -> str:

@@ -4,12 +4,10 @@ Everything happens in a temporary clone: working tree, registry and DVC's cache 
 Exit code 0: identical; 1: something differs, and a table lists it; 2: it cannot be done.
 """
 
-import hashlib
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,33 +23,21 @@ from .checkout import checkout, dvc
 from .compare import Row, differing
 
 if TYPE_CHECKING:
-    from ..tracking.registry import Registry, Version
+    from ..tracking.registry import Version
 
-REQUIREMENTS = "requirements/base.txt"
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """The results of a training, and the environment that it ran in."""
-
-    model_hash: str
-    scores: Floats
-    metrics: dict[str, float]
-    environment: dict[str, str]
+HASH, REQUIREMENTS = "model hash", "requirements/base.txt"
 
 
-def differences(then: Fingerprint, now: Fingerprint) -> list[Row]:
-    """List differences as rows of a name and both values; none if the trainings are identical.
-
-    The environment is listed only where the results differ, as a possible cause.
-    """
-    rows = differing(*({"model hash": each.model_hash[:12]} for each in (then, now)))
-    apart = np.abs(then.scores - now.scores).reshape(len(then.scores), -1).max(axis=1)
+def differences(
+    then: Mapping[str, object], now: Mapping[str, object], scores: tuple[Floats, Floats]
+) -> list[Row]:
+    """List the results that differ, such as metrics, as rows of a name and both values."""
+    rows = differing(then, now)
+    apart = np.abs(scores[0] - scores[1]).reshape(len(scores[0]), -1).max(axis=1)
     if count := np.count_nonzero(apart):
         found = f"{count:,} differ, by {apart.max():.3g} at most"
         rows.append(("predictions", f"{len(apart):,}", found))
-    rows += differing(then.metrics, now.metrics)
-    return rows and rows + differing(then.environment, now.environment)
+    return rows
 
 
 def require_commit(version: "Version", paths: Paths) -> str:
@@ -91,33 +77,6 @@ def train_again(version: "Version", copy: Paths) -> None:
     dvc(copy.root, *command, show=True, DVC_SITE_CACHE_DIR=site)
 
 
-def fingerprints(
-    registry: "Registry", version: "Version", copy: Paths, paths: Paths
-) -> tuple[Fingerprint, Fingerprint]:
-    """The registered and the repeated training, both scored on the copy's test split."""
-
-    def digest(path: Path) -> str:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-    test, tags = pl.read_parquet(copy.interim / "test" / "*.parquet"), version.tags
-    metrics = {k: v for k, v in read_json(copy.metrics)["test"].items() if v is not None}
-    logged = registry.record(version).metrics
-    then = Fingerprint(
-        tags["model_hash"],
-        registry.load(version.name).score(test),
-        {name: logged[f"test_{name}"] for name in metrics if f"test_{name}" in logged},
-        {name: tags.get(name, "-") for name in machine()}
-        | {REQUIREMENTS: digest(registry.artifact(version, "environment/base.txt"))},
-    )
-    now = Fingerprint(
-        model_hash(copy.candidate),
-        load(copy.candidate).score(test),
-        metrics,
-        {**machine(), REQUIREMENTS: digest(paths.requirements)},
-    )
-    return then, now
-
-
 def reproduce(paths: Paths, *names: str) -> None:
     """Train a version again and print what differs; exit code 1 where something does."""
     if len(names) != 1:
@@ -131,15 +90,25 @@ def reproduce(paths: Paths, *names: str) -> None:
         shutil.copy(lock, copy.dvc_lock)
         print(f"{version}: training again from commit {commit[:10]} in {copy.root}", flush=True)
         train_again(version, copy)
-        then, now = fingerprints(registry, version, copy, paths)
-    rows = differences(then, now)
+        test = pl.read_parquet(copy.interim / "test" / "*.parquet")
+        logged = registry.record(version).metrics
+        scores = registry.load(version.name).score(test), load(copy.candidate).score(test)
+        metrics = {k: v for k, v in read_json(copy.metrics)["test"].items() if v is not None}
+        then = {name: logged[f"test_{name}"] for name in metrics if f"test_{name}" in logged}
+        digest = model_hash(copy.candidate)
+    hashes = {HASH: version.tags["model_hash"][:12]}, {HASH: digest[:12]}
+    rows = differences(hashes[0] | then, hashes[1] | metrics, scores)
     if rows:
+        # The environment may be the cause.
+        files = registry.artifact(version, "environment/base.txt"), paths.requirements
+        locks = ({REQUIREMENTS: sha256(file.read_bytes()).hexdigest()[:12]} for file in files)
+        rows += differing(version.tags, machine(), machine()) + differing(*locks)
         print(f"{version} is not reproduced; what differs:")
         print(*aligned([("", "registered", "trained again"), *rows]), sep="\n")
         sys.exit(1)
     print(
-        f"{version} is reproduced: the same model (hash {now.model_hash[:12]}), "
-        f"{len(now.scores):,} equal predictions, equal metrics."
+        f"{version} is reproduced: the same model (hash {digest[:12]}), "
+        f"{len(test):,} equal predictions, equal metrics."
     )
 
 
