@@ -38,7 +38,9 @@ def dvc(root: Path, *arguments: str, show: bool = False, **variables: str) -> st
 
     Raises UserError if it fails.
     """
-    environment = {**os.environ, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", **variables}
+    # DVC wraps what is longer than a line.
+    ours = {"PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", "COLUMNS": "9999"}
+    environment = {**os.environ, **ours, **variables}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command, output = [sys.executable, "-m", "dvc", *arguments], None if show else subprocess.PIPE
     done = subprocess.run(command, cwd=root, env=environment, stdout=output, text=True, check=False)
