@@ -207,25 +207,18 @@ def unweighted(scores: Floats, weights: tuple[float, ...]) -> Floats:
     return shares[:, 1] if scores.ndim == 1 else shares
 
 
-def describe(folder: Path) -> tuple[str, pl.Schema, tuple[Label, ...]]:
-    """Target, input columns and classes of a saved model, without loading its estimator."""
-    description = read_json(folder / MODEL)
-    inputs = {name: DTYPES[dtype] for name, dtype in description["inputs"].items()}
-    return description["target"], pl.Schema(inputs), tuple(description["classes"])
-
-
 def load(folder: Path) -> Model:
     """Read a model that `Model.save` wrote."""
     description = read_json(folder / MODEL)
-    target, inputs, classes = describe(folder)
+    inputs = {name: DTYPES[dtype] for name, dtype in description["inputs"].items()}
     return Model(
         task=description["task"],
-        target=target,
-        inputs=inputs,
+        target=description["target"],
+        inputs=pl.Schema(inputs),
         features=deserialise((folder / FEATURES).read_text(encoding="utf-8")),
         encoder=Encoder(tuple(description["features"]), description["categories"]),
         estimator=persistence.load(folder),
-        classes=classes,
+        classes=tuple(description["classes"]),
         weights=tuple(description["weights"]),
         threshold=description["threshold"],
     )

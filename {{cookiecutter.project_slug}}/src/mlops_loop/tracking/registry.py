@@ -12,26 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
-from time import time
 from typing import Any
 
 import mlflow
 import polars as pl
+import polars.selectors as cs
 from mlflow import MlflowClient, MlflowException
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunData
+from mlflow.entities import DatasetInput, InputTag, Metric, RunData
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types import ColSpec, Schema
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from ..config import Section, flat
-from ..data.contract import Contract, load_contract
+from ..data.contract import DTYPES, load_contract
 from ..files import partitions, read_json, write_json
-from ..models.model import Model, describe, load, prediction_columns
+from ..models import golden
+from ..models.model import Model, load
 from ..project import Paths, Settings, UserError
 
 MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
@@ -39,16 +40,8 @@ EXAMPLE_ROWS = 5
 GOLDEN = "golden.json"
 RUN_ID = re.compile("[0-9a-f]{32}")
 
-TYPES = {
-    pl.Int64(): DataType.long,
-    pl.Float64(): DataType.double,
-    pl.String(): DataType.string,
-    pl.Boolean(): DataType.boolean,
-    pl.Date(): DataType.datetime,
-    pl.Datetime("us"): DataType.datetime,
-}
-
-LABELS = {str: DataType.string, int: DataType.long, bool: DataType.boolean}
+NAMES = ("long", "double", "string", "boolean", "datetime", "datetime")
+TYPES = dict(zip(DTYPES.values(), NAMES, strict=True))
 
 
 @dataclass(frozen=True)
@@ -204,11 +197,10 @@ class Registry:
         """Log a run that is over, below `parent` if any; returns its id."""
         nested = {"mlflow.parentRunId": parent} if parent else {}
         run = self.client.create_run(self.experiment, tags={**tags, **nested}, run_name=name)
-        run_id, now = str(run.info.run_id), int(time() * 1_000)
-        figures = [Metric(key, value, now, 0) for key, value in (metrics or {}).items()]
-        values = [Param(key, str(value)) for key, value in (params or {}).items()]
-        self.client.log_batch(run_id, figures, values)
-        self.client.set_terminated(run_id, "FINISHED")
+        run_id = str(run.info.run_id)
+        mlflow.log_params(dict(params or {}), run_id=run_id)
+        mlflow.log_metrics(dict(metrics or {}), run_id=run_id)
+        self.client.set_terminated(run_id)
         return run_id
 
 
@@ -220,21 +212,17 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(settings.project)
-    local = settings.tracking_uri == f"sqlite:///{paths.store}"
-    if experiment is None:
-        location = paths.artifacts.as_uri() if local else None
-        mlflow.create_experiment(settings.project, artifact_location=location)
-    elif local:
-        place = Path(local_file_uri_to_path(experiment.artifact_location))
-        if place.resolve() != paths.artifacts.resolve():  # a link in the old place will do
-            raise UserError(
-                f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
-                "back, or see docs/moving.md."
-            )
-    selected = mlflow.set_experiment(settings.project)
-    return Registry(client, settings.project, selected.experiment_id)
+    client, local = MlflowClient(), settings.tracking_uri == f"sqlite:///{paths.store}"
+    if client.get_experiment_by_name(settings.project) is None:
+        client.create_experiment(settings.project, paths.artifacts.as_uri() if local else None)
+    experiment = mlflow.set_experiment(settings.project)
+    place = Path(local_file_uri_to_path(experiment.artifact_location))
+    if local and place.resolve() != paths.artifacts.resolve():  # a link in the old place will do
+        raise UserError(
+            f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
+            "back, or see docs/moving.md."
+        )
+    return Registry(client, settings.project, experiment.experiment_id)
 
 
 def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
@@ -248,47 +236,36 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
         client.delete_run(run.info.run_id)
-    lineage = record["lineage"]
-    tags = {**lineage, **{name: record[name] for name in ("model_hash", "training_id")}}
-    run = client.create_run(
-        registry.experiment, record["started"], resolve_tags(tags), report["model"]
-    )
+    tags = resolve_tags(record["lineage"] | {n: record[n] for n in ("model_hash", "training_id")})
+    run = client.create_run(registry.experiment, record["started"], tags, report["model"])
     run_id: str = run.info.run_id
     metrics = [
         Metric(f"validation_{name}", value, record["ended"], step)
         for name, values in report["history"].items()
         for step, value in enumerate(values, start=1)
     ]
-    values = {**flat(params), "trees": report["trees"]}.items()
-    client.log_batch(run_id, metrics, [Param(name, str(value)) for name, value in values])
+    client.log_batch(run_id, metrics)
+    mlflow.log_params({**flat(params), "trees": report["trees"]}, run_id=run_id)
     # MLflow cannot name a folder as a source; its URL source only records the address.
     source = HTTPDatasetSource(paths.raw.as_uri())
-    data = MetaDataset(source, name="data/raw", digest=lineage["data_version"][:36])
+    data = MetaDataset(source, name="data/raw", digest=tags["data_version"][:36])
     context = [InputTag("mlflow.data.context", "training")]
     client.log_inputs(run_id, [DatasetInput(data._to_mlflow_entity(), context)])
     client.log_artifact(run_id, str(paths.requirements), "environment")
-    _log_model(paths, load_contract(paths.contract), run_id)
+    _log_model(paths, run_id)
     client.set_terminated(run_id, "FINISHED", record["ended"])
     return run_id
 
 
-def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
-    target, inputs, classes = describe(paths.candidate)
-    nullable = {column.name: column.nullable for column in contract.columns}
+def _log_model(paths: Paths, run_id: str) -> None:
+    model, first = load(paths.candidate), partitions(paths.interim / "train")[0]
+    nullable = {c.name for c in load_contract(paths.contract).columns if c.nullable}
+    rows = pl.read_parquet(first, n_rows=EXAMPLE_ROWS).select(*model.inputs)
+    scored = model.predict_table(rows).rename({} if model.classes else {"prediction": model.target})
     # pandas turns integers with missing values into floats.
-    held = pl.Schema(
-        {n: pl.Float64() if nullable[n] and d.is_integer() else d for n, d in inputs.items()}
-    )
-    columns: list[ColSpec | TensorSpec] = [
-        ColSpec(TYPES[dtype], name, required=not nullable[name]) for name, dtype in held.items()
-    ]
-    output = [ColSpec(DataType.double, target)]
-    if classes:
-        label, *probabilities = prediction_columns(classes)
-        output = [ColSpec(LABELS[type(classes[0])], label)]
-        output += [ColSpec(DataType.double, name) for name in probabilities]
-    first = partitions(paths.interim / "train")[0]
-    rows = pl.read_parquet(first, columns=list(held), n_rows=EXAMPLE_ROWS)
+    rows = rows.cast({cs.by_name(nullable, require_all=False) & cs.integer(): pl.Float64})
+    columns = [ColSpec(TYPES[d], name, name not in nullable) for name, d in rows.schema.items()]
+    output = [ColSpec(TYPES[dtype], name) for name, dtype in scored.schema.items()]
     MlflowModel.log(
         artifact_path=None,
         flavor=mlflow.pyfunc,
@@ -297,15 +274,13 @@ def _log_model(paths: Paths, contract: Contract, run_id: str) -> None:
         loader_module="mlops_loop.tracking.pyfunc",
         data_path=str(paths.candidate),
         signature=ModelSignature(Schema(columns), Schema(output)),
-        input_example=rows.cast(held).to_pandas(),
+        input_example=rows.to_pandas(),
         # Without this list MLflow spends most of a minute on inferring it.
         pip_requirements=[f"{name}=={installed(name)}" for name in MODEL_NEEDS],
     )
 
 
-def log_evaluation(
-    registry: Registry, paths: Paths, run_id: str, requests: dict[str, Any] | None = None
-) -> None:
+def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
     """Add reports, plots, dvc.lock and golden requests to a run; repeating it changes nothing."""
     client, report = registry.client, read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
@@ -322,8 +297,8 @@ def log_evaluation(
         client.log_artifact(run_id, str(path), "reports")
     if paths.dvc_lock.exists():
         client.log_artifact(run_id, str(paths.dvc_lock))
-    if requests:
-        client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
+    requests = golden.make(paths, load_contract(paths.contract))
+    client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
 
 
 def log_card(registry: Registry, run_id: str, version: int | None, paths: Paths) -> None:

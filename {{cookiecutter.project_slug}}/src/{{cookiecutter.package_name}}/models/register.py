@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
-from mlops_loop.models import golden, model_card
+from mlops_loop.models import model_card
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
 from mlops_loop.tracking.gate import OVERRULED, Decision, register_version
@@ -57,13 +57,12 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
 def main(paths: Paths) -> None:
     """Write reports/gate.json after the registry agrees with it."""
     params, settings = load_params(paths.params), load_settings(paths)
-    contract = load_contract(paths.contract)
-    check_params(params, contract)
+    check_params(params, load_contract(paths.contract))
     from mlops_loop.tracking import registry as tracking
 
     registry = tracking.connect(paths, settings)
     run_id = tracking.ensure_run(registry, paths, params)
-    tracking.log_evaluation(registry, paths, run_id, golden.make(paths, contract))
+    tracking.log_evaluation(registry, paths, run_id)
     judged = gate(registry, run_id, params, paths)
     confidence = params.evaluate.confidence
     model_card.write(paths, settings.project, params, confidence, judged)
