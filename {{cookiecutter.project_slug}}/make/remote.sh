@@ -49,7 +49,7 @@ pull() {
     esac
     if [ -z "$absent" ]; then
         # By name, as DVC would fail on the outputs of stages that have not run yet.
-        { sed -n 's/^  \([^ ]*\):$/\1/p' dvc.lock | tr '\n' '\0' && git ls-files -z '*.dvc'; } |
+        { sed -n 's/^  \([^ ]*\):$/\1/p' dvc.lock 2> /dev/null | tr '\n' '\0' && git ls-files -z '*.dvc'; } |
             xargs -0 dvc pull
         exit
     fi
