@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from mlops_loop.data import hashing
+from mlops_loop.data.splits import stable_hash
 from mlops_loop.files import read_json
 from mlops_loop.project import UserError
 from project.data import prepare
@@ -102,11 +102,11 @@ def test_the_hash_is_the_same_for_ever() -> None:
             "time": [datetime(2024, 1, 1), None, datetime(1969, 1, 1)],
         }
     )
-    hashes = hashing.stable_hash(frame)
+    hashes = stable_hash(frame)
     assert hashes.to_list() == FEATURE_ROLES
-    assert [hashing.stable_hash(frame[row]).item() for row in range(3)] == FEATURE_ROLES
+    assert [stable_hash(frame[row]).item() for row in range(3)] == FEATURE_ROLES
     same = frame.with_columns(number=pl.Series([-0.0, float("nan"), 0.5]))
-    assert hashing.stable_hash(same).equals(hashes)
+    assert stable_hash(same).equals(hashes)
 
 
 def test_few_rows_are_split_by_hash_in_exact_shares(project: Project) -> None:

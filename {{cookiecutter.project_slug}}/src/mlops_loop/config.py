@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .files import replaced
 from .project import UserError
@@ -15,6 +15,25 @@ class Section(BaseModel):
     """Frozen, closed and strict: an unknown key or a value of another type is an error."""
 
     model_config = {"frozen": True, "extra": "forbid", "strict": True}
+
+
+class Ingest(Section):
+    """The source of raw data; the other keys are those of the source."""
+
+    model_config = ConfigDict(extra="allow")
+
+    source: str
+
+
+class Tune(Section):
+    """The search for parameters."""
+
+    trials: Annotated[int, Field(ge=1)]
+    timeout: Annotated[float, Field(gt=0)] | None
+    sampler: Literal["tpe", "random", "grid"]
+    metric: str | None
+    folds: Annotated[int, Field(ge=2)]
+    space: dict[str, dict[str, Any]]
 
 
 Model = TypeVar("Model", bound=Section)

@@ -62,11 +62,8 @@ def read_json(path: Path) -> Any:
 
 def rounded(value: Any) -> Any:
     """Round every float to six digits: more of them are noise in a diff."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: rounded(inner) for key, inner in value.items()}
-    return [rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
+    text = json.dumps(value, default=str)
+    return json.loads(text, parse_float=lambda number: float(f"{float(number):.6g}"))
 
 
 def partitions(folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
         "features_hash": sha256((paths.processed / "features.json").read_bytes()).hexdigest(),
         "template_version": settings.template_version,
         "trigger": settings.trigger,
-        "author": author(paths),
+        "author": git(paths.root, "config", "user.name") or getpass.getuser(),
         **machine(),
     }
 
@@ -45,11 +45,6 @@ def runtime() -> dict[str, str]:
     """The versions of Python and of the libraries that predictions depend on."""
     names = ("lightgbm", "numpy", "polars", "scikit-learn")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
-
-
-def author(paths: Paths) -> str:
-    """The user's name in git, else in the system."""
-    return git(paths.root, "config", "user.name") or getpass.getuser()
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -84,7 +84,9 @@ class Settings:
 
 def load_settings(paths: Paths) -> Settings:
     """Read pyproject.toml, .env and the environment, which wins over .env."""
-    load_environment(paths)
+    from dotenv import load_dotenv
+
+    load_dotenv(paths.root / ".env")
     pyproject = tomllib.loads(paths.pyproject.read_text(encoding="utf-8"))
     return Settings(
         project=pyproject["project"]["name"],
@@ -96,7 +98,7 @@ def load_settings(paths: Paths) -> Settings:
 
 def pii_key(paths: Paths) -> str:
     """The secret that hashes personal data; raises UserError with the command that makes one."""
-    load_environment(paths)
+    load_settings(paths)
     key = os.environ.get("PII_KEY")
     if not key:
         raise UserError(
@@ -104,13 +106,6 @@ def pii_key(paths: Paths) -> str:
             'with python -c "import secrets; print(secrets.token_hex(32))".'
         )
     return key
-
-
-def load_environment(paths: Paths) -> None:
-    """Read .env into the environment; what is set there already stays."""
-    from dotenv import load_dotenv
-
-    load_dotenv(paths.root / ".env")
 
 
 def run(main: Callable[[], None], code: int = 1) -> None:

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mlops_loop.config import Section, load
-from mlops_loop.sections import Ingest, Tune
+from mlops_loop.config import Ingest, Section, Tune, load
 
 from . import PROJECT
 

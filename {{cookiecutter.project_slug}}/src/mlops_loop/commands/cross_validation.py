@@ -7,7 +7,7 @@ import polars as pl
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
 from ..data.contract import Contract
-from ..data.hashing import stable_hash
+from ..data.splits import stable_hash
 from ..models.bootstrap import Predictions, best_threshold
 from ..models.dataset import Fold, balanced, find_classes, table
 from ..models.learner import Learner

@@ -1,11 +1,12 @@
 """`make promote` and `make rollback`: move the alias `champion` by hand, with a recorded reason."""
 
 from collections.abc import Sequence
+from getpass import getuser
 from typing import TYPE_CHECKING
 
 from ..console import parse
 from ..files import discard
-from ..lineage import author
+from ..lineage import git
 from ..project import Paths, UserError, load_settings
 from ..tracking.gate import OVERRULED, move_aliases, now
 
@@ -41,7 +42,8 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     registry = tracking.connect(paths, load_settings(paths))
     if args.version == "previous" and "previous" not in registry.aliases():
         raise UserError("there is no champion before this one; `make promote VERSION=…` names one.")
-    print(promote(registry, args.version, args.reason, author(paths)))
+    author = git(paths.root, "config", "user.name") or getuser()
+    print(promote(registry, args.version, args.reason, author))
     if args.version == "previous":
         registry.unpoint("previous")  # a version that was rolled back is no way back
     discard(paths.gate)  # the next training runs the gate again

@@ -66,18 +66,13 @@ class Column(Section):
         return rules
 
     @model_validator(mode="after")
-    def check_slices(self) -> Self:
-        """Refuse slices by a column that no split holds."""
+    def check_rules(self) -> Self:
+        """Refuse rules that no value of the dtype can keep, and slices that no split holds."""
         if self.sliced and self.role not in STORED_ROLES:
             raise ValueError(
                 f"column {self.name}: slice and sensitive need the role input, time or id; "
                 f"data/interim holds no column that is {self.role}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def check_rules(self) -> Self:
-        """Refuse limits, categories and formats that no value of the column's dtype can have."""
         limits = [value for value in (self.min, self.max) if value is not None]
         allowed = (date,) if self.dtype.startswith("Date") else (int, float)
         if self.dtype in ("String", "Boolean") and limits:
@@ -185,11 +180,9 @@ def check_values(
         _failures(frame[name], rows, f"is {typed[name].dtype}") for name, rows in unread.items()
     ]
     rules = [(c.name, rule, ~kept) for c in columns for rule, kept in c.rules.items()]
-    broken = typed.select(wrong.any().alias(str(i)) for i, (_, _, wrong) in enumerate(rules))
-    for (name, rule, wrong), is_broken in zip(rules, broken, strict=True):
-        if is_broken.item():
-            rows = typed.select(wrong).to_series() & ~unread[name]
-            found.append(_failures(typed[name], rows, rule))
+    broken = typed.select(wrong.alias(str(i)) for i, (_, _, wrong) in enumerate(rules))
+    for (name, rule, _), rows in zip(rules, broken, strict=True):
+        found.append(_failures(typed[name], rows & ~unread[name], rule))
     return typed, pl.concat([pl.DataFrame(schema=FAILURES), *found])
 
 

@@ -11,9 +11,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from ..config import Section, validated
+from ..config import Ingest, Section, validated
 from ..project import Paths, UserError
-from ..sections import Ingest
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,32 @@
-"""Splits by time, by group or by a stable hash."""
+"""Splits by time, by group or by a stable hash; keyed hashes of personal data."""
 
-from collections.abc import Mapping
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ..project import SPLITS, UserError
 from .contract import STORED_ROLES, Contract
-from .hashing import stable_hash
 
 VALIDATION_FROM, TEST_FROM = 0.70, 0.85  # shares of the rows
 SMALL_TABLE, HASH_RANGE = 1_000, 2**64
+MISSING, STEP = np.uint64(0x7FF8000000000000), np.uint64(0x9E3779B97F4A7C15)
 
 
-def key_columns(contract: Contract, group: str | None) -> list[str]:
-    """Columns that order rows into splits: the group, else the time, else ids or inputs."""
-    if group:
-        return [group]
-    return contract.names("time") or contract.names("id") or contract.names("input")
-
-
-def split_keys(values: pl.DataFrame, contract: Contract, group: str | None) -> pl.Series:
-    """One key a row from the values of `key_columns`: its time, else their hash."""
-    if contract.names("time") and not group:
-        return values.to_series().cast(pl.Datetime("us"))
-    return stable_hash(values)
+def split_key(contract: Contract, group: str | None) -> pl.Expr:
+    """The key that orders rows into splits: the time, else a hash of the group, ids or inputs."""
+    if not group:
+        for time in contract.names("time"):
+            return pl.col(time).cast(pl.Datetime("us"))
+    names = [group] if group else contract.names("id") or contract.names("input")
+    return pl.struct(names).map_batches(
+        lambda rows: stable_hash(rows.struct.unnest()), return_dtype=pl.UInt64()
+    )
 
 
 def assign_splits(rows: pl.DataFrame, test_from: date | None) -> pl.Series:
@@ -104,3 +105,41 @@ def check_splits(rows: Mapping[str, int]) -> None:
             f"no rows for {' and '.join(empty)} ({counts}); bring more rows, or check KEEP_ROWS in "
             "definitions.py and prepare.test_from in params.yaml."
         )
+
+
+def stable_hash(frame: pl.DataFrame) -> pl.Series:
+    """64 bits a row, from the bits of its values alone: the same with any library version."""
+    hashes = np.zeros(frame.height, np.uint64)
+    for values in frame.iter_columns():
+        # The last steps of the generator splitmix64: a bit of the input changes half of the output.
+        hashes = (hashes ^ _bits(values)) + STEP
+        hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        hashes ^= hashes >> np.uint64(31)
+    return pl.Series(hashes)
+
+
+def keyed_hash(values: pl.Series, key: str) -> pl.Series:
+    """HMAC-SHA256 of each value's text, as hex; null stays null."""
+    secret = key.encode()
+    return _map(values, lambda v: hmac.digest(secret, str(v).encode(), "sha256").hex(), pl.String())
+
+
+def _bits(values: pl.Series) -> npt.NDArray[np.uint64]:
+    if values.dtype == pl.String:
+        values = _map(values, _digest, pl.UInt64())
+    elif not values.dtype.is_float():
+        values = values.to_physical().cast(pl.Int64)
+    # Adding 0 makes -0.0, which equals 0.0, the same bits.
+    bits = (values.fill_null(0).to_numpy() + 0).view(np.uint64)
+    return np.where(values.is_null() | values.is_nan(), MISSING, bits)
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def _map(values: pl.Series, function: Callable[..., object], dtype: pl.DataType) -> pl.Series:
+    distinct = values.unique().drop_nulls()
+    results = pl.Series([function(value) for value in distinct], dtype=dtype)
+    return values.replace_strict(distinct, results, default=None, return_dtype=dtype)

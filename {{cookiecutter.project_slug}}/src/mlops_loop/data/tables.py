@@ -113,33 +113,29 @@ def _csv_chunks(path: Path) -> Iterator[pl.DataFrame]:
         # A line that the limit has cut in two would distort the vote on the separator.
         lines = text if len(head) < HEAD_BYTES else text.rpartition("\n")[0]
         mark = separator(lines)
-        rows = csv.reader(io.StringIO(lines, newline=""), delimiter=mark)
-        names = unique_names(next((row for row in rows if row), []))
+        rows = enumerate(csv.reader(io.StringIO(lines, newline=""), delimiter=mark))
+        blank, header = next(((number, row) for number, row in rows if row), (0, []))
+        names = unique_names(header)
         if not names:
             raise BrokenFile(path, "the file is empty.")
-        columns = [str(number) for number in range(len(names))]
-        blank = len(re.split(r"[^\r\n]", text, maxsplit=1)[0].splitlines())
         recoded = codecs.EncodedFile(file, "utf-8", encoding, errors="replace")
         source = _Source(file if encoding == "utf-8" else recoded)
         # In one thread, because only then a broken row is named by its number.
         read = ReadOptions(
-            use_threads=False, block_size=BLOCK_BYTES, skip_rows=blank, column_names=columns
+            use_threads=False, block_size=BLOCK_BYTES, skip_rows=blank, column_names=names
         )
         # A blank line is a missing value of a single column, and no row of several.
         parse = ParseOptions(
             delimiter=mark, newlines_in_values=True, ignore_empty_lines=len(names) > 1
         )
         convert = ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()),
+            column_types=dict.fromkeys(names, pa.string()),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         )
-        header = 1
-        for batch in open_csv(source, read, parse, convert):
-            frame = pl.DataFrame(pl.from_arrow(batch))[header:]
-            header = 0
-            yield frame.rename(dict(zip(columns, names, strict=True)))
+        for number, batch in enumerate(open_csv(source, read, parse, convert)):
+            yield pl.DataFrame(pl.from_arrow(batch))[int(number == 0) :]
         if source.quotes % 2:
             raise BrokenFile(path, "a quote is not closed; double it where it is part of a text.")
 

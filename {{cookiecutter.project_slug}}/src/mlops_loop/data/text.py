@@ -9,10 +9,8 @@ from pydantic import Field
 from ..config import Section
 
 MISSING = ("?", "-", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
-BOOLEANS = {
-    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
-}
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+BOOLEANS = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
 
 
 class Text(Section):
@@ -41,19 +39,13 @@ def parse(
     if dtype.is_temporal():
         if not formats:
             return value.str.to_datetime(time_unit="us", strict=False).cast(dtype)
-        return pl.coalesce(_parse_date(value, pattern) for pattern in formats).cast(dtype)
+        instants = (value.str.strptime(pl.Datetime("us"), f, strict=False) for f in formats)
+        return pl.coalesce(instant.dt.replace_time_zone(None) for instant in instants).cast(dtype)
     if dtype == pl.Boolean:
         lower = value.str.to_lowercase()
         return lower.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
-    return _parse_number(value, dtype, text) if dtype.is_numeric() else value
-
-
-def _parse_date(value: pl.Expr, pattern: str) -> pl.Expr:
-    instant = value.str.strptime(pl.Datetime("us"), pattern, strict=False)
-    return instant.dt.replace_time_zone(None) if "z" in pattern else instant
-
-
-def _parse_number(value: pl.Expr, dtype: pl.DataType, text: Text) -> pl.Expr:
+    if not dtype.is_numeric():
+        return value
     if text.thousands or text.decimal != ".":
         # Without the check "1,5" would lose its comma and be fifteen.
         value = pl.when(value.str.contains(number_pattern(text))).then(value)

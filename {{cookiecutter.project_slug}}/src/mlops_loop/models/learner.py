@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ..config import Section
-from ..sections import Tune
+from ..config import Section, Tune
 from .bootstrap import Bootstrap, Scoring
 from .dataset import Fold
 from .types import Floats

@@ -9,7 +9,6 @@ import polars as pl
 from mlops_loop.console import track
 from mlops_loop.data import splits
 from mlops_loop.data.contract import CHECKED_ROLES, STORED_ROLES, Contract, load_contract
-from mlops_loop.data.hashing import keyed_hash
 from mlops_loop.features import check_definitions
 from mlops_loop.files import COMPRESSION, partitions, replaced, write_json
 from mlops_loop.project import SPLITS, Paths, pii_key, run_stage
@@ -45,17 +44,15 @@ def read_keys(
     group, keys, dropped = params.prepare.group, [], Counter[str]()
     stratified = params.task != "regression" and not group and not contract.names("time")
     label = TARGET.cast(pl.String).cast(pl.Categorical) if stratified else pl.lit(None)
-    # In a struct, the user's columns may have any name, `dropped` and `class` too.
-    columns = pl.struct(splits.key_columns(contract, group))
     for path in raw:
         rows = scan(path, contract).select(
-            columns.alias("columns"), label.alias("class"), drop_reason(contract).alias("dropped")
+            splits.split_key(contract, group).alias("key"),
+            label.alias("class"),
+            drop_reason(contract).alias("dropped"),
         )
         frame = rows.collect()
         dropped.update(frame["dropped"].drop_nulls().to_list())
-        kept = frame.filter(pl.col("dropped").is_null())
-        key = splits.split_keys(kept["columns"].struct.unnest(), contract, group)
-        keys.append(kept.select("class", key=key))
+        keys.append(frame.filter(pl.col("dropped").is_null()).drop("dropped"))
     return pl.concat(keys), dropped
 
 
@@ -69,7 +66,9 @@ def read_kept(path: Path, contract: Contract, key: str | None) -> pl.DataFrame:
     if key is None:
         return kept.select(*clear, TARGET).collect()
     frame = kept.select(*stored, TARGET).collect()
-    return frame.with_columns(keyed_hash(frame[name], key) for name in stored if name not in clear)
+    return frame.with_columns(
+        splits.keyed_hash(frame[name], key) for name in stored if name not in clear
+    )
 
 
 def main(paths: Paths) -> None:

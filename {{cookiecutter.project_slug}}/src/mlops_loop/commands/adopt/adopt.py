@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from ...config import edit
+from ...config import Ingest, edit
 from ...console import aligned, parse, working
 from ...data.contract import load_contract
 from ...data.tables import read_table
@@ -25,7 +25,6 @@ from ...data.validation import validate
 from ...files import replaced, write_text
 from ...lineage import NOT_CODE, git
 from ...project import Paths, UserError
-from ...sections import Ingest
 from . import render
 from .profile import TEMPORAL, profile
 from .roles import find_task, plan_columns
