@@ -61,10 +61,9 @@ def plan_new_table(args: Namespace, raw: pl.DataFrame, paths: Paths) -> Plan:
         raise UserError(f"{args.data}: no column is left to predict from.\n{reasons}")
     title = args.data.name.split(".")[0]
     folder = paths.external / (re.sub(r"\W+", "_", title).strip("_").lower() or "table")
-    times = [f"time, {plan.profile.name}" for plan in plans if plan.role == "time"]
-    groups = [f"the values of {args.group}"] if args.group else []
-    split = "by " + [*groups, *times, "a stable hash"][0]
-    card = render.data_card(title, args.target, task, split, table, plans)
+    time = next((plan.profile.name for plan in plans if plan.role == "time"), None)
+    by = args.group or time
+    card = render.data_card(title, args.target, task, by or "a stable hash", plans)
     texts = {
         paths.contract: render.contract_text(paths.contract, table, task, plans),
         paths.definitions: render.definitions(paths.definitions, args.target, task, plans),
@@ -72,10 +71,10 @@ def plan_new_table(args: Namespace, raw: pl.DataFrame, paths: Paths) -> Plan:
         **{path: None for path in folder.glob("*") if path.name != args.data.name},
         **without_example(paths),
     }
-    place, shuffled = folder.relative_to(paths.root).as_posix(), not groups and not times
-    params = render.params(place, task, args.group, raw.height, shuffled)
+    place = folder.relative_to(paths.root).as_posix()
+    params = render.params(place, task, args.group, raw.height, shuffled=by is None)
     summary = [*aligned(render.column_table(plans)), ""]
-    summary += [f"  task        {task.name}: {task.why}", f"  split       {split}"]
+    summary += [f"  task        {task.name}: {task.why}", f"  split by    {by or 'a stable hash'}"]
     return Plan(folder, texts, params, summary)
 
 

@@ -18,8 +18,7 @@ YEARS = (1600, 2300)
 NUMERIC, TEMPORAL = ("Int64", "Float64"), ("Date", "Datetime")
 
 # Decimal mark and thousands separator; of those that fit as many columns the first is taken.
-NUMBERS = ((".", None), (".", ","), (",", "."), (",", None), (".", " "), (",", " "), (".", "'"))
-
+NUMBERS = (".", ".,", ",.", ",", ". ", ", ", ".'")
 DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y"),
     *("%m/%d/%y", "%d/%m/%y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
@@ -99,7 +98,7 @@ def native(values: pl.Series) -> Any:
 def find_conventions(words: dict[str, pl.Series]) -> Text:
     """Find how numbers are written, by the columns that fit, and which words mean "missing"."""
     meant = [values.filter(~values.is_in(["", *MISSING])) for values in words.values()]
-    texts = [Text(decimal=decimal, thousands=mark) for decimal, mark in NUMBERS]  # type: ignore[arg-type]
+    texts = [Text(decimal=m[0], thousands=m[1:] or None) for m in NUMBERS]  # type: ignore[arg-type]
     best = max(texts, key=lambda t: sum(share(v, number_pattern(t)) >= LIKELY for v in meant))
     signs = any(set(values) == {"+", "-"} for values in words.values())
     return best.model_copy(update={"missing": tuple(w for w in MISSING if w != "-" or not signs)})

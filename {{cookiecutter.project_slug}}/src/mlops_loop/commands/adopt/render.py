@@ -105,7 +105,7 @@ def expressions(plan: ColumnPlan) -> list[str]:
     """Return the features of a column, as a colleague could type them."""
     name, dtype = plan.profile.name, plan.profile.dtype
     if plan.kind == "date":
-        parts = ("year", "month", "weekday", *(["hour"] if dtype == "Datetime" else []))
+        parts = ["year", "month", "weekday"] + ["hour"] * (dtype == "Datetime")
         return [
             f"pl.col({name!r}).dt.{part}().cast(pl.Int32).alias({f'{name}_{part}'!r})"
             for part in parts
@@ -128,15 +128,12 @@ def column_table(plans: list[ColumnPlan]) -> list[tuple[str, ...]]:
 def describe(profile: Profile) -> str:
     """Return the range of numbers and dates, or the most frequent categories with their counts."""
     if profile.low is not None:
-        limits = (profile.low, profile.high)
-        return " to ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in limits)
+        return f"{profile.low} to {profile.high}"
     text = ", ".join(f"{value} ({count:,})" for value, count in profile.top)
     return shorten(text, LONGEST, placeholder="…")
 
 
-def data_card(
-    title: str, target: str, task: Task, split: str, table: Table, plans: list[ColumnPlan]
-) -> str:
+def data_card(title: str, target: str, task: Task, split: str, plans: list[ColumnPlan]) -> str:
     """Render the card; the files come last, so that another one adds a line."""
     return f"""# Data card: {title}
 
@@ -145,11 +142,10 @@ Written by `make adopt`. What it decided stands in `contract.yaml`, `params.yaml
 
 | question | answer |
 |---|---|
-| rows, columns | {table.frame.height:,}, {table.frame.width} |
 | target | {cell(target)} |
 | task | {task.name}: {task.why} |
 | classes left out, too rare to learn | {listed(task.rare)} |
-| split | {cell(split)} |
+| split by | {cell(split)} |
 | personal data | {listed(plan.profile.name for plan in plans if plan.pii)} |
 
 Personal data are not used by the model. They never reach `data/interim` in the clear: they are
