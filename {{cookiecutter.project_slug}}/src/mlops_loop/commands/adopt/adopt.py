@@ -57,7 +57,7 @@ def plan_new_table(args: Namespace, raw: pl.DataFrame, paths: Paths) -> Plan:
     task = find_task(table.profiles[args.target], args.task)
     plans = plan_columns(table, args.target, task, args.time, args.group)
     if not any(plan.kind for plan in plans):
-        reasons = "\n".join(f"  {plan.profile.name}: {plan.why}" for plan in plans)
+        reasons = "\n".join(aligned(render.column_table(plans)))
         raise UserError(f"{args.data}: no column is left to predict from.\n{reasons}")
     title = args.data.name.split(".")[0]
     folder = paths.external / (re.sub(r"\W+", "_", title).strip("_").lower() or "table")

@@ -28,8 +28,7 @@ def contract_text(path: Path, table: Table, task: Task, plans: list[ColumnPlan])
     lines = [
         explanations,
         f"max_duplicate_share: {round(max(0.01, 2 * duplicates), 2)}",
-        "text:",
-        *(f"  {key}: {as_yaml(value)}" for key, value in table.text.model_dump().items()),
+        f"text: {as_yaml(table.text.model_dump())}",
         "\ncolumns:",
         *("  - " + "\n    ".join(f"{key}: {value}" for key, value in column) for column in columns),
     ]
