@@ -149,7 +149,7 @@ def test_the_comparison_is_printed_and_written(
 ) -> None:
     compare.main(two, judged_by(two), ["--a", "1", "--b", "challenger"])
     printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    written = two.comparison.read_text()
+    written = (two.root / "reports/comparison.md").read_text()
     assert printed[0] == "Version 1 and version 2"
     assert {"nothing differs", "trees 40 3"} <= set(printed)
     assert (

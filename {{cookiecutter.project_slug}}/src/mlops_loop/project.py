@@ -55,21 +55,12 @@ class Paths:
         self.model_page = root / "reports" / "model_card.html"
         self.gate = root / "reports" / "gate.json"
         self.tuning = root / "reports" / "tuning"
-        self.comparison = root / "reports" / "comparison.md"
 
         self.served = root / ".serving" / "models"
-        self.image = root / ".serving" / "image"
         self.log = root / ".serving" / "predictions.db"
 
         self.store = root / "mlflow.db"
-        self.studies = root / "tuning.db"
         self.artifacts = root / "mlartifacts"
-
-    @property
-    def example(self) -> list[Path]:
-        """The modules marked as example, which adopting a table removes."""
-        modules = (m for folder in ("src", "tests") for m in (self.root / folder).rglob("*.py"))
-        return [m for m in modules if m.read_text(encoding="utf-8").startswith('"""Example: ')]
 
 
 @dataclass(frozen=True)

@@ -158,5 +158,5 @@ def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
 
     registry = tracking.connect(paths, load_settings(paths))
     text = compare(registry, args.a, args.b, paths, judging)
-    write_text(paths.comparison, text)
+    write_text(paths.root / "reports" / "comparison.md", text)
     Console().print(Markdown(text))

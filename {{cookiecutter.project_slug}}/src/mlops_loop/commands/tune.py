@@ -127,7 +127,7 @@ def open_study(search: Search, paths: Paths) -> optuna.Study:
         digest.update(table.matrix.tobytes() + table.target.tobytes())
     higher = search.learner.scoring.metrics[search.metric].higher_is_better
     return optuna.create_study(
-        storage=f"sqlite:///{paths.studies}",
+        storage=f"sqlite:///{paths.root / 'tuning.db'}",
         study_name=f"{search.learner.model}-{digest.hexdigest()[:12]}",
         direction="maximize" if higher else "minimize",
         # Most of what a good sampler tries is better than the median of what came before.

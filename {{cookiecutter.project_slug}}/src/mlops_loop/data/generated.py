@@ -59,18 +59,15 @@ def _values(column: Column, places: Any) -> pl.Series:
         return pl.Series(name, [f"{name} {row}" for row in range(len(places))])
     if choices:
         return pl.Series(name, [choices[int(place * len(choices))] for place in places], dtype)
-    low, high = (pl.Series([limit]).cast(dtype).to_physical()[0] for limit in _limits(column))
-    if column.role == "id":
-        return pl.Series(name, low + np.arange(len(places)))
-    if column.dtype == "Float64":
-        return pl.Series(name, low + places * (high - low))
-    return pl.Series(name, (low + places * (high - low + 1)).astype(np.int64)).cast(dtype)
-
-
-def _limits(column: Column) -> tuple[Any, Any]:
     low, spread = ORDINARY[column.dtype]
     if column.min is not None:
         low = column.min
     elif column.max is not None:
         low = column.max - spread
-    return low, low + spread if column.max is None else column.max
+    limits = (low, low + spread if column.max is None else column.max)
+    low, high = (pl.Series([limit]).cast(dtype).to_physical()[0] for limit in limits)
+    if column.role == "id":
+        return pl.Series(name, low + np.arange(len(places)))
+    if column.dtype == "Float64":
+        return pl.Series(name, low + places * (high - low))
+    return pl.Series(name, (low + places * (high - low + 1)).astype(np.int64)).cast(dtype)

@@ -98,8 +98,7 @@ def check_params(test_from: date | None, group: str | None, pii: str, contract: 
 
 def check_splits(rows: Mapping[str, int]) -> None:
     """Raise UserError when a split has no rows."""
-    empty = [name for name in SPLITS if not rows[name]]
-    if empty:
+    if empty := [name for name in SPLITS if not rows[name]]:
         counts = ", ".join(f"{name} {rows[name]}" for name in SPLITS)
         raise UserError(
             f"no rows for {' and '.join(empty)} ({counts}); bring more rows, or check KEEP_ROWS in "

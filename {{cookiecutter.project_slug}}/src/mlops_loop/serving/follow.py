@@ -138,9 +138,10 @@ def make_image(paths: Paths, arguments: Sequence[str]) -> None:
 
     registry = connect(paths, load_settings(paths))
     version = registry.find(arguments[0])
-    with replaced(paths.image) as folder:
+    image = paths.root / ".serving" / "image"
+    with replaced(image) as folder:
         write_json(folder / f"{CHAMPION}.json", vars(copy_version(registry, version, folder)))
-    print(f"{version} is in {paths.image.relative_to(paths.root)}")
+    print(f"{version} is in {image.relative_to(paths.root)}")
 
 
 def _exit_with_parent() -> None:

@@ -121,7 +121,9 @@ def plan_new_file(
 
 def without_example(paths: Paths) -> dict[Path, str | None]:
     """Remove the example's own files, and its words from the charter and the behaviour."""
-    texts: dict[Path, str | None] = {path: None for path in paths.example if path.exists()}
+    modules = (m for folder in ("src", "tests") for m in (paths.root / folder).rglob("*.py"))
+    marked = (m for m in modules if m.read_text(encoding="utf-8").startswith('"""Example: '))
+    texts: dict[Path, str | None] = dict.fromkeys(marked)
     for path, example in ((paths.charter, r"(?m)^>.*\n"), (paths.behaviour, r"(?m)^[^#\n].*\n")):
         if texts and path.exists():
             own = re.sub(example, "", path.read_text(encoding="utf-8"))
