@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import git
 from mlops_loop import lineage
-from mlops_loop.commands import checkout, reproduce
+from mlops_loop.commands import experiment, reproduce
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Version
 from projects import Project
@@ -59,8 +59,8 @@ def test_a_commit_is_checked_out_beside_a_project_that_lies_within_a_repository(
     git(outer.root, *COMMIT, "amended", "--amend")
     kept = project.params.read_text()
     project.edit(seed=99)
-    monkeypatch.setattr(checkout, "dvc", lambda *_, **__: "")
-    with checkout.checkout(commit, project) as copy:
+    monkeypatch.setattr(experiment, "dvc", lambda *_, **__: "")
+    with experiment.checkout(commit, project) as copy:
         assert copy.root.name == "project"
         assert copy.params.read_text() == kept
         assert lineage.git(copy.root, "rev-parse", "HEAD") == commit

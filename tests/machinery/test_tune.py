@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from mlops_loop.commands import cross_validation as folds
 from mlops_loop.commands import tune
 from mlops_loop.config import changed
 from mlops_loop.data.contract import load_contract
@@ -59,8 +58,7 @@ def test_a_search_that_cannot_be_is_refused(
 ) -> None:
     project.edit(**{f"tune__{key}": value for key, value in change.items()})
     with pytest.raises(UserError, match=said):
-        search = learner(load_params(project.params))
-        tune.read_metric(search), tune.read_space(search)
+        tune.read_space(learner(load_params(project.params)))
 
 
 @pytest.mark.parametrize("model", ["lightgbm", "random_forest", "linear"])
@@ -82,7 +80,7 @@ def split(project: Project, frame: pl.DataFrame, **params: Any) -> list[Any]:
     """The folds of these rows, each as two frames."""
     project.edit(**params)
     contract = load_contract(project.contract)
-    found = folds.positions(frame, learner(load_params(project.params)), contract)
+    found = tune.positions(frame, learner(load_params(project.params)), contract)
     return [(frame[learning], frame[judging]) for learning, judging in found]
 
 
@@ -121,16 +119,16 @@ def test_a_fold_is_judged_by_a_fit_that_has_not_learnt_its_rows(
     params, rng = load_params(project.params), np.random.default_rng(0)
     frame = pl.DataFrame({"x": rng.normal(size=400), "kind": ["a", "b"] * 200})
     frame = frame.with_columns(y=pl.col("x") * 2 + (pl.col("kind") == "a"))
-    fold = folds.make_fold(frame[:300], frame[300:], frame["y"], learner(params))
-    rmse, trees = folds.evaluate(fold, learner(params), params, "rmse")
+    fold = tune.make_fold(frame[:300], frame[300:], frame["y"], learner(params))
+    rmse, trees = tune.evaluate(fold, learner(params), params, "rmse")
     assert rmse < 1 < frame["y"].std()
     raw = learner(params).fit_trees(params, fold, trees)
-    again = folds.predictions(fold, learner(params), raw)
+    again = tune.predictions(fold, learner(params), raw)
     assert np.sqrt(np.mean((again.scores - again.actual) ** 2)) == pytest.approx(rmse)
     strange = frame[300:].with_columns(kind=pl.lit("c"))
-    fold = folds.make_fold(frame[:300], strange, frame["y"], learner(params))
+    fold = tune.make_fold(frame[:300], strange, frame["y"], learner(params))
     assert (
-        folds.evaluate(fold, learner(params), params, "rmse")[0] > rmse
+        tune.evaluate(fold, learner(params), params, "rmse")[0] > rmse
     ), "categories are those of the first rows"
 
 

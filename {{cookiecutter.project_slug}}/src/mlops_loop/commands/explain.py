@@ -12,14 +12,7 @@ from ..data.contract import Contract, add_nullable, load_contract
 from ..data.tables import read_table
 from ..files import partitions, replaced, rounded, write_json
 from ..models.bootstrap import outcome
-from ..models.explanations import (
-    affordable,
-    contributions,
-    explanation,
-    has_trees,
-    is_additive,
-    unit,
-)
+from ..models.explanations import affordable, contributions, explanation, has_trees, is_additive
 from ..models.model import Model
 from ..models.slices import Judging, read_declared, report
 from ..models.types import Floats
@@ -30,7 +23,7 @@ if TYPE_CHECKING:
     from ..tracking.registry import Version
 
 ROWS_AND_TREES, MOST_ROWS, LISTED = 100_000, 2_000, 10
-GAP = ("column", "metric", "lowest", "highest")
+GAPS = ("fairness", "metric", "gap", "interval", "lowest", "highest")
 
 
 def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFrame:
@@ -62,10 +55,10 @@ def as_columns(model: Model, values: Floats) -> pl.DataFrame:
 
 def read_test(paths: Paths, model: Model, version: "Version") -> pl.DataFrame:
     """The rows of data/interim/test; raises UserError where they do not suit the model."""
-    folder = paths.interim / "test"
-    if not partitions(folder):
+    files = partitions(paths.interim / "test")
+    if not files:
         raise UserError("data/interim/test holds no rows; run `make data` first.")
-    rows = pl.read_parquet(folder / "*.parquet")
+    rows = pl.read_parquet(files)
     if model.target not in rows.columns:
         raise UserError(
             f"{version} predicts {model.target}, which data/interim/test does not hold; run "
@@ -80,8 +73,8 @@ def explain_version(
     """Write reports/explain from the test rows; returns explanation and slices."""
     from ..models import plots
 
-    rows, contract, values = read_test(paths, model, version), load_contract(paths.contract), None
-    seed = judging.bootstrap.seed
+    rows, contract = read_test(paths, model, version), load_contract(paths.contract)
+    seed, values = judging.bootstrap.seed, None
     test = model.compute(rows).with_columns(rows[model.target])
     ours = outcome(model, test[model.target], model.score_features(test))
     with replaced(paths.explained) as folder:
@@ -92,35 +85,35 @@ def explain_version(
             values = contributions(model, matrix)
             table = pl.DataFrame({"row": numbers, "prediction": model.label(ours.scores[numbers])})
             table.hstack(as_columns(model, values)).write_parquet(folder / "contributions.parquet")
-            plots.save(plots.beeswarm(values, matrix, model, unit(model)), folder / "summary.png")
         found = explanation(test, model, judging.scoring, seed, values)
         if values is None:
-            plots.save(plots.importances(found), folder / "summary.png")
+            summary = plots.importances(found)
+        else:
+            summary = plots.beeswarm(values, matrix, model, found["unit"])
+        plots.save(summary, folder / "summary.png")
         plots.save(plots.dependences(found, model), folder / "dependence.png")
         declared, features = read_declared(paths, contract), test.select(*found["importance"])
         groups = report(declared, features, ours, contract, judging)
-        contents = {**found, "slices": groups}
-        for name in ("importance", "dependence", "slices"):
-            write_json(folder / f"{name}.json", rounded(contents[name]))
+        for name, content in {**found, "slices": groups}.items():
+            if isinstance(content, dict):
+                write_json(folder / f"{name}.json", rounded(content))
     return found, groups
 
 
 def print_explanation(found: dict[str, Any], groups: dict[str, Any]) -> None:
     """Print the most important features, the worst slices and the gaps in fairness."""
+
+    def row(each: dict[str, Any]) -> tuple[str, ...]:
+        figures = {key: figure(value) for key, value in each.items() if isinstance(value, float)}
+        return tuple(map(str, {**each, **figures, "interval": interval(each["interval"])}.values()))
+
     importance = [(name, figure(value)) for name, value in found["importance"].items()]
-    worst = [
-        (each["slice"], f"{each['rows']:,}", figure(each["value"]), interval(each["interval"]))
-        for each in groups["worst"]
-    ]
-    gaps = [
-        (*map(gap.get, GAP), figure(gap["gap"]), interval(gap["interval"]))
-        for gap in groups["fairness"]
-    ]
-    for table in (
-        [("feature", f"{found['method']}, {found['unit']}"), *importance[:LISTED]],
-        [("worst slices", "rows", groups["metric"], "interval"), *worst],
-        [("fairness", *GAP[1:], "gap", "interval"), *gaps],
+    for header, rows in (
+        (("feature", f"{found['method']}, {found['unit']}"), importance[:LISTED]),
+        (("worst slices", "rows", groups["metric"], "interval"), map(row, groups["worst"])),
+        (GAPS, map(row, groups["fairness"])),
     ):
+        table = [header, *rows]
         if len(table) > 1:
             print("", *aligned(table), sep="\n")
 

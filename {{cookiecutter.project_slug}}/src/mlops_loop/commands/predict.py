@@ -1,26 +1,17 @@
 """`make predict`: score a table of any size with the champion, and list rows that cannot be."""
 
 import sys
-from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import polars.selectors as cs
 
 from ..console import track
 from ..data import tables
-from ..data.contract import (
-    FAILURES,
-    Contract,
-    add_nullable,
-    check_values,
-    load_contract,
-    request_columns,
-)
+from ..data.contract import Contract, add_nullable, check_values, load_contract, request_columns
 from ..files import COMPRESSION, discard, partitions, read_json, replaced, write_json
 from ..models.model import Model, prediction_columns
 from ..project import Paths, UserError, load_settings
@@ -36,46 +27,36 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     taken as missing. Raises UserError when the table lacks another column, or has one of ours.
     """
     table = add_nullable(frame, contract)
-    check_columns(table.columns, model, contract)
+    added = [*prediction_columns(model.classes), "error", "input_row", "reasons"]
+    check_free(table.columns, added)
+    needed = dict.fromkeys([*(c.name for c in request_columns(contract)), *model.inputs])
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise UserError(
+            f"the table lacks the columns {', '.join(missing)}; add them, as contract.yaml does "
+            "not call them nullable."
+        )
     columns = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
     typed, broken = check_values(table, columns, contract.text)
     rows = pl.DataFrame({"row": pl.int_range(frame.height, eager=True)})
     good = rows.select(~pl.col("row").is_in(broken["row"].implode())).to_series()
     scored = model.predict_table(typed.filter(good)).with_columns(rows.filter(good)["row"])
     finite = pl.all_horizontal(cs.float().is_finite())
-    infinite = scored.filter(~finite).select(
-        "row",
-        column=pl.lit("prediction"),
-        rule=pl.lit("is a number"),
-        value=pl.lit(None, pl.String),
-    )
+    rule = {"column": "prediction", "rule": "is a number", "value": None}
+    infinite = scored.filter(~finite).select("row", **{k: pl.lit(v) for k, v in rule.items()})
     reason = pl.format("{}: {} breaks '{}'", "column", pl.col("value").fill_null("null"), "rule")
-    broken = pl.concat([broken, infinite.cast(FAILURES)]).sort("row")
+    broken = pl.concat([broken, infinite.cast(broken.schema)]).sort("row")
     errors = broken.group_by("row").agg(reason.str.join("; ").alias("error"))
-    for added in (scored.filter(finite), errors):
-        rows = rows.join(added, on="row", how="left", maintain_order="left")
+    for each in (scored.filter(finite), errors):
+        rows = rows.join(each, on="row", how="left", maintain_order="left")
     return frame.hstack(rows.drop("row"))
-
-
-def check_columns(names: Collection[str], model: Model, contract: Contract) -> None:
-    """Raise UserError where a required column is missing or one of ours is taken."""
-    check_free(names, [*prediction_columns(model.classes), "error", "input_row", "reasons"])
-    needed = dict.fromkeys([*(c.name for c in request_columns(contract)), *model.inputs])
-    missing = [name for name in needed if name not in names]
-    if missing:
-        raise UserError(
-            f"the table lacks the columns {', '.join(missing)}; add them, as contract.yaml does "
-            "not call them nullable."
-        )
 
 
 def check_free(names: Collection[str], added: Collection[str]) -> None:
     """Raise UserError where the table has a column that is to be added."""
-    taken = [name for name in added if name in names]
-    if taken:
-        raise UserError(
-            f"the table has a column {taken[0]} already; rename it, so nothing is lost."
-        )
+    for name in added:
+        if name in names:
+            raise UserError(f"the table has a column {name} already; rename it.")
 
 
 def check_output(path: Path, source: Path) -> None:
@@ -111,32 +92,22 @@ def print_errors(scored: pl.LazyFrame, target: Path, how: str) -> None:
         print(f"  … and {wrong - SHOWN} more; see the column `error`.")
 
 
-def open_checkpoints(target: Path, job: dict[str, Any]) -> Path:
-    """The folder of scored chunks beside the output; those of another job are discarded."""
-    folder = target.with_name(f".{target.name}.parts")
-    note = folder / "job.json"
-    if not note.exists() or read_json(note) != job:
-        discard(folder)
-        write_json(note, job)
-    return folder
-
-
 def score_chunks(source: Path, folder: Path, model: Model, contract: Contract) -> None:
     """Write each chunk of a table, scored, as `<number>.parquet`, unless it is there."""
 
-    def score(chunk: pl.DataFrame, part: Path) -> None:
-        with replaced(part) as temporary:
+    def score(chunk: pl.DataFrame, number: int) -> None:
+        with replaced(folder / f"{number:06}.parquet") as temporary:
             predict(chunk, model, contract).write_parquet(temporary, compression=COMPRESSION)
 
     done = {path.name for path in partitions(folder)}
     first = next(number for number in count() if f"{number:06}.parquet" not in done)
-    pending: deque[Future[None]] = deque()
+    pending: list[Future[None]] = []
     with ThreadPoolExecutor(WORKERS) as pool:
         chunks = track(tables.read_chunks(source, first), "predict")
         for number, chunk in enumerate(chunks, start=first):
-            pending.append(pool.submit(score, chunk, folder / f"{number:06}.parquet"))
+            pending.append(pool.submit(score, chunk, number))
             if len(pending) > WORKERS:
-                pending.popleft().result()
+                pending.pop(0).result()
         for future in pending:
             future.result()
 
@@ -165,11 +136,14 @@ def join_chunks(folder: Path, source: Path, target: Path, model: Model, contract
         print(f"  Rows without a prediction are in {rejected(target)}, with the reasons.")
 
 
-def predict_file(paths: Paths, source: Path, target: Path) -> int | None:
-    """Score a file and print which rows could not be scored; returns the champion's version.
+def main(paths: Paths, arguments: Sequence[str]) -> None:
+    """Score INPUT into OUTPUT, and print which rows could not be scored.
 
     Interrupted, even by a kill, the same call resumes. Raises UserError for a broken file.
     """
+    if len(arguments) != 2:
+        raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
+    source, target = map(Path, arguments)
     check_output(target, source)
     tables.check_readable(source)
     from ..tracking import registry as tracking
@@ -183,7 +157,12 @@ def predict_file(paths: Paths, source: Path, target: Path) -> int | None:
         "model": version.tags["model_hash"],
         "contract": contract.model_dump(mode="json"),
     }
-    folder = open_checkpoints(target, job)
+    # Scored chunks of another job are of no use.
+    folder = target.with_name(f".{target.name}.parts")
+    note = folder / "job.json"
+    if not note.exists() or read_json(note) != job:
+        discard(folder)
+        write_json(note, job)
     try:
         score_chunks(source, folder, model, contract)
         join_chunks(folder, source, target, model, contract)
@@ -193,11 +172,3 @@ def predict_file(paths: Paths, source: Path, target: Path) -> int | None:
         discard(folder)
         raise
     discard(folder)
-    return version.number
-
-
-def main(paths: Paths, arguments: Sequence[str]) -> None:
-    """Score INPUT into OUTPUT."""
-    if len(arguments) != 2:
-        raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
-    predict_file(paths, *map(Path, arguments))

@@ -19,8 +19,8 @@ from ..lineage import git, machine
 from ..models.model import load, model_hash
 from ..models.types import Floats
 from ..project import Paths, UserError, load_settings, run
-from .checkout import checkout, dvc
 from .compare import Row, differing
+from .experiment import checkout, dvc
 
 if TYPE_CHECKING:
     from ..tracking.registry import Version

@@ -4,7 +4,6 @@ The search sees neither validation nor test; validation decides if the best reac
 """
 
 import hashlib
-import itertools
 import sys
 import time
 import warnings
@@ -17,17 +16,20 @@ import optuna
 import polars as pl
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sklearn import model_selection as sk
 
 from ..config import changed, edit, flat
 from ..console import aligned, figure, interval, parse, track
-from ..data.contract import load_contract
+from ..data.contract import Contract, load_contract
+from ..data.splits import stable_hash
 from ..files import replaced
 from ..lineage import lineage
-from ..models.bootstrap import Predictions, improvement
-from ..models.dataset import Fold
+from ..models.bootstrap import Predictions, best_threshold, improvement
+from ..models.dataset import Fold, balanced, find_classes, table
 from ..models.learner import Learner, P
+from ..models.model import Encoder, decide, unweighted
+from ..models.types import Array, Floats
 from ..project import Paths, UserError, load_settings
-from .cross_validation import evaluate, make_fold, positions, predictions
 
 # They decide how a fit is done or used, not how good it can be.
 NOT_SEARCHED = ("model", "threads", "class_weight", "threshold", "lightgbm.folds")
@@ -36,37 +38,29 @@ FEWEST_FOR_IMPORTANCE = 5
 
 @dataclass(frozen=True)
 class Search:
-    """Search for the best `metric` over `folds`; `space`: distributions by key of params.yaml."""
+    """Search for the best `metric` over `folds`.
+
+    `space` holds distributions, `current` the values of params.yaml, both by its keys.
+    """
 
     learner: Learner[Any]
     metric: str
     space: dict[str, Any]
     folds: list[Fold]
-
-    @property
-    def current(self) -> dict[str, Any]:
-        """The values of params.yaml."""
-        params = flat(self.learner.params)
-        return {key: params[key] for key in self.space}
-
-
-def read_metric(learner: Learner[Any]) -> str:
-    """The metric of the search; raises UserError for one that the task does not have."""
-    metric, scoring = learner.tune.metric or learner.scoring.primary, learner.scoring
-    if metric not in scoring.metrics:
-        raise UserError(
-            f"params.yaml: tune.metric: {learner.task} has no {metric}; name one of "
-            f"{', '.join(scoring.metrics)}, or null for {scoring.primary}."
-        )
-    return metric
+    current: dict[str, Any]
 
 
 def read_space(learner: Learner[Any]) -> dict[str, Any]:
     """tune.space of `train.model` as distributions of Optuna, the current value among choices.
 
-    Raises UserError for an entry that no search or training could use.
+    Raises UserError for a metric or an entry that no search or training could use.
     """
-    space: dict[str, Any] = {}
+    space, params, scoring = dict[str, Any](), flat(learner.params), learner.scoring
+    if learner.tune.metric not in (None, *scoring.metrics):
+        raise UserError(
+            f"params.yaml: tune.metric: {learner.task} has no {learner.tune.metric}; name one of "
+            f"{', '.join(scoring.metrics)}, or null for {scoring.primary}."
+        )
     for name, entry in learner.tune.space.get(learner.model, {}).items():
         key, where = f"train.{name}", f"params.yaml: tune.space.{learner.model}.{name}"
         if name in NOT_SEARCHED:
@@ -77,7 +71,13 @@ def read_space(learner: Learner[Any]) -> dict[str, Any]:
         try:
             for value in limits:
                 changed(learner.params, {key: value})
-            space[key] = distribution(entry, flat(learner.params)[key])
+            numbers = [*limits, params[key]]
+            if isinstance(entry, list):
+                space[key] = CategoricalDistribution(list(dict.fromkeys(numbers)))
+            elif all(isinstance(each, int) for each in (*numbers, entry.get("step", 1))):
+                space[key] = IntDistribution(**entry)
+            else:
+                space[key] = FloatDistribution(**entry)
         except (TypeError, ValueError, UserError) as error:
             raise UserError(f"{where}: {error}") from error
         if learner.tune.sampler == "grid" and getattr(space[key], "step", 1) is None:
@@ -90,16 +90,6 @@ def read_space(learner: Learner[Any]) -> dict[str, Any]:
     return space
 
 
-def distribution(entry: list[Any] | dict[str, Any], now: Any) -> Any:
-    """An entry of tune.space in Optuna's terms: of integers if all its numbers are."""
-    if isinstance(entry, list):
-        return CategoricalDistribution(entry if now in entry else [*entry, now])
-    numbers = (entry["low"], entry["high"], entry.get("step", 1), now)
-    if all(isinstance(number, int) for number in numbers):
-        return IntDistribution(**entry)
-    return FloatDistribution(**entry)
-
-
 def read_rows(paths: Paths, split: str, target: str) -> pl.DataFrame:
     """The features and, last, the target of a split."""
     rows = pl.read_parquet(paths.processed / split / "*.parquet")
@@ -108,23 +98,94 @@ def read_rows(paths: Paths, split: str, target: str) -> pl.DataFrame:
 
 def prepare(learner: Learner[Any], paths: Paths) -> Search:
     """The search that params.yaml defines; raises UserError where it is not possible."""
-    metric, space = read_metric(learner), read_space(learner)
+    metric, space = learner.tune.metric or learner.scoring.primary, read_space(learner)
     rows = read_rows(paths, "train", learner.target)
     origin = pl.read_parquet(paths.interim / "train" / "*.parquet")
     places = positions(origin, learner, load_contract(paths.contract))
     folds = [make_fold(rows[a], rows[b], rows[:, -1], learner) for a, b in places]
-    return Search(learner, metric, space, folds)
+    params = flat(learner.params)
+    return Search(learner, metric, space, folds, {key: params[key] for key in space})
+
+
+def positions(
+    rows: pl.DataFrame, learner: Learner[Any], contract: Contract
+) -> list[tuple[Array, Array]]:
+    """The positions of the training and the validation rows of each fold.
+
+    Groups stay together; with a time column each fold trains on what came before it; else rows are
+    shuffled, and classes keep their shares. `rows` are those of data/interim/train, the target
+    last. Raises UserError when they are too few.
+    """
+    number, group, times = learner.tune.folds, learner.group, contract.names("time")
+    target = rows[:, -1].to_numpy()
+    if group and group not in rows.columns:
+        raise UserError(
+            f"prepare.group: {group} is personal data and dropped; set prepare.pii: hash."
+        )
+    try:
+        if group:
+            groups = stable_hash(rows.select(group)).to_numpy()
+            return list(sk.GroupKFold(number).split(target, groups=groups))
+        if times:
+            order = np.argsort(rows[times[0]].to_physical().to_numpy(), kind="stable")
+            return [(order[a], order[b]) for a, b in sk.TimeSeriesSplit(number).split(order)]
+        splitter = sk.KFold if learner.task == "regression" else sk.StratifiedKFold
+        shuffled = splitter(number, shuffle=True, random_state=learner.seed)
+        return list(shuffled.split(target, target))
+    except ValueError as error:
+        raise UserError(f"params.yaml: tune.folds: {error}") from error
+
+
+def make_fold(
+    train: pl.DataFrame, valid: pl.DataFrame, known: pl.Series, learner: Learner[Any]
+) -> Fold:
+    """Encode two frames whose last column is the target; everything fitted sees `train` only.
+
+    `known` are targets of every class. Raises UserError for a single class.
+    """
+    encoder = Encoder.fit(train[:, :-1])
+    classes = find_classes(learner.task, train[:, -1], known)
+    weights = balanced(train[:, -1], classes) if learner.balanced else ()
+    one, other = (table(frame, encoder, classes, weights) for frame in (train, valid))
+    return Fold(one, other, len(classes), weights)
+
+
+def predictions(fold: Fold, learner: Learner[Any], raw: Floats) -> Predictions:
+    """Predictions of the validation rows from raw scores.
+
+    Of two classes by `train.threshold`, else by the threshold with the best F1.
+    """
+    scores, threshold = unweighted(raw, fold.weights), learner.threshold
+    if learner.task == "binary" and threshold is None:
+        threshold = best_threshold(fold.valid.target, scores)
+    return Predictions(fold.valid.target, scores, decide(learner.task, scores, threshold or 0.5))
+
+
+def evaluate(fold: Fold, learner: Learner[Any], params: Any, metric: str) -> tuple[float, int]:
+    """The metric of the validation rows, and the number of trees of the fit.
+
+    Raises UserError where these rows leave the metric undefined.
+    """
+    raw, trees = learner.fit_fold(params, fold)
+    value = learner.scoring.metrics[metric].compute(predictions(fold, learner, raw))
+    if np.isnan(value):
+        raise UserError(
+            f"params.yaml: tune.metric: the rows of a fold leave {metric} undefined; set fewer "
+            "tune.folds or another metric."
+        )
+    return value, trees
 
 
 def open_study(search: Search, paths: Paths) -> optuna.Study:
     """The study in tuning.db of the same rows, space and parameters but those searched."""
     params = flat(search.learner.params)
-    fixed = {k: v for k, v in params.items() if k.startswith("train.") and k not in search.space}
-    fixed.pop("train.threads", None)
+    free = {*search.space, "train.threads"}
+    fixed = {k: v for k, v in params.items() if k.startswith("train.") and k not in free}
     known = [search.learner.task, search.learner.seed, search.metric, search.space, fixed]
     digest = hashlib.sha256(repr(known).encode())
-    for table in (table for fold in search.folds for table in (fold.train, fold.valid)):
-        digest.update(table.matrix.tobytes() + table.target.tobytes())
+    for fold in search.folds:
+        for part in (fold.train, fold.valid):
+            digest.update(part.matrix.tobytes() + part.target.tobytes())
     higher = search.learner.scoring.metrics[search.metric].higher_is_better
     return optuna.create_study(
         storage=f"sqlite:///{paths.root / 'tuning.db'}",
@@ -151,11 +212,7 @@ def plan(study: optuna.Study, search: Search) -> int:
     """Enqueue the current point and those of a grid; returns how many trials are left to run."""
     tune, tried, points = search.learner.tune, [t.params for t in done(study)], [search.current]
     if tune.sampler == "grid":
-        axes = (
-            each.choices if isinstance(each, CategoricalDistribution) else steps(each)
-            for each in search.space.values()
-        )
-        grid = [dict(zip(search.space, point, strict=True)) for point in itertools.product(*axes)]
+        grid = sk.ParameterGrid({key: values(each) for key, each in search.space.items()})
         points += [point for point in grid if point != search.current]
     # An interruption leaves trials that never end.
     for _ in study.get_trials(states=(TrialState.WAITING,)):
@@ -165,18 +222,18 @@ def plan(study: optuna.Study, search: Search) -> int:
     for point in points:
         if point not in tried:
             study.enqueue_trial(point)
-    tpe = tune.sampler == "tpe"
-    sampler = optuna.samplers.TPESampler if tpe else optuna.samplers.RandomSampler
-    study.sampler = sampler(seed=search.learner.seed + len(tried))
+    samplers = optuna.samplers.RandomSampler, optuna.samplers.TPESampler
+    study.sampler = samplers[tune.sampler == "tpe"](seed=search.learner.seed + len(tried))
     most = min(tune.trials, len(points)) if tune.sampler == "grid" else tune.trials
     return max(most - len(tried), int(search.current not in tried))
 
 
-def steps(numbers: IntDistribution | FloatDistribution) -> list[float]:
-    """The numbers of a grid."""
-    assert numbers.step is not None
-    count = round((numbers.high - numbers.low) / numbers.step)
-    return [round(numbers.low + numbers.step * number, 10) for number in range(count + 1)]
+def values(each: Any) -> Any:
+    """The values of a distribution in a grid."""
+    if isinstance(each, CategoricalDistribution):
+        return each.choices
+    count = round((each.high - each.low) / each.step) + 1
+    return (each.low + each.step * np.arange(count)).round(10).tolist()
 
 
 def run_trial(study: optuna.Study, search: Search) -> FrozenTrial:
@@ -195,12 +252,16 @@ def run_trial(study: optuna.Study, search: Search) -> FrozenTrial:
     return study.tell(trial, float(np.mean(scores)))
 
 
-def gain(study: optuna.Study, search: Search, paths: Paths) -> tuple[float, float, float]:
-    """Improvement of the best over the current on the validation split, with its interval.
+def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
+    """Write the best values to params.yaml if they are better; returns lines that report it.
 
-    Both are fitted on train with the trees that cross-validation found.
+    Best and current are fitted on train with the trees that cross-validation found, and compared on
+    the validation split.
     """
     learner = search.learner
+    best, now, unchanged = study.best_params, search.current, "params.yaml stays as it is."
+    if best == now:
+        return [f"The current parameters are the best; {unchanged}"]
     rows, others = (read_rows(paths, name, learner.target) for name in ("train", "validation"))
     fold = make_fold(rows, others, pl.concat([rows[:, -1], others[:, -1]]), learner)
 
@@ -209,16 +270,8 @@ def gain(study: optuna.Study, search: Search, paths: Paths) -> tuple[float, floa
         raw = learner.fit_trees(params, fold, trial.user_attrs["trees"])
         return predictions(fold, learner, raw)
 
-    metric, bootstrap = learner.scoring.metrics[search.metric], learner.bootstrap
-    return improvement(metric, fit(study.best_trial), fit(current(study, search)), bootstrap)
-
-
-def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
-    """Write the best values to params.yaml if they are better; returns lines that report it."""
-    best, now, unchanged = study.best_params, search.current, "params.yaml stays as it is."
-    if best == now:
-        return [f"The current parameters are the best; {unchanged}"]
-    better, low, high = gain(study, search, paths)
+    metric, ours = learner.scoring.metrics[search.metric], fit(study.best_trial)
+    better, low, high = improvement(metric, ours, fit(current(study, search)), learner.bootstrap)
     text = f"on validation {search.metric} improves by {figure(better)} ({interval((low, high))})"
     if not better > 0:
         return [f"No gain on rows that the search has not seen: {text}; {unchanged}"]
@@ -277,8 +330,8 @@ def main(
     except KeyboardInterrupt:
         sys.exit(f"Interrupted: {len(done(study))} trials are done; `make tune` resumes.")
     best, now = figure(study.best_value), figure(current(study, search).value)
-    ended = f"{len(done(study))} trials are done"
-    print(f"{ended}; {search.metric} of the best {best}, of the current {now}.")
+    ended = f"{len(done(study))} trials are done; {search.metric}"
+    print(f"{ended} of the best {best}, of the current {now}.")
     print(*write_best(study, search, paths), sep="\n")
     write_report(study, paths)
     registry.attach(parent, paths.tuning)
