@@ -26,17 +26,18 @@ MIB = 1 << 20
 
 Rows = list[dict[str, Any]]
 
-# Somebody whom git knows, in a shell that neither forbids bytecode nor hands on make's options.
+# Somebody whom git knows, in a shell that neither forbids bytecode nor hands on the options of make,
+# MLflow and DVC.
 USER = {
     **{f"GIT_{who}_NAME": "Benchmark" for who in ("AUTHOR", "COMMITTER")},
     **{f"GIT_{who}_EMAIL": "benchmark@example.org" for who in ("AUTHOR", "COMMITTER")},
 }
-FOREIGN = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
+FOREIGN = ("MAKE", "MFLAGS", "MLFLOW_", "DVC_", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 
 
 def user_environment(project: Path) -> dict[str, str]:
     """The environment variables of a command in a project, with `python` that of the project."""
-    kept = {key: value for key, value in os.environ.items() if key not in FOREIGN}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
     path = f"{project / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
     return {**kept, **USER, "PATH": path, "PYTHONPATH": str(project / "src")}
 
