@@ -17,11 +17,11 @@ import polars as pl
 import pytest
 from mlops_loop.commands import predict
 from mlops_loop.commands.adopt import adopt
+from mlops_loop.config import Ingest
 from mlops_loop.data.contract import Column, Contract, load_contract
 from mlops_loop.files import partitions, read_json
 from mlops_loop.lineage import git
 from mlops_loop.project import UserError
-from mlops_loop.config import Ingest
 from project import PROJECT
 from project.data import ingest, prepare, validate
 from project.features import featurize
