@@ -113,14 +113,13 @@ class Service:
 
 
 @contextmanager
-def serving(project: Path, page: int | None = None) -> Iterator[Service]:
-    """The service on a free port, below a `page` if it is to have one, ended by an interrupt."""
+def serving(project: Path) -> Iterator[Service]:
+    """The service on a free port, ended by an interrupt."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        ["make", "app", f"PORT={page}"] if page else ["make", "serve", f"PORT={port}"],
+        ["make", "serve", f"PORT={port}"],
         cwd=project,
-        env={**shell(), "PYTHONPATH": str(project / "src"), "SERVICE_URL": url},
+        env={**shell(), "PYTHONPATH": str(project / "src")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -256,7 +255,7 @@ def promote_and_roll_back(project: Path, service: Service) -> None:
     assert service.ask("/predict", RECORD)["model_version"] == 2, "the old one stays"
     first.write_text(known)
     point(project, "champion", "2")  # else the refused version is tried again in a minute
-    wait_for(lambda: service.ask("/ready")["registry"] is None)
+    wait_for(lambda: "golden" not in str(service.ask("/ready")["registry"]))
     point(project, "champion", "1")
     wait_for(lambda: service.ask("/ready")["versions"] == {"champion": 1})
 
@@ -357,20 +356,19 @@ def test_a_batch_is_a_table_of_the_database(project: Path) -> None:
     assert row == (1500, 1500, 1)
 
 
-def test_the_page_brings_a_service_and_takes_it_along(project: Path) -> None:
-    port = free_port()
-    with serving(project, page=port) as service:
-        until = time.monotonic() + 60
-        while True:
-            with suppress(urllib.error.URLError):
-                health = f"http://127.0.0.1:{port}/_stcore/health"
-                assert urllib.request.urlopen(health).read() == b"ok"
-                break
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        assert service.ask("/ready")["version"] == 1
-    with pytest.raises(urllib.error.URLError):
-        service.ask("/ready")
+def test_the_page_opens_beside_a_running_service(project: Path) -> None:
+    port = str(free_port())
+    health = f"http://127.0.0.1:{port}/_stcore/health"
+    with serving(project) as service:
+        page = {"SERVICE_URL": service.address, "PORT": port}
+        with working(project, PYTHON, "-m", "my_project.serving", "app", **page):
+            until = time.monotonic() + 60
+            while True:
+                with suppress(urllib.error.URLError):
+                    assert urllib.request.urlopen(health).read() == b"ok"
+                    break
+                assert time.monotonic() < until
+                time.sleep(0.1)
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence(project: Path) -> None:

@@ -85,7 +85,7 @@ def following(project: Paths) -> Iterator[Follower]:
     follower = Follower(project, 0.05)
     follower.ensure()
     try:
-        follower.wait()
+        follower.wait(60)
         yield follower
     finally:
         assert follower._process is not None
@@ -132,7 +132,7 @@ def test_a_second_process_waits_until_the_first_ends(served_once: Project) -> No
         second = Follower(served_once, 0.05)
         second.ensure()
         since = time.time()
-        second.wait()  # the first one's look is enough
+        second.wait(60)  # the first one's look is enough
         assert time.time() - since < 2
     since = time.time()
     wait(lambda: read_state(served_once.served)["time"] > since)

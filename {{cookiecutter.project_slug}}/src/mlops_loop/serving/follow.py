@@ -28,7 +28,6 @@ CHAMPION, CHALLENGER = ALIASES = ("champion", "challenger")
 BAKED = "baked"  # MLFLOW_TRACKING_URI of an image that holds its version: it follows no registry
 SQLITE = "sqlite:///"
 SECRET = re.compile(r"//[^/@\s]*@")  # user and password of an address
-FIRST_SECONDS = 15  # for the registry to be read before a service starts from its copies
 # MLflow's own patience is 120 s and seven retries.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
@@ -125,9 +124,9 @@ class Follower:
             # In a session of its own: Ctrl-C ends the service, and its end this process.
             self._process = Popen(self._command, stdin=PIPE, start_new_session=True)
 
-    def wait(self) -> None:
-        """Wait for the first look at the registry, FIRST_SECONDS at most."""
-        until = time.monotonic() + FIRST_SECONDS
+    def wait(self, seconds: float) -> None:
+        """Wait for the first look at the registry, so many seconds at most."""
+        until = time.monotonic() + seconds
         while read_state(self._folder)["time"] < self._started and time.monotonic() < until:
             time.sleep(0.05)
 

@@ -16,6 +16,8 @@ from .follow import CHALLENGER, CHAMPION, Follower, VersionRef, is_intact, read_
 
 RETRY_SECONDS = 60  # before a refused version is loaded again, its alias unmoved
 STALE_SECONDS = 60  # since the last look at the registry
+# For the registry to be read before the service starts: with a version to serve, or with none.
+COPY_SECONDS, FIRST_SECONDS = 15, 120
 
 MISSING = {
     CHAMPION: "the registry has no champion; run `make train` first.",
@@ -59,7 +61,7 @@ class Versions:
             if ref := read_ref(folder / f"{alias}.last.json"):
                 self._serve(alias, ref)
         if follower:
-            follower.wait()
+            follower.wait(COPY_SECONDS if CHAMPION in self.served else FIRST_SECONDS)
         self.refresh()
         if CHAMPION not in self.served:
             raise UserError(f"there is no model to serve: {self.problem}")
