@@ -478,7 +478,7 @@ print(np.ptp(expected) > 1, np.allclose(scores[:, 0], expected, rtol=1e-6))
 """
 TOO_STRICT = """
 from mlops_loop.project import run
-from mlops_loop.serving import export
+from mlops_loop.serving import onnx_export as export
 from my_project import PROJECT
 export.TOLERANCE = 0.0
 run(lambda: export.main(PROJECT, ["--version=2"]))

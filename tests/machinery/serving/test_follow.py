@@ -151,6 +151,20 @@ def test_a_service_starts_from_its_copies_when_the_named_version_fails(service: 
     assert versions.refused == {"champion": True, "challenger": False}
 
 
+def test_a_service_starts_when_its_damaged_copy_is_replaced(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = read_ref(service.project.served / "champion.json")
+    assert champion is not None
+    booster = service.project.served / champion.model_hash / "model" / "booster.txt"
+    kept = booster.read_bytes()
+    booster.write_bytes(b"damaged")
+    contract, follower = load_contract(service.project.contract), Follower(service.project, 1)
+    monkeypatch.setattr(follower, "ensure", lambda: None)
+    monkeypatch.setattr(follower, "wait", lambda _: booster.write_bytes(kept))
+    assert Versions(service.project.served, contract, ALIASES, follower).champion.version == 1
+
+
 def test_an_image_needs_a_registered_version(registry: Registry, folder: Path) -> None:
     run = registry.find(registry.find(1).run_id)
     with pytest.raises(UserError, match="is not registered; name a version"):

@@ -62,6 +62,7 @@ class Versions:
                 self._serve(alias, ref)
         if follower:
             follower.wait(COPY_SECONDS if CHAMPION in self.served else FIRST_SECONDS)
+            self._refused.clear()  # a damaged copy may have been replaced
         self.refresh()
         if CHAMPION not in self.served:
             raise UserError(f"there is no model to serve: {self.problem}")
