@@ -131,8 +131,8 @@ class Follower:
             time.sleep(0.05)
 
 
-def make_image(paths: Paths, arguments: Sequence[str]) -> None:
-    """Copy the version or alias `arguments[0]` to .serving/image, as the champion of an image."""
+def main(paths: Paths, arguments: Sequence[str]) -> None:
+    """`make image`: copy version or alias `arguments[0]` to .serving/image, as its champion."""
     from ..tracking.registry import connect
 
     registry = connect(paths, load_settings(paths))

@@ -12,17 +12,15 @@ from .. import PROJECT
 if TYPE_CHECKING:
     from mlops_loop.serving.params import Serving
 
-    from ..params import Params
 
-
-def read_params() -> tuple["Params", "Serving"]:
-    """Read params.yaml, and its section `serving`."""
+def read_options() -> "Serving":
+    """Read section `serving` of params.yaml."""
     from mlops_loop.serving.params import serving_options
 
     from ..params import load_params
 
-    params = load_params(PROJECT.params)
-    return params, serving_options(params.serving, params.task)
+    params = load_params()
+    return serving_options(params.serving, params.task)
 
 
 def serve() -> None:
@@ -31,7 +29,7 @@ def serve() -> None:
 
     from .app import create_app
 
-    server.main(PROJECT, read_params()[1], create_app)
+    server.main(PROJECT, read_options(), create_app)
 
 
 def deliver(*arguments: str) -> None:
@@ -39,34 +37,30 @@ def deliver(*arguments: str) -> None:
     from mlops_loop.serving import release
 
     from ..models.gate import failed_bars
+    from ..params import load_params
 
-    params, options = read_params()
-    bars = params.registration.bars
-    release.main(PROJECT, options, lambda scores: failed_bars(params.task, scores, bars), arguments)
+    task, bars = load_params().task, load_params().registration.bars
+    release.main(PROJECT, read_options(), lambda s: failed_bars(task, s, bars), arguments)
+
+
+def plain(name: str) -> Any:
+    """Make a verb that needs nothing of yours."""
+    return lambda *args: import_module(f"mlops_loop.serving.{name}").main(PROJECT, args)
 
 
 def with_options(name: str) -> Any:
-    """A verb that needs the section `serving`."""
-    return lambda *args: import_module(f"mlops_loop.serving.{name}").main(
-        PROJECT, read_params()[1], *args
-    )
-
-
-def plain(name: str, function: str = "main") -> Any:
-    """A verb that needs nothing of yours."""
-    return lambda *args: getattr(import_module(f"mlops_loop.serving.{name}"), function)(
-        PROJECT, args
-    )
+    """Make a verb that needs section `serving`."""
+    return lambda: import_module(f"mlops_loop.serving.{name}").main(PROJECT, read_options())
 
 
 VERBS = {
     "serve": serve,
-    "deliver": deliver,
     "work": with_options("worker"),
     "stream": with_options("stream"),
-    "ab-test": with_options("ab_test"),
     "batch": plain("batch"),
-    "image": plain("follow", "make_image"),
+    "ab-test": with_options("ab_test"),
+    "deliver": deliver,
+    "image": plain("follow"),
     "export": plain("onnx_export"),
     "key": plain("auth"),
     "app": plain("page"),
