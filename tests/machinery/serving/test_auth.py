@@ -75,7 +75,7 @@ def test_an_error_tells_a_stranger_nothing(
         raise RuntimeError("secret in /home/of/somebody")
 
     with service.running() as client, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "present", fail)
+        patch.setattr(predict.Predictor, "present", fail)
         answer = client.post("/predict", json=record(note=...))
         assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
     said = capsys.readouterr().out

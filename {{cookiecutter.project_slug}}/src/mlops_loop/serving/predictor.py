@@ -80,7 +80,13 @@ class Predictor:
         self._dtypes = schema.dtypes(contract)
         scoring: DynamicBatcher[LoadedVersion, Record, Any] = DynamicBatcher(self.score)
         self._scoring, self._logging = scoring, DynamicBatcher(self._write)
-        self._ranges = {c.name: (c.min, c.max) for c in contract.columns}
+        self._ranges: dict[str, Any] = {
+            c.name: (
+                -math.inf if c.min is None else c.min,
+                math.inf if c.max is None else c.max,
+            )
+            for c in contract.columns
+        }
         self._listed = {c.name: frozenset(c.categories or ()) for c in request_columns(contract)}
 
     async def predict(
@@ -97,7 +103,7 @@ class Predictor:
         predictions: list[Record] = [{} for _ in records]
         for each in assignments:
             chosen = [records[row] for row in each.rows]
-            found = self._present(each.served, await self._score(each.served, chosen))
+            found = self.present(each.served, await self._score(each.served, chosen))
             if explain:
                 rows = schema.frame(chosen, self._dtypes)
                 await asyncio.to_thread(add_explanations, each.served, rows, found)
@@ -122,8 +128,28 @@ class Predictor:
         with telemetry.scoring.labels(served.version).time():
             return served.model.score_typed(schema.frame(records, self._dtypes))
 
-    def _present(self, served: LoadedVersion, scores: Floats) -> list[Record]:
-        return present(served, scores, self._ranges.get(served.model.target, (None, None)))
+    def present(self, served: LoadedVersion, scores: Floats) -> list[Record]:
+        """Turn scores into predictions: a value with its interval, or a class with probabilities.
+
+        The interval stays within the contract's range of the target; the value may not. Raises
+        InvalidScore.
+        """
+        if not np.isfinite(scores).all():
+            raise InvalidScore
+        model, number = served.model, served.version
+        predictions: list[Record] = [
+            {"prediction": value, "prediction_id": str(uuid.uuid4()), "model_version": number}
+            for value in model.label(scores).tolist()
+        ]
+        if model.classes:
+            names = [str(label) for label in model.classes]
+            for prediction, shares in zip(predictions, by_class(scores).tolist(), strict=True):
+                prediction["probabilities"] = dict(zip(names, shares, strict=True))
+        elif ends := served.metrics.get("prediction_interval"):
+            least, most = self._ranges.get(model.target, (-math.inf, math.inf))
+            for prediction, score in zip(predictions, scores.tolist(), strict=True):
+                prediction["interval"] = [min(max(score + end, least), most) for end in ends]
+        return predictions
 
     def _predict_unseen(self, records: list[Record], request_id: str) -> None:
         """Predict with the challenger, for the log alone."""
@@ -131,7 +157,7 @@ class Predictor:
         if self.outbox.waiting > self.options.outbox_bytes / 2:  # the rest is for what is shown
             telemetry.unshown.inc(len(records))
         elif served := self.router.versions.served.get(CHALLENGER):
-            predictions = self._present(served, self.score(served, records))
+            predictions = self.present(served, self.score(served, records))
             assignment = assign_all("shadow", CHALLENGER, served, len(records))
             entries = self._entries([assignment], records, predictions, request_id, started)
             self._write(self.outbox, [[{**each, "shown": False} for each in entries]])
@@ -206,33 +232,6 @@ class Predictor:
 
 def _is_list(content: bytes) -> bool:
     return content.lstrip()[:1] == b"["
-
-
-def present(
-    served: LoadedVersion, scores: Floats, span: tuple[Any, Any] = (None, None)
-) -> list[Record]:
-    """Turn scores into predictions: a value with its interval, or a class with probabilities.
-
-    The interval stays within `span`, the contract's range of the target; the value may not. Raises
-    InvalidScore.
-    """
-    if not np.isfinite(scores).all():
-        raise InvalidScore
-    model = served.model
-    predictions: list[Record] = [
-        {"prediction": value, "prediction_id": str(uuid.uuid4()), "model_version": served.version}
-        for value in model.label(scores).tolist()
-    ]
-    if model.classes:
-        names = [str(label) for label in model.classes]
-        for prediction, shares in zip(predictions, by_class(scores).tolist(), strict=True):
-            prediction["probabilities"] = dict(zip(names, shares, strict=True))
-    elif ends := served.metrics.get("prediction_interval"):
-        least, most = (-math.inf if span[0] is None else span[0]), span[1]
-        most = math.inf if most is None else most
-        for prediction, score in zip(predictions, scores.tolist(), strict=True):
-            prediction["interval"] = [min(max(score + end, least), most) for end in ends]
-    return predictions
 
 
 def add_explanations(served: LoadedVersion, rows: pl.DataFrame, predictions: list[Record]) -> None:
