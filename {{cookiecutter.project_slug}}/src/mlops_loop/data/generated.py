@@ -40,7 +40,8 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
         for column in columns:
             if column.role == "outcome" and column.dtype in AFTERWARDS:
                 later = AFTERWARDS[column.dtype] * pl.Series(places[column.name])
-                value = (pl.col(time).cast(pl.Datetime("us")) + later).cast(DTYPES[column.dtype])
+                start = pl.col(time).cast(pl.Datetime("us"))
+                value = (start + later).cast(DTYPES[column.dtype])
                 frame = frame.with_columns(value.alias(column.name))
     gaps = {c.name: rng.random(rows) < MISSING for c in columns if c.nullable}
     # Without a number of their own, rows of few categories would be duplicates.
@@ -53,18 +54,22 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
 
 def _values(column: Column, places: Any) -> pl.Series:
     """The value at each place (0 to 1) of what the column may hold."""
-    name, dtype = column.name, DTYPES[column.dtype]
+    name = column.name
+    dtype = DTYPES[column.dtype]
     choices = column.categories or CHOICES.get(column.dtype)
     if column.role == "id" and column.dtype == "String":
-        return pl.Series(name, [f"{name} {row}" for row in range(len(places))])
+        texts = [f"{name} {row}" for row in range(len(places))]
+        return pl.Series(name, texts)
     if choices:
-        return pl.Series(name, [choices[int(place * len(choices))] for place in places], dtype)
+        chosen = [choices[int(place * len(choices))] for place in places]
+        return pl.Series(name, chosen, dtype)
     low, spread = ORDINARY[column.dtype]
     if column.min is not None:
         low = column.min
     elif column.max is not None:
         low = column.max - spread
-    limits = (low, low + spread if column.max is None else column.max)
+    high = low + spread if column.max is None else column.max
+    limits = (low, high)
     low, high = (pl.Series([limit]).cast(dtype).to_physical()[0] for limit in limits)
     if column.role == "id":
         return pl.Series(name, low + np.arange(len(places)))

@@ -38,9 +38,11 @@ def outcome(model: Model, actual: pl.Series, scores: Floats) -> Predictions:
 def ranked(positive: Array, scores: Floats) -> tuple[Floats, Array, Array]:
     """Every threshold in descending order, with its true and false positives."""
     order = np.argsort(-scores)
-    scores, true_positives = scores[order], np.cumsum(positive[order])
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    return scores[last], true_positives[last], last + 1 - true_positives[last]
+    scores = scores[order]
+    changes = np.flatnonzero(np.diff(scores))
+    last = np.append(changes, len(scores) - 1)
+    true_positives = np.cumsum(positive[order])[last]
+    return scores[last], true_positives, last + 1 - true_positives
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,14 @@ class Bootstrap:
         Of many rows a sample holds only some, and its distance from the value of all rows is scaled
         accordingly (m out of n bootstrap; Politis, Romano and Wolf, 1999).
         """
-        rng, drawn = np.random.default_rng(self.seed), min(size, MOST_DRAWN)
+        rng = np.random.default_rng(self.seed)
+        drawn = min(size, MOST_DRAWN)
         whole = compute(slice(None))
-        values = np.array([compute(rng.integers(size, size=drawn)) for _ in range(self.resamples)])
+        resampled = []
+        for _ in range(self.resamples):
+            rows = rng.integers(size, size=drawn)
+            resampled.append(compute(rows))
+        values = np.array(resampled)
         return values if drawn == size else whole + (values - whole) * np.sqrt(drawn / size)
 
     def interval(self, values: Floats) -> tuple[float, float] | None:
@@ -98,7 +105,8 @@ class Bootstrap:
         known = values[~np.isnan(values)]
         if not len(known):
             return None
-        low, high = np.quantile(known, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
+        shares = [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
+        low, high = np.quantile(known, shares)
         return float(low), float(high)
 
 
@@ -165,12 +173,15 @@ def calibration(rows: Predictions) -> dict[str, Any]:
     predicted = rows.scores if binary else rows.scores.max(axis=1)
     observed = rows.actual == (1 if binary else rows.labels)
     numbers = np.minimum((predicted * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    masks = [numbers == number for number in np.unique(numbers)]
-    bins = [
-        {"predicted": predicted[m].mean(), "observed": observed[m].mean(), "rows": int(m.sum())}
-        for m in masks
-    ]
-    gaps = [b["rows"] * abs(b["predicted"] - b["observed"]) for b in bins]
+    bins = []
+    gaps = []
+    for number in np.unique(numbers):
+        inside = numbers == number
+        mean = predicted[inside].mean()
+        share = observed[inside].mean()
+        rows_inside = int(inside.sum())
+        bins.append({"predicted": mean, "observed": share, "rows": rows_inside})
+        gaps.append(rows_inside * abs(mean - share))
     return {"error": sum(gaps) / len(predicted), "bins": bins}
 
 

@@ -53,7 +53,8 @@ def contributions(model: Model, matrix: Floats) -> Floats:
     values = values.reshape(len(matrix), -1, width)
     if model.task != "multiclass":
         return values[:, 0]
-    return values[np.arange(len(matrix)), model.decide(model.score_matrix(matrix))]
+    predicted = model.decide(model.score_matrix(matrix))
+    return values[np.arange(len(matrix)), predicted]
 
 
 def _linear_terms(pipeline: Any, matrix: Floats) -> Floats:
@@ -68,7 +69,8 @@ def _linear_terms(pipeline: Any, matrix: Floats) -> Floats:
     categories = [len(each) for each in encoder.categories_] if text else []
     values = np.zeros((*terms.shape[:2], matrix.shape[1] + 1))
     values[..., -1] = regression.intercept_
-    for position, feature in enumerate([*numeric, *np.repeat(text, categories).astype(int)]):
+    features = [*numeric, *np.repeat(text, categories).astype(int)]
+    for position, feature in enumerate(features):
         values[..., feature] += terms[..., position]
     return values
 
@@ -83,8 +85,9 @@ def explanation(
     """
     if has_trees(model):
         if values is None:
-            some = test[affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)]
-            values = contributions(model, model.encoder.encode(some))
+            some = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
+            encoded = model.encoder.encode(test[some])
+            values = contributions(model, encoded)
         means = np.abs(values[:, :-1]).mean(axis=0).tolist()
         importance = dict(zip(model.encoder.names, means, strict=True))
         found = {"method": "TreeSHAP", "rows": len(values), "unit": unit(model)}
@@ -93,16 +96,19 @@ def explanation(
         rows = test[sample(test.height, min(most, PERMUTED_ROWS), seed)]
 
         def loss(matrix: Floats) -> float:
-            judged = outcome(model, rows[model.target], model.score_matrix(matrix))
+            scores = model.score_matrix(matrix)
+            judged = outcome(model, rows[model.target], scores)
             return scoring.metrics[scoring.primary].compute(judged)
 
-        names, matrix = model.encoder.names, model.encoder.encode(rows)
-        importance = permutation_importance(loss, matrix, names, seed)
+        matrix = model.encoder.encode(rows)
+        importance = permutation_importance(loss, matrix, model.encoder.names, seed)
         rise = f"rise of {scoring.primary}"
         found = {"method": "permutation", "rows": rows.height, "unit": rise}
     importance = dict(sorted(importance.items(), key=lambda item: -item[1]))
-    matrix = model.encoder.encode(test[sample(test.height, DEPENDENT_ROWS, seed)])
-    curves = dependence(model, matrix, list(importance)[:DEPENDENT])
+    dependent = sample(test.height, DEPENDENT_ROWS, seed)
+    matrix = model.encoder.encode(test[dependent])
+    most_important = list(importance)[:DEPENDENT]
+    curves = dependence(model, matrix, most_important)
     return {**found, "importance": importance, "dependence": curves}
 
 
@@ -117,7 +123,9 @@ def permutation_importance(
     loss: Callable[[Floats], float], matrix: Floats, names: Sequence[str], seed: int
 ) -> dict[str, float]:
     """The rise of `loss` when the column of each feature is shuffled (Breiman, 2001)."""
-    rng, moved, before = np.random.default_rng(seed), matrix.copy(), loss(matrix)
+    rng = np.random.default_rng(seed)
+    moved = matrix.copy()
+    before = loss(matrix)
     importance = {}
     for position, name in enumerate(names):
         moved[:, position] = rng.permutation(matrix[:, position])
@@ -131,12 +139,14 @@ def dependence(model: Model, matrix: Floats, names: Sequence[str]) -> dict[str, 
     curves = {}
     for name in names:
         position = model.encoder.names.index(name)
-        values, grid = _usual(matrix[:, position], model.encoder.categories.get(name))
+        categories = model.encoder.categories.get(name)
+        values, grid = _usual(matrix[:, position], categories)
         if values:
             moved = np.repeat(matrix[None], len(grid), axis=0)
             moved[:, :, position] = grid[:, None]
             scores = model.score_matrix(moved.reshape(-1, matrix.shape[1]))
-            means = scores.reshape(len(grid), len(matrix), *scores.shape[1:]).mean(axis=1)
+            by_value = scores.reshape(len(grid), len(matrix), *scores.shape[1:])
+            means = by_value.mean(axis=1)
             curves[name] = {"values": values, "mean": means.tolist()}
     return curves
 
@@ -147,8 +157,10 @@ def _usual(column: Floats, categories: list[str] | None) -> tuple[list[Any], Flo
     if not len(known):
         return [], known
     if categories is None:
-        grid = np.unique(np.quantile(known, np.linspace(0, 1, GRID), method="nearest"))
+        shares = np.linspace(0, 1, GRID)
+        grid = np.unique(np.quantile(known, shares, method="nearest"))
         return grid.tolist(), grid
     codes, counts = np.unique(known, return_counts=True)
-    grid = codes[np.argsort(-counts, kind="stable")][:CATEGORIES]
+    order = np.argsort(-counts, kind="stable")
+    grid = codes[order][:CATEGORIES]
     return [categories[int(code)] for code in grid], grid

@@ -45,17 +45,20 @@ def importances(found: dict[str, Any]) -> Figure:
 def bars(values: dict[str, float], title: str, unit: str) -> Figure:
     """A bar for each name, the first on top."""
     ordered = list(values.items())[:MOST_BARS][::-1]
-    places, names = range(len(ordered)), [name[:40] for name, _ in ordered]
+    places = range(len(ordered))
+    names = [name[:40] for name, _ in ordered]
+    lengths = [value for _, value in ordered]
     figure, axes = canvas(title, unit, "", (6, 0.3 * len(ordered) + 1.2))
     # By position: matplotlib would take names that look like numbers or dates for such.
-    axes.barh(places, [value for _, value in ordered], color="tab:blue")
+    axes.barh(places, lengths, color="tab:blue")
     axes.set_yticks(places, names, parse_math=False)
     return figure
 
 
 def dependences(found: dict[str, Any], model: Model) -> Figure:
     """Partial dependence of the most important features, with a line for each class."""
-    curves, classes = found["dependence"], [str(label)[:20] for label in model.classes]
+    curves = found["dependence"]
+    classes = [str(label)[:20] for label in model.classes]
     height = max(1, -(-len(curves) // 3))
     figure = Figure(figsize=(9, 2.8 * height), layout="constrained")
     figure.suptitle(f"Partial dependence of {model.target}, test split", parse_math=False)
@@ -63,11 +66,13 @@ def dependences(found: dict[str, Any], model: Model) -> Figure:
     figure.supylabel(score, parse_math=False)
     every = figure.subplots(height, 3, sharey=True).flat
     for axes, (name, curve) in zip(every, curves.items(), strict=False):
-        values, text = curve["values"], isinstance(curve["values"][0], str)
+        values = curve["values"]
+        text = isinstance(values[0], str)
         places = range(len(values)) if text else values
         drawn = axes.plot(places, curve["mean"], marker=".")
         if text:  # matplotlib would take some words for numbers or dates
-            axes.set_xticks(places, [v[:12] for v in values], rotation=90, parse_math=False)
+            names = [value[:12] for value in values]
+            axes.set_xticks(places, names, rotation=90, parse_math=False)
         else:
             axes.locator_params(axis="x", nbins=4)
         axes.set_xlabel(name[:40], parse_math=False)
@@ -83,16 +88,20 @@ def beeswarm(values: Floats, matrix: Floats, model: Model, unit: str) -> Figure:
 
     Categories and missing values are grey.
     """
-    order = np.abs(values[:, :-1]).mean(axis=0).argsort()[-MOST_SWARMS:]
+    means = np.abs(values[:, :-1]).mean(axis=0)
+    order = means.argsort()[-MOST_SWARMS:]
     size = (7, 0.4 * len(order) + 1.2)
     figure, axes = canvas("Contributions, test split; red: a high value", unit, "", size)
     colours = matplotlib.colormaps["coolwarm"].with_extremes(bad="grey")
     jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(values))
     for place, position in enumerate(order):
-        ranks = np.unique(matrix[:, position], return_inverse=True)[1].astype(float)
+        column = matrix[:, position]
+        _, inverse = np.unique(column, return_inverse=True)
+        ranks = inverse.astype(float)
         unordered = model.encoder.names[position] in model.encoder.categories
-        ranks[np.isnan(matrix[:, position]) | unordered] = np.nan
-        x, y = values[:, position], place + jitter
+        ranks[np.isnan(column) | unordered] = np.nan
+        x = values[:, position]
+        y = place + jitter
         axes.scatter(x, y, c=ranks, cmap=colours, s=4, plotnonfinite=True)
     axes.axvline(0, color="black", linewidth=1)
     names = [model.encoder.names[position][:40] for position in order]

@@ -48,7 +48,8 @@ def report(
     some = sample(len(rows.actual), SEARCHED_ROWS, params.bootstrap.seed)
     others = features.drop(declared.columns, strict=False)[some, :SEARCHED]
     losses = params.scoring.losses(rows[some])
-    everything = [*(part[some] for part in parts), *map(groups, others)]
+    everything = [part[some] for part in parts]
+    everything += [groups(values) for values in others]
     found, searched = worst(everything, len(parts), losses, params)
     compared = [part[some] for part in parts if part.name in sensitive]
     return {
@@ -97,20 +98,26 @@ def groups(values: pl.Series) -> pl.Series:
         counts = values.drop_nulls().alias("value").value_counts(name="rows")
         counts = counts.with_columns(text=pl.col("value").cast(pl.String))
         top = counts.sort("rows", "text", descending=[True, False]).head(MOST_VALUES)
-        keys, names = values, dict(zip(top["value"], top["text"], strict=True))
-    group = pl.Enum(list(dict.fromkeys([*names.values(), OTHER, MISSING])))
+        keys = values
+        names = dict(zip(top["value"], top["text"], strict=True))
+    distinct = dict.fromkeys([*names.values(), OTHER, MISSING])
+    group = pl.Enum(list(distinct))
     return keys.replace_strict({**names, None: MISSING}, default=OTHER, return_dtype=group)
 
 
 def _quarters(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
+    """The quarter (0 to 3) of each number, and the names of quarters: their least and most."""
     edges = [values.quantile(share) for share in QUARTERS]
     above = pl.sum_horizontal((values > edge).cast(pl.Int8) for edge in edges)
     quarters = pl.select(quarter=above).to_series().set(values.is_null(), None)
     shown = values.round_sig_figs(4) if values.dtype.is_float() else values
     frame = pl.DataFrame([quarters, shown.alias("value")]).drop_nulls()
-    limits = frame.group_by("quarter").agg(low=pl.col("value").min(), high=pl.col("value").max())
+    value = pl.col("value")
+    limits = frame.group_by("quarter").agg(low=value.min(), high=value.max())
     text = limits.sort("quarter").cast({"low": pl.String, "high": pl.String})
-    names = {q: low if low == high else f"{low} to {high}" for q, low, high in text.iter_rows()}
+    names = {}
+    for quarter, low, high in text.iter_rows():
+        names[quarter] = low if low == high else f"{low} to {high}"
     return quarters.alias(values.name), names
 
 
@@ -124,13 +131,15 @@ def slices(parts: Sequence[pl.Series], rows: Predictions, params: Judging) -> li
     found: list[dict[str, Any]] = []
     for part in parts:
         for group, chosen in members(part).items():
-            each = {"column": part.name, "group": group, "rows": int(chosen.sum())}
-            if chosen.sum() < params.min_rows:
+            count = int(chosen.sum())
+            each = {"column": part.name, "group": group, "rows": count}
+            if count < params.min_rows:
                 note = f"too few rows to judge (evaluate.slices.min_rows: {params.min_rows})"
                 found.append({**each, "metrics": None, "interval": None, "note": note})
                 continue
             some = rows[chosen]
-            interval = loss_interval(params.scoring, params.scoring.losses(some), params.bootstrap)
+            losses = params.scoring.losses(some)
+            interval = loss_interval(params.scoring, losses, params.bootstrap)
             found.append({**each, "metrics": params.scoring.score(some), "interval": interval})
     return found
 
@@ -147,20 +156,19 @@ def worst(
     found = candidates(parts, declared + PAIRED, losses, params.min_rows)
     searched = found.height
     doubt = (1 - params.bootstrap.confidence) / max(searched, 1)
-    bound = pl.col("difference") + NormalDist().inv_cdf(doubt) * pl.col("error")
+    errors = NormalDist().inv_cdf(doubt)
+    bound = pl.col("difference") + errors * pl.col("error")
     # Rounded, as Polars adds in any order and some slices hold the same rows.
     found = found.with_columns(bound=bound.round_sig_figs(9)).filter(bound > 0)
-    keys, down = ["bound", "one", "two", "first", "second"], [True, *[False] * 4]
+    keys = ["bound", "one", "two", "first", "second"]
+    down = [key == "bound" for key in keys]
     proven = worse_than_parents(found).sort(keys, descending=down)
-    described = [
-        {
-            "slice": name,
-            "rows": int(chosen.sum()),
-            "value": params.scoring.from_losses(losses[chosen].mean()),
-            "interval": loss_interval(params.scoring, losses[chosen], params.bootstrap),
-        }
-        for name, chosen in disjoint(proven, parts)
-    ]
+    described = []
+    for name, chosen in disjoint(proven, parts):
+        some = losses[chosen]
+        value = params.scoring.from_losses(some.mean())
+        interval = loss_interval(params.scoring, some, params.bootstrap)
+        described.append({"slice": name, "rows": len(some), "value": value, "interval": interval})
     return described, searched
 
 
@@ -170,7 +178,8 @@ def candidates(parts: Sequence[pl.Series], paired: int, losses: Floats, least: i
     A slice of one column is given as the pair of the column with itself.
     """
     frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
-    lazy, loss = frame.lazy().with_columns(loss=pl.Series(losses)), pl.col("loss")
+    lazy = frame.lazy().with_columns(loss=pl.Series(losses))
+    loss = pl.col("loss")
     pairs = [(number, number) for number in range(len(parts))]
     pairs += combinations(range(min(paired, len(parts))), 2)
     totals = (
@@ -181,9 +190,12 @@ def candidates(parts: Sequence[pl.Series], paired: int, losses: Floats, least: i
     )
     rows, total, squares = pl.col("rows"), pl.col("total"), pl.col("squares")
     rest = frame.height - rows
-    mean, others = total / rows, (float(losses.sum()) - total) / rest
+    rest_total = float(losses.sum()) - total
+    rest_squares = float(losses @ losses) - squares
+    mean = total / rows
+    others = rest_total / rest
     variance = (squares / rows - mean**2) / rows
-    variance += ((float(losses @ losses) - squares) / rest - others**2) / rest
+    variance += (rest_squares / rest - others**2) / rest
     found = pl.concat(pl.collect_all(totals)).filter(rows >= least, rest >= least)
     return found.with_columns(difference=mean - others, error=variance.clip(0).sqrt())
 
@@ -201,13 +213,19 @@ def worse_than_parents(found: pl.DataFrame) -> pl.DataFrame:
 
 def disjoint(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str, Array]]:
     """Names and rows of the first few slices that hold mostly other rows than those before."""
-    seen, shown = np.zeros(len(parts[0]), dtype=bool), 0
-    for one, two, first, second in found.select("one", "two", "first", "second").iter_rows():
-        chosen = ((parts[one] == first) & (parts[two] == second)).to_numpy()
-        if shown < SHOWN and 2 * (chosen & seen).sum() <= chosen.sum():
-            names = dict.fromkeys([f"{parts[one].name} = {first}", f"{parts[two].name} = {second}"])
-            yield " and ".join(names), chosen
-            seen, shown = seen | chosen, shown + 1
+    seen = np.zeros(len(parts[0]), dtype=bool)
+    shown = 0
+    pairs = found.select("one", "two", "first", "second")
+    for one, two, first, second in pairs.iter_rows():
+        both = (parts[one] == first) & (parts[two] == second)
+        chosen = both.to_numpy()
+        known = (chosen & seen).sum()
+        if shown < SHOWN and 2 * known <= chosen.sum():
+            name = f"{parts[one].name} = {first}"
+            other = f"{parts[two].name} = {second}"
+            yield name if name == other else f"{name} and {other}", chosen
+            seen |= chosen
+            shown += 1
 
 
 def fairness(
@@ -218,13 +236,19 @@ def fairness(
     Groups of too few rows do not count.
     """
     gaps = []
+    metrics = {**params.scoring.metrics, **params.scoring.gaps}
     for part in parts:
-        some = {g: rows[c] for g, c in members(part).items() if c.sum() >= params.min_rows}
-        for name, metric in {**params.scoring.metrics, **params.scoring.gaps}.items():
+        some = {}
+        for group, chosen in members(part).items():
+            if chosen.sum() >= params.min_rows:
+                some[group] = rows[chosen]
+        for name, metric in metrics.items():
             values = {group: metric.compute(each) for group, each in some.items()}
-            ordered = sorted((g for g in values if not np.isnan(values[g])), key=values.__getitem__)
+            defined = [group for group, value in values.items() if not np.isnan(value)]
+            ordered = sorted(defined, key=values.__getitem__)
             if len(ordered) > 1:
-                low, high = ordered[0], ordered[-1]
+                low = ordered[0]
+                high = ordered[-1]
                 interval = difference_interval(
                     metric.compute, some[high], some[low], params.bootstrap
                 )

@@ -19,12 +19,11 @@ def rows(paths: Paths) -> list[str]:
     read = sum(read_json(paths.validation_report)["rows"].values())
     prepared = read_json(paths.prepare_report)
     used = ", ".join(f"{count:,} {split}" for split, count in prepared["rows"].items())
-    return [
-        f"  data        {origin(origins)}",
-        f"  rows in     {read:>9,}",
-        *(f"  dropped     {count:>9,}  {reason}" for reason, count in prepared["dropped"].items()),
-        f"  rows used   {used}",
-    ]
+    lines = [f"  data        {origin(origins)}", f"  rows in     {read:>9,}"]
+    for reason, count in prepared["dropped"].items():
+        lines.append(f"  dropped     {count:>9,}  {reason}")
+    lines.append(f"  rows used   {used}")
+    return lines
 
 
 def metrics(paths: Paths) -> list[str]:
@@ -32,12 +31,15 @@ def metrics(paths: Paths) -> list[str]:
     report = read_json(paths.metrics)
     table = [("test       ", "model", "interval", "baseline")]
     for name, value in report["test"].items():
-        limits, simple = interval(report["intervals"][name]), figure(report["baseline"][name])
+        limits = interval(report["intervals"][name])
+        simple = figure(report["baseline"][name])
         table.append((name, figure(value), limits, simple))
     if "calibration" in report:
-        table.append(("calibration", figure(report["calibration"]["error"]), "expected error", ""))
+        error = figure(report["calibration"]["error"])
+        table.append(("calibration", error, "expected error", ""))
     if "threshold" in report:
-        table.append(("threshold", figure(report["threshold"]), "of the second class", ""))
+        threshold = figure(report["threshold"])
+        table.append(("threshold", threshold, "of the second class", ""))
     return aligned(table)
 
 

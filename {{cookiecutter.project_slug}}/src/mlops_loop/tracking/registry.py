@@ -133,7 +133,8 @@ class Registry:
                 return Version(None, name, self.client.get_run(name).data.tags)
             by_number = self.client.get_model_version
             by_alias = self.client.get_model_version_by_alias
-            found = (by_number if name.isdecimal() else by_alias)(self.name, name)
+            look_up = by_number if name.isdecimal() else by_alias
+            found = look_up(self.name, name)
             return Version(int(found.version), str(found.run_id), found.tags)
         except MlflowException as error:
             versions = ", ".join(str(version.version) for version in self.versions())
@@ -177,10 +178,12 @@ class Registry:
         return requests
 
     def _files(self, version: Version) -> Path:
+        """Download the model of a version; returns its folder."""
         uri = f"models:/{self._model_id(version.run_id)}"
         return Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate"
 
     def _model_id(self, run_id: str) -> str:
+        """MLflow's id of the model of a run; raises UserError if it has none."""
         outputs = self.client.get_run(run_id).outputs
         if not outputs:
             raise UserError(f"run {run_id} has no model; name a version or the run of a training.")
@@ -212,7 +215,8 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
-    client, local = MlflowClient(), settings.tracking_uri == f"sqlite:///{paths.store}"
+    client = MlflowClient()
+    local = settings.tracking_uri == f"sqlite:///{paths.store}"
     if client.get_experiment_by_name(settings.project) is None:
         client.create_experiment(settings.project, paths.artifacts.as_uri() if local else None)
     experiment = mlflow.set_experiment(settings.project)
@@ -230,20 +234,22 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
 
     Returns its id. A run that was interrupted while it was logged is logged anew.
     """
-    client, report, record = registry.client, read_json(paths.training), read_json(paths.run)
+    client = registry.client
+    report = read_json(paths.training)
+    record = read_json(paths.run)
     query = f"tags.training_id = '{record['training_id']}'"
     for run in client.search_runs([registry.experiment], query):
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
         client.delete_run(run.info.run_id)
-    tags = resolve_tags(record["lineage"] | {n: record[n] for n in ("model_hash", "training_id")})
+    known = {name: record[name] for name in ("model_hash", "training_id")}
+    tags = resolve_tags(record["lineage"] | known)
     run = client.create_run(registry.experiment, record["started"], tags, report["model"])
     run_id: str = run.info.run_id
-    metrics = [
-        Metric(f"validation_{name}", value, record["ended"], step)
-        for name, values in report["history"].items()
-        for step, value in enumerate(values, start=1)
-    ]
+    metrics = []
+    for name, values in report["history"].items():
+        for step, value in enumerate(values, start=1):
+            metrics.append(Metric(f"validation_{name}", value, record["ended"], step))
     client.log_batch(run_id, metrics)
     mlflow.log_params({**flat(params), "trees": report["trees"]}, run_id=run_id)
     # MLflow cannot name a folder as a source; its URL source only records the address.
@@ -258,13 +264,21 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
 
 
 def _log_model(paths: Paths, run_id: str) -> None:
-    model, first = load(paths.candidate), partitions(paths.interim / "train")[0]
-    nullable = {c.name for c in load_contract(paths.contract).columns if c.nullable}
+    """Log the model of models/ with its signature and an example of its input."""
+    model = load(paths.candidate)
+    first = partitions(paths.interim / "train")[0]
+    contract = load_contract(paths.contract)
+    nullable = {column.name for column in contract.columns if column.nullable}
     rows = pl.read_parquet(first, n_rows=EXAMPLE_ROWS).select(*model.inputs)
-    scored = model.predict_table(rows).rename({} if model.classes else {"prediction": model.target})
+    scored = model.predict_table(rows)
+    if not model.classes:
+        scored = scored.rename({"prediction": model.target})
     # pandas turns integers with missing values into floats.
-    rows = rows.cast({cs.by_name(nullable, require_all=False) & cs.integer(): pl.Float64})
-    columns = [ColSpec(TYPES[d], name, name not in nullable) for name, d in rows.schema.items()]
+    gaps = cs.by_name(nullable, require_all=False) & cs.integer()
+    rows = rows.cast({gaps: pl.Float64})
+    columns = []
+    for name, dtype in rows.schema.items():
+        columns.append(ColSpec(TYPES[dtype], name, name not in nullable))
     output = [ColSpec(TYPES[dtype], name) for name, dtype in scored.schema.items()]
     MlflowModel.log(
         artifact_path=None,
@@ -282,7 +296,8 @@ def _log_model(paths: Paths, run_id: str) -> None:
 
 def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
     """Add reports, plots, dvc.lock and golden requests to a run; repeating it changes nothing."""
-    client, report = registry.client, read_json(paths.metrics)
+    client = registry.client
+    report = read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
     metrics |= {f"baseline_{name}": value for name, value in report["baseline"].items()}
     for name, interval in report["intervals"].items():
