@@ -44,7 +44,16 @@ def render(folder: Path, **answers: str) -> Path:
 
 def shell() -> dict[str, str]:
     """The environment variables of a user's shell: nothing of make, nor of libraries in the tests."""
-    ours = ("MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE", "MLFLOW_", "DVC_", "GOMP_", "OMP_")
+    ours = (
+        "MAKE",
+        "MFLAGS",
+        "PYTHONDONTWRITEBYTECODE",
+        "MLFLOW_",
+        "DVC_",
+        "GOMP_",
+        "OMP_",
+        "MPLBACKEND",
+    )
     return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
 
 

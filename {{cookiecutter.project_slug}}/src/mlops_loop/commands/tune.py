@@ -286,9 +286,11 @@ def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
 
 def write_report(study: optuna.Study, paths: Paths) -> None:
     """Write reports/tuning: every trial, the history of the search, importance of parameters."""
+    import matplotlib
     from optuna.visualization import matplotlib as plots
 
-    with replaced(paths.tuning) as folder:
+    # Optuna sets a style for the whole process.
+    with matplotlib.rc_context(), replaced(paths.tuning) as folder:
         folder.mkdir()
         study.trials_dataframe().convert_dtypes().to_csv(folder / "trials.csv", index=False)
         plots.plot_optimization_history(study).figure.savefig(folder / "history.png")
