@@ -156,6 +156,7 @@ def conform(frame: Frame, schema: pl.Schema) -> Frame:
 def _cast(
     name: str, held: pl.DataType, dtype: pl.DataType, text: Text, formats: Formats = None
 ) -> pl.Expr:
+    """The column with `dtype`; text is parsed, and what cannot be read becomes null."""
     column = pl.col(name)
     if held == pl.String:
         column = parse(column, dtype, text, formats)
@@ -187,6 +188,7 @@ def check_values(
 
 
 def _find_unread(given: pl.Series, typed: pl.Series, text: Text) -> pl.Series:
+    """True for each value that was given and became null when read."""
     if typed.null_count() == given.null_count():
         return pl.repeat(False, len(given), eager=True)
     value = pl.col(given.name)

@@ -125,6 +125,7 @@ def keyed_hash(values: pl.Series, key: str) -> pl.Series:
 
 
 def _bits(values: pl.Series) -> npt.NDArray[np.uint64]:
+    """64 bits that stand for each value, MISSING for null and NaN."""
     if values.dtype == pl.String:
         values = _map(values, _digest, pl.UInt64())
     elif not values.dtype.is_float():

@@ -41,9 +41,11 @@ def read_values(
     UserError where the design changed, the split is broken, or the log does not respond.
     """
     test = options.ab
-    of_test = p.version.in_(versions), p.shown, p.time >= (test.started or datetime.min)
+    start = test.started or datetime.min
+    of_test = p.version.in_(versions), p.shown, p.time >= start
     of_design = p.strategy == options.design
-    counts = sql.select(p.version, sql.func.count(p.unit.distinct())).group_by(p.version)
+    distinct = sql.func.count(p.unit.distinct())
+    counts = sql.select(p.version, distinct).group_by(p.version)
     others = sql.select(sql.func.count()).where(*of_test, p.strategy.like("ab:%"), ~of_design)
     labelled = log.answered.where(*of_test, of_design)
     found: dict[int, dict[int, float]] = {version: {} for version in versions}
@@ -102,7 +104,8 @@ def compare(test: ABTest, ours: Floats, theirs: Floats) -> Result:
     """
     from scipy import stats
 
-    mean, other = float(ours.mean()), float(theirs.mean())
+    mean = float(ours.mean())
+    other = float(theirs.mean())
     if test.metric == "absolute_error":
         found = stats.ttest_ind(theirs, ours, equal_var=False)
         low, high = found.confidence_interval(test.confidence)
@@ -114,7 +117,8 @@ def compare(test: ABTest, ours: Floats, theirs: Floats) -> Result:
     )
     below = float(np.hypot(other - their_low, high - mean))
     above = float(np.hypot(their_high - other, mean - low))
-    difference, p_value = other - mean, float(stats.fisher_exact(table).pvalue)
+    difference = other - mean
+    p_value = float(stats.fisher_exact(table).pvalue)
     return Result(difference, difference - below, difference + above, p_value)
 
 
@@ -151,7 +155,8 @@ def report(paths: Paths, options: Serving) -> None:
     if not set(ALIASES) <= named.keys():
         raise UserError("an A/B test needs a champion and a challenger; the registry lacks one.")
     versions = named["champion"], named["challenger"]
-    ours, theirs = read_values(log.database(log.url(paths)), options, versions)
+    engine = log.database(log.url(paths))
+    ours, theirs = read_values(engine, options, versions)
     if min(len(ours), len(theirs)) < options.ab.size:
         print(
             f"The test is not finished: the champion has {len(ours):,} and the challenger "

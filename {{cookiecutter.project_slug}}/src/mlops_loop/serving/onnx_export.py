@@ -18,7 +18,8 @@ from ..models.model import Model
 from ..models.types import Array, Floats
 from ..project import Paths, UserError, load_settings
 
-TOLERANCE, SOME_ROWS = 1e-5, 2_000
+TOLERANCE = 1e-5
+SOME_ROWS = 2_000
 LINKS = {"regression": "Identity", "binary": "Sigmoid", "multiclass": "Softmax"}
 SCORES = {
     "regression": "the value",
@@ -106,7 +107,8 @@ class Trees:
         self.nodes += rows
         left = self.add(node["left_child"], tree, start)
         right = self.add(node["right_child"], tree, start)
-        for row, otherwise in zip(rows, [*(row[1] for row in rows[1:]), right], strict=True):
+        following = [row[1] for row in rows[1:]]
+        for row, otherwise in zip(rows, [*following, right], strict=True):
             row += [left, otherwise]
         return number
 
@@ -126,10 +128,13 @@ def to_onnx(model: Model) -> Any:
 def add_booster(graph: Graph, model: Model) -> str:
     """Add LightGBM's trees; returns the name of their sum."""
     trees = Trees(model.estimator)
-    attributes: dict[str, Any] = dict(zip(NODES, zip(*trees.nodes, strict=True), strict=True))
-    attributes |= dict(zip(LEAVES, zip(*trees.leaves, strict=True), strict=True))
+    nodes = zip(*trees.nodes, strict=True)
+    leaves = zip(*trees.leaves, strict=True)
+    attributes: dict[str, Any] = dict(zip(NODES, nodes, strict=True))
+    attributes |= dict(zip(LEAVES, leaves, strict=True))
     attributes["base_values_as_tensor"] = base(model)
-    for name in [name for name in attributes if name.endswith("_as_tensor")]:
+    tensors = [name for name in attributes if name.endswith("_as_tensor")]
+    for name in tensors:
         values = np.array(attributes[name], np.float64)
         attributes[name] = numpy_helper.from_array(values, name)
     known = {"domain": "ai.onnx.ml", "n_targets": trees.targets}
@@ -139,7 +144,9 @@ def add_booster(graph: Graph, model: Model) -> str:
 def add_linear(graph: Graph, model: Model) -> str:
     """Add scaling, one-hot encoding and the linear function; returns the name of its value."""
     estimator: Any = model.estimator
-    (_, scaling, numbers), (_, encoder, texts) = estimator[0].transformers_
+    of_numbers, of_texts = estimator[0].transformers_
+    _, scaling, numbers = of_numbers
+    _, encoder, texts = of_texts
     parts = []
     if numbers:
         picked = graph.add("Gather", "features", np.array(numbers), axis=1)
@@ -151,18 +158,23 @@ def add_linear(graph: Graph, model: Model) -> str:
         codes = [np.nan_to_num(known, nan=NO_CODE) for known in encoder.categories_]
         places = np.repeat(texts, [len(known) for known in codes])
         picked = graph.add("Gather", "features", places, axis=1)
-        filled = graph.add("Where", graph.add("IsNaN", picked), np.array(NO_CODE), picked)
+        is_missing = graph.add("IsNaN", picked)
+        filled = graph.add("Where", is_missing, np.array(NO_CODE), picked)
         is_code = graph.add("Equal", filled, np.concatenate(codes))
         parts.append(graph.add("Cast", is_code, to=TensorProto.DOUBLE))
     table = graph.add("Concat", *parts, axis=1)
-    product = graph.add("MatMul", table, np.atleast_2d(estimator[-1].coef_).T)
-    return graph.add("Add", product, estimator[-1].intercept_ + base(model))
+    linear = estimator[-1]
+    product = graph.add("MatMul", table, np.atleast_2d(linear.coef_).T)
+    return graph.add("Add", product, linear.intercept_ + base(model))
 
 
 def base(model: Model) -> Floats:
     """The sum that takes class weights, factors of the odds, out of raw scores."""
-    logs = -np.log(model.weights or [1.0] * max(1, len(model.classes)))
-    return logs[1:] - logs[:1] if model.task == "binary" else logs
+    factors = model.weights or [1.0] * max(1, len(model.classes))
+    logs = -np.log(factors)
+    if model.task == "binary":
+        return logs[1:] - logs[:1]
+    return logs
 
 
 def difference(content: bytes, model: Model, matrix: Floats) -> float:
@@ -180,7 +192,9 @@ def difference(content: bytes, model: Model, matrix: Floats) -> float:
             rows[:, feature] = np.nan
         expected = model.score_matrix(rows)
         scores = session.run(["scores"], {"features": rows})[0].reshape(expected.shape)
-        worst = max(worst, float(np.abs(scores - expected).max() / max(1, np.abs(expected).max())))
+        scale = max(1, np.abs(expected).max())
+        found = float(np.abs(scores - expected).max() / scale)
+        worst = max(worst, found)
     return worst
 
 
@@ -210,7 +224,8 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     version = registry.find(name)
     model = registry.load(version.name)
     content = to_onnx(model).SerializeToString()
-    matrix = model.encoder.encode(model.compute(read_test(paths, model, version)))
+    rows = read_test(paths, model, version)
+    matrix = model.encoder.encode(model.compute(rows))
     worst = difference(content, model, matrix)
     found = f"largest relative difference {worst:.1e} on {len(matrix)} test rows"
     if not worst <= TOLERANCE:

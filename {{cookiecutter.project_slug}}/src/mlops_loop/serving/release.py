@@ -61,7 +61,8 @@ def check_way(paths: Paths, environment: str, version: "Version", approved_by: s
         raise UserError(f"name the person who approves it for {environment}: APPROVED_BY=name.")
     found = ""
     if previous := PREVIOUS[environment]:
-        path, remedy = report_path(paths, previous), f"`make deliver ENVIRONMENT={previous}`"
+        path = report_path(paths, previous)
+        remedy = f"`make deliver ENVIRONMENT={previous}`"
         if not path.exists():
             raise UserError(f"{path.name}: missing; run {remedy}.")
         report = read_json(path)
@@ -73,20 +74,25 @@ def check_way(paths: Paths, environment: str, version: "Version", approved_by: s
             raise UserError(f"{version} failed in {previous} ({path.name}): fix it there first.")
         found = f"{previous} passed {report['time']}"
     by = f"by {approved_by}" if approved_by else ""
-    ways = [
-        Check(point, f"to {name} {way}", *((True, by) if name == environment else (None, "")))
-        for point, (name, way) in enumerate(WAYS.items(), 6)
-    ]
+    ways = []
+    for point, (name, way) in enumerate(WAYS.items(), 6):
+        if name == environment:
+            ways.append(Check(point, f"to {name} {way}", True, by))
+        else:
+            ways.append(Check(point, f"to {name} {way}", None, ""))
     return [*ways, Check(9, "a failing staging blocks", bool(previous) or None, found)]
 
 
 def check_compatible(info: Record, tags: dict[str, str], contract: Contract, place: str) -> Check:
     """Point 1: lineage, contract, libraries and, from staging on, environment of the service."""
-    problems = [f"another {key}" for key in SAME if info["lineage"].get(key) != tags.get(key)]
-    problems += ["another contract"] if info["contract"] != contract.model_dump(mode="json") else []
+    made = info["lineage"]
+    problems = [f"another {key}" for key in SAME if made.get(key) != tags.get(key)]
+    if info["contract"] != contract.model_dump(mode="json"):
+        problems.append("another contract")
     if place != "test" and info["environment"] != place:
         problems.append(f"its ENVIRONMENT is {info['environment']}")
-    for name, version in (runtime() | {"python": tags.get("python", "none")}).items():
+    libraries = runtime() | {"python": tags.get("python", "none")}
+    for name, version in libraries.items():
         there = info["runtime"].get(name, "none")
         if there.split(".")[:2] != version.split(".")[:2]:
             problems.append(f"{name} {there} instead of {version}")
@@ -116,7 +122,8 @@ def check_golden(predicted: Sequence[Record | None], expected: Sequence[Any]) ->
     problems = [
         f"request {number} differs" for number, is_same in enumerate(same, 1) if not is_same
     ]
-    problems += [] if same else ["the version predicts none of them"]
+    if not same:
+        problems.append("the version predicts none of them")
     return check(2, "golden requests", problems, f"{len(same)} predicted as expected")
 
 
@@ -126,19 +133,23 @@ def check_load(send: Callable[[], bool], limits: Deliver) -> Check:
     Requests are sent at a steady rate, however long earlier ones take, and waiting for a free
     connection counts as latency.
     """
-    numbers, start = itertools.count(), time.perf_counter()
+    numbers = itertools.count()
+    start = time.perf_counter()
     took: list[float] = []
     failed: list[float] = []
 
     def work() -> None:
         while (due := next(numbers) / limits.rate) < limits.seconds:
             time.sleep(max(0.0, start + due - time.perf_counter()))
-            (took if send() else failed).append(time.perf_counter() - start - due)
+            succeeded = send()
+            latency = time.perf_counter() - start - due
+            (took if succeeded else failed).append(latency)
 
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(work) for _ in range(THREADS)]:
             done.result()
-    per_second = len(took) / (time.perf_counter() - start)
+    elapsed = time.perf_counter() - start
+    per_second = len(took) / elapsed
     p99 = float(np.quantile(took, 0.99)) * 1e3 if took else float("inf")
     problems = [f"{len(failed)} failed"] if failed else []
     if per_second < 0.95 * limits.rate:
@@ -162,7 +173,8 @@ def invalid_records(contract: Contract) -> Iterator[tuple[str, Record]]:
 
 def check_validation(client: httpx.Client, contract: Contract) -> Check:
     """Point 4: an invalid record gets status 422 and the name of the field."""
-    problems, records = [], list(invalid_records(contract))
+    problems = []
+    records = list(invalid_records(contract))
     for field, record in records:
         response = client.post("/predict", json=record)
         if response.status_code != 422 or f'"{field}"' not in response.text:
@@ -172,9 +184,11 @@ def check_validation(client: httpx.Client, contract: Contract) -> Check:
 
 def check_targets(info: Record, misses: Misses) -> Check:
     """Point 5: the version reaches the bars, and the gate or a person promoted it."""
-    metrics, decision = info["metrics"]["test"], info["lineage"].get("decision")
+    metrics = info["metrics"]["test"]
+    decision = info["lineage"].get("decision")
     problems = misses(metrics)
-    problems += [] if decision == "promote" else [f"the gate's decision is {decision}"]
+    if decision != "promote":
+        problems.append(f"the gate's decision is {decision}")
     reached = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
     found = f"{reached}; promoted: {info['lineage'].get('reason', '')}"
     return check(5, "predictive targets", problems, found)
@@ -217,7 +231,8 @@ def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str
 
     Raises UserError where a point is failed.
     """
-    url, champion = "http://127.0.0.1:8000", "champion"
+    url = "http://127.0.0.1:8000"
+    champion = "champion"
     args = parse(
         "deliver", arguments, url=url, environment="test", version=champion, approved_by="", ask=""
     )
@@ -232,7 +247,8 @@ def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str
     if args.ask:
         print(f"{version} may go to {args.environment}.")
         return
-    contract, golden = load_contract(paths.contract), registry.golden(version)
+    contract = load_contract(paths.contract)
+    golden = registry.golden(version)
     headers = {"X-API-Key": os.environ.get("API_KEY", ""), "X-Request-Id": log.DELIVERY}
     try:
         with httpx.Client(base_url=args.url, headers=headers) as client, working("deliver"):
