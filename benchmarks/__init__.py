@@ -1,1 +1,1 @@
-"""What the README claims, measured: one module, one command each."""
+"""Measurements of the README's claims: one module, one command each."""

@@ -16,7 +16,7 @@ def with_uv(project: Path) -> None:
 
 
 def with_pip(project: Path) -> None:
-    """What the locks would ask of a user without uv."""
+    """Install the locks with venv and pip, as a user without uv would."""
     run(project, "python3", "-m", "venv", ".venv")
     run(project, ".venv/bin/python", "-m", "pip", "install", "--require-hashes", *LOCKS)
     run(project, ".venv/bin/python", "-m", "pip", "install", "--no-deps", "--editable", ".")

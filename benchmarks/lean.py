@@ -1,4 +1,4 @@
-"""What a training costs beyond fitting: tracking, metrics, slices, explanations, plots, gate, card."""
+"""Cost of a training beyond the fit: tracking, metrics, slices, explanations, plots, gate, card."""
 
 import json
 import subprocess

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Plan:
-    """What to ask, how and for how long."""
+    """A load: the request, its rate and duration."""
 
     port: int
     path: str

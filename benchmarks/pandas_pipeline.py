@@ -54,7 +54,7 @@ MAX_DUPLICATE_SHARE = 0.01
 
 
 def broken_rules(trips: pd.DataFrame) -> list[str]:
-    """What the trips break of schema, nulls, ranges, categories and duplicates."""
+    """Violations by the trips of schema, nulls, ranges, categories and duplicates."""
     columns = {*RANGES, *CATEGORIES}
     missing = [f"{name} is missing" for name in columns - set(trips.columns)]
     if missing:

@@ -1,4 +1,4 @@
-"""What a data scientist types first: LightGBM with its defaults, on the splits of a project.
+"""A data scientist's first script: LightGBM with its defaults, on the splits of a project.
 
 Usage: python plain_lightgbm.py TARGET regression|binary|multiclass
 """

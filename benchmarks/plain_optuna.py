@@ -1,4 +1,4 @@
-"""What a data scientist types first: Optuna around LGBMRegressor, on the train split of a project.
+"""A data scientist's first script: Optuna around LGBMRegressor, on the train split of a project.
 
 Usage: python plain_optuna.py TIME_COLUMN TRIALS
 """

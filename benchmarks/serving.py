@@ -80,7 +80,7 @@ def theirs(project: Path, port: int) -> Server:
 
 
 def nothing() -> Server:
-    """What is left of a latency when nothing is done for it."""
+    """Latency of a server that does nothing."""
     return Server((sys.executable, str(Path(__file__).with_name("nothing.py"))), "/", "/")
 
 
@@ -109,7 +109,7 @@ def serving(project: Path, server: Server, port: int) -> Iterator[float]:
 
 
 def is_there(url: str) -> bool:
-    """Whether somebody answers there."""
+    """Return whether a server answers at an address."""
     try:
         urllib.request.urlopen(url, timeout=5).close()
     except OSError:
@@ -125,7 +125,7 @@ def free_port() -> int:
 
 
 def load(plan: Plan) -> dict[str, float]:
-    """What a process of its own measures."""
+    """Measure in a process of its own."""
     command = (sys.executable, "-m", "benchmarks.load", json.dumps(asdict(plan)))
     return dict(json.loads(run(TEMPLATE, *command)))
 

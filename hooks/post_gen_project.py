@@ -68,7 +68,7 @@ def keep_chosen() -> None:
 
 
 def is_comparison() -> bool:
-    """Whether `cruft update`, `check` or `diff` renders this only to compare it.
+    """Return whether cruft renders this only to compare it (`update`, `check`, `diff`).
 
     cruft renders those into a fresh temporary folder, and unlike cookiecutter names no output
     folder; `cruft create` looks the same in a temporary folder, but its parent says "create".

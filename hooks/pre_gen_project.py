@@ -58,7 +58,7 @@ yarl zc zc_lockfile zipp zmq
 
 
 def refused_texts(answers: dict[str, str]) -> Iterator[str]:
-    """What is wrong with the free texts."""
+    """Errors in the free texts."""
     if not answers["project_name"].strip():
         yield "project_name is empty; type a name such as My Project."
     for question in ("project_name", "description", "author"):
@@ -67,7 +67,7 @@ def refused_texts(answers: dict[str, str]) -> Iterator[str]:
 
 
 def refused_slug(slug: str) -> Iterator[str]:
-    """What keeps PyPI and pip from taking the name."""
+    """Errors in the name for PyPI and pip."""
     words = slug.split("-")
     if not all(word.isascii() and word.isalnum() and word == word.lower() for word in words):
         yield f"project_slug {slug!r} is no PyPI name; type a-z, 0-9 and single hyphens: my-project."
@@ -76,7 +76,7 @@ def refused_slug(slug: str) -> Iterator[str]:
 
 
 def refused_package(name: str) -> Iterator[str]:
-    """What keeps Python from importing the name as this project's own."""
+    """Errors in the name of the package for Python's import."""
     is_plain = name.isascii() and name.isidentifier() and name == name.lower() and name[0] != "_"
     if not is_plain or keyword.iskeyword(name):
         yield f"package_name {name!r} cannot be imported; type a-z, 0-9 and _, as in my_project."

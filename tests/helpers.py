@@ -77,7 +77,7 @@ def run(
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git answers."""
+    """Run git; returns its output."""
     return run(folder, "git", *arguments).stdout.strip()
 
 
@@ -104,7 +104,7 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 
 def check_tree(readme: Path, project: Path) -> None:
-    """Whether everything is in a project that the tree in a README draws."""
+    """Assert that a project has everything in the tree of a README."""
     tree = next(code for language, code in blocks(readme.read_text()) if not language)
     parent = project
     for line in tree.splitlines():

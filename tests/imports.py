@@ -22,7 +22,7 @@ def find_modules(package: str) -> dict[str, Path]:
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """What a module imports, also inside functions, by absolute names."""
+    """The imports of a module, also inside functions, by absolute names."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 sys.path.insert(0, str(SOURCE / "src"))
 from mlops_loop.files import read_json, write_json
+from mlops_loop.models.model import Model
 from mlops_loop.project import Paths, load_settings
 
 
@@ -40,6 +41,7 @@ if "project" not in sys.modules:
 from project.data import ingest, prepare, validate
 from project.features import featurize
 from project.models import estimators, evaluate, register, train
+from project.params import load_params
 
 CONTRACT = """
 max_duplicate_share: 0.01
@@ -219,6 +221,25 @@ def clone(trained: Project, root: Path) -> Project:
     return project
 
 
+def rows(project: Project, split: str = "test") -> pl.DataFrame:
+    """Features and target of a split, the target last."""
+    frame = pl.read_parquet(project.processed / split / "*.parquet")
+    return frame.select(pl.exclude("euros"), "euros")
+
+
+def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
+    """A model of a target made from the features."""
+    project.edit(task=task, train__max_trees=20, **changes)
+    features = rows(project).columns[:-1]
+    frames = (rows(project, split).with_columns(target) for split in ("train", "validation"))
+    return train.train(
+        *(frame.select(*features, target.meta.output_name()) for frame in frames),
+        [pl.col(name) for name in features],
+        pl.Schema(),
+        load_params(project.params),
+    ).candidate
+
+
 def registry_of(project: Project) -> Any:
     """The registry in the project's own store."""
     from mlops_loop.tracking import registry as tracking
@@ -227,7 +248,7 @@ def registry_of(project: Project) -> Any:
 
 
 def gate(project: Project) -> dict[str, Any]:
-    """What reports/gate.json says."""
+    """The content of reports/gate.json."""
     content: dict[str, Any] = read_json(project.gate)
     return content
 

@@ -71,7 +71,7 @@ class Service:
         return serving_options(params.serving, params.task).model_copy(update=changes)
 
     def assemble(self, **options: Any) -> core.Service:
-        """What answers, with some of its options changed; one thread writes its log."""
+        """The service with some of its options changed; one thread ships its log."""
         contract = load_contract(self.project.contract)
         serving = self.options(**options)
         versions = Versions(self.project.served, contract, serving.aliases)

@@ -64,7 +64,7 @@ BROKEN = {
 
 
 def name(values: dict[str, Any]) -> str:
-    """What a case is called."""
+    """The name of a case."""
     return "-".join(f"{key.split('.')[-1]}={value}" for key, value in values.items())
 
 

@@ -41,7 +41,7 @@ def project(make_project: Factory) -> Path:
 
 
 def query(project: Path, sql: str) -> list[tuple]:
-    """What the registry answers."""
+    """The answer of the registry."""
     with closing(sqlite3.connect(project / "mlflow.db")) as store, store:
         return store.execute(sql).fetchall()
 

@@ -360,9 +360,9 @@ def test_the_page_opens_beside_a_running_service(project: Path) -> None:
     port = str(free_port())
     health = f"http://127.0.0.1:{port}/_stcore/health"
     with serving(project) as service:
-        page = {"SERVICE_URL": service.address, "PORT": port}
-        with working(project, PYTHON, "-m", "my_project.serving", "app", **page):
-            until = time.monotonic() + 60
+        page = ("make", "app", f"PORT={port}")
+        with working(project, *page, SERVICE_URL=service.address):
+            until = time.monotonic() + 180  # Streamlit is installed first
             while True:
                 with suppress(urllib.error.URLError):
                     assert urllib.request.urlopen(health).read() == b"ok"

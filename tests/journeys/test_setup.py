@@ -185,7 +185,7 @@ def test_where_git_looks_away_the_project_has_its_own_repository(tmp_path: Path)
 
 
 def is_ready(project: Path) -> bool:
-    """Whether make would do without building the environment first."""
+    """Return whether make would run without building the environment first."""
     return "setup.sh" not in run(project, "make", "--dry-run", "test").stdout
 
 

@@ -51,7 +51,7 @@ def project(make_project: Factory) -> Path:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What the first search said, and its trials."""
+    """Output of the first search, and its trials."""
 
     said: str
     trials: list[dict[str, str]]

@@ -66,7 +66,7 @@ class Blank(Project):
             stage.main(self)
 
     def raw_rows(self) -> pl.DataFrame:
-        """What the contract reads in data/raw."""
+        """The rows of data/raw as the contract reads them."""
         contract = load_contract(self.contract)
         read = [contract.read(pl.read_parquet(p), names(contract)) for p in partitions(self.raw)]
         return pl.concat(read)

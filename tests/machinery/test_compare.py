@@ -26,7 +26,7 @@ def two(trained: Project) -> Project:
 
 
 def judged_by(project: Project) -> Judging:
-    """What versions are judged by."""
+    """The metrics and bootstrap of the comparison."""
     params = load_params(project.params)
     return judging(params, params.registration)
 

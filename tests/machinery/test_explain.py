@@ -10,38 +10,18 @@ import pytest
 from mlops_loop.commands import explain
 from mlops_loop.files import read_json
 from mlops_loop.models import explanations
-from mlops_loop.models.model import Model, load
+from mlops_loop.models.model import load
 from mlops_loop.models.plots import beeswarm
-from project.models import train
 from project.models.metrics import SCORING, judging
 from project.models.register import main as register
 from project.params import load_params
-from projects import Project, sales
+from projects import Project, fit, rows, sales
 
 NEW = sales(30, seed=3).drop("price")
 FILES = {
     *("contributions.parquet", "summary.png", "dependence.png"),
     *("importance.json", "dependence.json", "slices.json"),
 }
-
-
-def rows(project: Project, split: str = "test") -> pl.DataFrame:
-    """Features and target of a split, the target last."""
-    frame = pl.read_parquet(project.processed / split / "*.parquet")
-    return frame.select(pl.exclude("euros"), "euros")
-
-
-def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
-    """A model of a target made from the features."""
-    project.edit(task=task, train__max_trees=20, **changes)
-    features = rows(project).columns[:-1]
-    frames = (rows(project, split).with_columns(target) for split in ("train", "validation"))
-    return train.train(
-        *(frame.select(*features, target.meta.output_name()) for frame in frames),
-        [pl.col(name) for name in features],
-        pl.Schema(),
-        load_params(project.params),
-    ).candidate
 
 
 def command(project: Project, *arguments: str) -> None:

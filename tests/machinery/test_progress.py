@@ -21,7 +21,7 @@ assert seen == list("abcd")
 
 
 def printed(on_terminal: bool) -> str:
-    """What the work prints, with stderr on a pseudo-terminal or a pipe."""
+    """Output of the work, with stderr on a pseudo-terminal or a pipe."""
     ours, theirs = pty.openpty() if on_terminal else os.pipe()
     environment = {**os.environ, "TERM": "xterm"}
     code = WORK if on_terminal else f"{WORK}assert 'rich' not in sys.modules"

@@ -21,7 +21,7 @@ ROWS = 4_000
 
 @pytest.fixture
 def params(project: Project) -> Judging:
-    """What judges a regression; groups need 30 rows."""
+    """Metrics and bootstrap of a regression; groups need 30 rows."""
     params = load_params(project.params)
     return judging(params, params.evaluate)
 

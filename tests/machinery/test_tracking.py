@@ -1,4 +1,4 @@
-"""What a run in MLflow tells, and where it comes from."""
+"""Content and lineage of a run in MLflow."""
 
 import json
 import subprocess

@@ -23,19 +23,19 @@ RMSE, OPTIONS = SCORING[TASK].metrics["rmse"], Bootstrap(50, 0.95, seed=0)
 
 
 def values(actual: Any, predicted: Any) -> Predictions:
-    """What came of a regression."""
+    """Predictions of a regression."""
     return Predictions(np.asarray(actual), np.asarray(predicted), np.asarray(predicted))
 
 
 def two(actual: Any, scores: Any) -> Predictions:
-    """What came of two classes."""
+    """Predictions of two classes."""
     return Predictions(
         np.asarray(actual), np.asarray(scores), (np.asarray(scores) >= 0.5).astype(int)
     )
 
 
 def several(actual: Any, scores: Any) -> Predictions:
-    """What came of several classes."""
+    """Predictions of several classes."""
     return Predictions(np.asarray(actual), np.asarray(scores), np.asarray(scores).argmax(axis=1))
 
 

@@ -15,13 +15,13 @@ from mlops_loop.models import bootstrap
 from mlops_loop.models import explanations as attribution
 from mlops_loop.models import slices
 from mlops_loop.models.bootstrap import Predictions
-from mlops_loop.models.model import Model, load
+from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Version
 from project.models import evaluate, metrics, register, train
 from project.models.predict import load_champion
 from project.params import load_params
-from projects import Project, gate, sales
+from projects import Project, fit, gate, rows, sales
 
 NEW = sales(30, seed=3).drop("price")
 BOOTSTRAP = bootstrap.Bootstrap(resamples=200, confidence=0.95, seed=0)
@@ -30,25 +30,6 @@ BOOTSTRAP = bootstrap.Bootstrap(resamples=200, confidence=0.95, seed=0)
 def judging(task: str) -> slices.Judging:
     """The metrics of a task; groups need 30 rows."""
     return slices.Judging(metrics.SCORING[task], BOOTSTRAP, min_rows=30)
-
-
-def rows(project: Project, split: str = "test") -> pl.DataFrame:
-    """Features and target of a split, the target last."""
-    frame = pl.read_parquet(project.processed / split / "*.parquet")
-    return frame.select(pl.exclude("euros"), "euros")
-
-
-def fit(project: Project, task: str, target: pl.Expr, **changes: Any) -> Model:
-    """A model of a target made from the features."""
-    project.edit(task=task, train__max_trees=20, **changes)
-    features = rows(project).columns[:-1]
-    frames = (rows(project, split).with_columns(target) for split in ("train", "validation"))
-    return train.train(
-        *(frame.select(*features, target.meta.output_name()) for frame in frames),
-        [pl.col(name) for name in features],
-        pl.Schema(),
-        load_params(project.params),
-    ).candidate
 
 
 def make_explain(project: Project, *arguments: str) -> None:

@@ -260,7 +260,7 @@ def own_table(make_project: Factory) -> Path:
 
 
 def run_pipeline(path: Path, project: Path, folder: Path) -> tuple[str, Path]:
-    """What the job `pipeline` prints in a clone, where training is a line in trained.txt."""
+    """Output of the job `pipeline` in a clone, where training is a line in trained.txt."""
     git(folder, "clone", "--quiet", str(project), "clone")
     clone = folder / "clone"
     (clone / ".venv").symlink_to((project / ".venv").resolve())

@@ -1,4 +1,4 @@
-"""What ships the service: held against schemas and linters, and against the service itself.
+"""Deployment files against their schemas, linters and the service itself.
 
 Nothing here runs a container; tests/test_serving.py runs the image's own steps in a folder.
 """
@@ -68,7 +68,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checked(folder: Path, *command: str | Path, **variables: str) -> str:
-    """What a command prints that must succeed."""
+    """Run a command that must succeed; returns its output."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=folder,
@@ -118,7 +118,7 @@ def metrics(project: Path) -> set[str]:
 
 
 def expressions(project: Path) -> list[str]:
-    """What the dashboard asks."""
+    """The queries of the dashboard."""
     board = json.loads((project / "deploy/grafana/service.json").read_text())
     return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
 

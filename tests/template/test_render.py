@@ -1,4 +1,4 @@
-"""What comes out of the template, without running it."""
+"""Renders of the template, without running them."""
 
 import ast
 import itertools

@@ -113,7 +113,7 @@ def test_ui_serves_the_projects_store(project: Path) -> None:
 
 
 def answer(url: str, server: subprocess.Popen[bytes]) -> str:
-    """What the server says as soon as it listens."""
+    """The output of the server as soon as it listens."""
     while server.poll() is None:
         try:
             with urllib.request.urlopen(url) as response:

@@ -1,4 +1,4 @@
-"""What a model of your data and features must be able to do."""
+"""Requirements of any model of your data and features."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What feedback decides: the verdict of an A/B test, and whom a bandit prefers."""
+"""Decisions by feedback: the result of an A/B test, and the version that a bandit prefers."""
 
 import re
 import uuid
@@ -56,7 +56,7 @@ def errors(version: int, mean: float, units: range) -> list[Row]:
 
 
 def said(service: Service, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `make ab-test` prints; raises SystemExit before the test is over."""
+    """The output of `make ab-test`; raises SystemExit before the test is over."""
     ab_test.report(service.project, service.options())
     return capsys.readouterr().out
 

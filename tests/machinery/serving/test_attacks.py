@@ -33,7 +33,7 @@ class Live:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
     def send(self, *pieces: bytes, more: Iterable[bytes] = ()) -> bytes:
-        """What comes back for these bytes; nothing where the service hangs up."""
+        """Send these bytes; returns the response, nothing where the service hangs up."""
         with self.connect() as connection:
             try:
                 for part in (*pieces, *more):

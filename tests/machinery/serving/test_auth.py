@@ -1,4 +1,4 @@
-"""Who may ask: keys, and what a stranger learns."""
+"""API keys, and the errors that a caller without one sees."""
 
 import hashlib
 import re

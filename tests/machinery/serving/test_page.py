@@ -16,7 +16,7 @@ FORM = "mlops_loop.serving.page.read_form"
 
 
 def script(paths: object, client: object) -> None:
-    """What Streamlit runs, with a service of the test's own."""
+    """The page as Streamlit runs it, with a service of the test's own."""
     from mlops_loop.serving import page
 
     page.show(paths, client)

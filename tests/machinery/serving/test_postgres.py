@@ -53,7 +53,7 @@ def server() -> Iterator[str]:
 
 
 def is_there(url: str) -> bool:
-    """Whether the server answers."""
+    """Return whether the server answers."""
     try:
         sql.create_engine(url).connect().close()
     except sql.exc.OperationalError:

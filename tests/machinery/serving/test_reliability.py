@@ -1,4 +1,4 @@
-"""What goes wrong around a service: a full disk, a clock that is wrong."""
+"""Faults around a service: a full disk, a clock that is wrong."""
 
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""Who answers: champion and challenger by strategy, and which versions are never served."""
+"""Routing between champion and challenger by strategy, and versions that are never served."""
 
 import asyncio
 import time

@@ -18,7 +18,7 @@ from .test_jobs import worked
 
 
 def streamed(core: serving.Service, *pieces: bytes) -> tuple[list[Any], Counter[str]]:
-    """What comes out when these pieces go in, and how many lines were answered and refused."""
+    """Stream these pieces; returns the output, and the numbers of predicted and refused lines."""
     reading, writing = os.pipe()
 
     def write() -> None:

@@ -52,7 +52,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether a copy is complete: its model has the hash that the folder is called."""
+    """Return whether a copy is complete: its model has the hash that names the folder."""
     return (folder / "version.json").exists() and model_hash(folder / "model") == folder.name
 
 

@@ -143,6 +143,6 @@ class Versions:
         telemetry.log("version", alias=alias, serves=loaded.version)
 
     def _fits(self, alias: str, version: LoadedVersion) -> bool:
-        """Whether a version predicts what the champion predicts."""
+        """Return whether a version predicts what the champion predicts."""
         champion = self.served.get(CHAMPION, version)
         return alias == CHAMPION or version.model.task_signature == champion.model.task_signature
