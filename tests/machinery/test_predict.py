@@ -13,7 +13,7 @@ from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from project.models import register
 from project.models.predict import load_champion
-from projects import Project, sales
+from projects import CONTRACT, Project, sales
 
 ROWS = sales(30, seed=3).drop("price")
 
@@ -95,6 +95,13 @@ def test_where_no_row_can_be_scored_only_the_reasons_are_written(
     assert aside["input_row"].to_list() == list(range(1, 31))
     assert not (trained.root / "scored.csv").exists()
     assert not list(trained.root.glob(".scored*"))
+
+
+def test_rows_are_checked_by_the_contract_of_the_version(trained: Project) -> None:
+    register.main(trained)
+    trained.contract.write_text(CONTRACT.replace("max: 100", "max: 5"))
+    scored = pl.read_parquet(score(trained, ROWS))
+    assert scored["error"].null_count() == ROWS.height
 
 
 @pytest.mark.parametrize("output", ["scored.csv", "scored.parquet"])

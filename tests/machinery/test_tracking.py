@@ -2,18 +2,20 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 from mlops_loop import lineage
+from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models.model import load
 from mlops_loop.project import UserError, load_settings
 from mlops_loop.tracking import registry as tracking
 from project.models import register, train
 from project.params import load_params
-from projects import Project, sales
+from projects import CONTRACT, Project, registry_of, sales
 
 
 def git(project: Project, *arguments: str) -> None:
@@ -141,3 +143,28 @@ def test_hashes_follow_parameters_and_features(trained: Project) -> None:
     features.write_text(features.read_text().replace("weekday", "day"))
     after = tags(trained)
     assert {key for key in before if before[key] != after[key]} == {"params_hash", "features_hash"}
+
+
+def test_a_version_keeps_its_contract_and_its_baseline(trained: Project, tmp_path: Path) -> None:
+    register.main(trained)
+    registry, first = registry_of(trained), load_contract(trained.contract)
+    trained.contract.write_text(CONTRACT.replace("max: 100", "max: 120"))
+    version = registry.find("champion")
+    assert version.tags["contract_hash"] == read_json(trained.run)["lineage"]["contract_hash"]
+    assert registry.contract(version) == first != load_contract(trained.contract)
+    registry.download(version, tmp_path / "copy")
+    assert load_contract(tmp_path / "copy" / "contract.yaml") == first
+    assert load(registry.artifact(version, "baseline")).predict(sales(3)) == pytest.approx(
+        load(trained.baseline).predict(sales(3))
+    )
+
+
+def test_the_projects_contract_stands_in_for_one_that_was_not_stored(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register.main(trained)
+    registry = registry_of(trained)
+    [stored] = trained.artifacts.rglob("contract.yaml")
+    stored.unlink()
+    assert registry.contract(registry.find("champion")) == load_contract(trained.contract)
+    assert "version 1 was stored without its contract; the project's" in capsys.readouterr().err

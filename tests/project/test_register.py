@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from mlops_loop.commands import promote
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models import golden, summary
@@ -16,9 +17,9 @@ from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from mlops_loop.tracking import registry as tracking
 from project.models import gate as gate_rule
-from project.models import register
+from project.models import register, train
 from project.params import load_params
-from projects import Project, assert_agreed, gate, offer, registry_of
+from projects import CONTRACT, Project, assert_agreed, gate, offer, registry_of
 
 
 def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -> None:
@@ -57,6 +58,29 @@ def test_a_version_keeps_requests_that_it_must_answer_as_it_did(trained: Project
     shop = contract.columns[1].model_copy(update={"pii": True})
     hidden = contract.model_copy(update={"columns": (shop, *contract.columns[2:])})
     assert set(golden.make(trained, hidden)["records"][0]) == {"size", "items", "express"}
+
+
+def widen(project: Project, limit: int) -> dict[str, Any]:
+    """Train the same model with another contract, and take it through the gate."""
+    project.contract.write_text(CONTRACT.replace("max: 100", f"max: {limit}"))
+    train.main(project)
+    register.main(project)
+    return gate(project)
+
+
+def test_another_contract_makes_another_version_of_the_champions_model(trained: Project) -> None:
+    train.main(trained)
+    register.main(trained)
+    decided = widen(trained, 120)
+    assert (decided["decision"], decided["version"], decided["alias"]) == ("promote", 2, "champion")
+    assert decided["reasons"] == ["the model of version 1 with another contract"]
+    registry = registry_of(trained)
+    limits = [registry.contract(registry.find(name)).columns[2].max for name in ("1", "champion")]
+    assert limits == [100, 120]
+    promote.main(trained, ["--reason", "too wide"])
+    assert (widen(trained, 120)["decision"], registry.aliases()["champion"]) == ("hold", 1)
+    assert widen(trained, 110)["version"] == registry.aliases()["champion"] == 3
+    assert widen(trained, 100)["version"] == registry.aliases()["champion"] == 1
 
 
 def test_registering_the_same_model_again_changes_nothing(trained: Project) -> None:

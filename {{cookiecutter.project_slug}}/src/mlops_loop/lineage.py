@@ -1,6 +1,7 @@
 """Lineage of a model: code, data, parameters, features, author and machine."""
 
 import getpass
+import json
 import os
 import platform
 import subprocess
@@ -27,11 +28,18 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
         "data_version": data_version(paths.dvc_lock),
         "params_hash": sha256(params.model_dump_json(exclude={"serving"}).encode()).hexdigest(),
         "features_hash": sha256((paths.processed / "features.json").read_bytes()).hexdigest(),
+        "contract_hash": contract_hash(paths.contract),
         "template_version": settings.template_version,
         "trigger": settings.trigger,
         "author": git(paths.root, "config", "user.name") or getpass.getuser(),
         **machine(),
     }
+
+
+def contract_hash(path: Path) -> str:
+    """Digest of the content of contract.yaml, whatever its comments and layout."""
+    content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    return sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
 def machine() -> dict[str, str]:

@@ -131,7 +131,7 @@ def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
     registry = tracking.connect(paths, load_settings(paths))
     version, model = registry.find(args.version), registry.load(args.version)
     if args.input:
-        explained = explain_rows(table, model, load_contract(paths.contract)).lazy()
+        explained = explain_rows(table, model, registry.contract(version)).lazy()
         write(explained, Path(args.output))
         print_errors(explained, Path(args.output), f"explained by {version}")
         return

@@ -11,7 +11,7 @@ import polars.selectors as cs
 
 from ..console import track
 from ..data import tables
-from ..data.contract import Contract, add_nullable, check_values, load_contract, request_columns
+from ..data.contract import Contract, add_nullable, check_values, request_columns
 from ..files import COMPRESSION, discard, partitions, read_json, replaced, write_json
 from ..models.model import Model, prediction_columns
 from ..project import Paths, UserError, load_settings
@@ -149,7 +149,8 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     from ..tracking import registry as tracking
 
     registry = tracking.connect(paths, load_settings(paths))
-    version, contract = registry.find("champion"), load_contract(paths.contract)
+    version = registry.find("champion")
+    contract = registry.contract(version)
     model, known = registry.load(version.run_id), source.stat()
     job = {
         "input": [str(source.resolve()), known.st_size, known.st_mtime_ns],

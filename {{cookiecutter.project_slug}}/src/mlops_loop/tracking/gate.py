@@ -19,14 +19,19 @@ class Decision:
     comparisons: dict[str, Any] = field(default_factory=dict)
 
 
+def identity(record: dict[str, Any]) -> dict[str, str]:
+    """The tags that tell versions apart: the hashes of the model and of its contract."""
+    hashes = record["lineage"] | record
+    return {name: hashes[name] for name in ("model_hash", "contract_hash")}
+
+
 def register_version(
     registry: "Registry", run_id: str, record: dict[str, Any], decision: Decision
 ) -> int:
     """Register the candidate with all its tags, unless it is registered, and move the aliases."""
-    version = registry.version_of(record["model_hash"])
+    version = registry.version_of(identity(record))
     if version is None:
-        tags = {**record["lineage"], "model_hash": record["model_hash"]}
-        version = registry.register(run_id, tags)
+        version = registry.register(run_id, record["lineage"] | identity(record))
     # A champion keeps the reason of its promotion when it is judged once more.
     if registry.aliases().get("champion") != version:
         reasons = "; ".join(decision.reasons)

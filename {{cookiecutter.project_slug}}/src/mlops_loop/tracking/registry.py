@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
@@ -29,7 +30,7 @@ from mlflow.types import ColSpec, Schema
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from ..config import Section, flat
-from ..data.contract import DTYPES, load_contract
+from ..data.contract import DTYPES, Contract, load_contract
 from ..files import partitions, read_json, write_json
 from ..models import golden
 from ..models.model import Model, load
@@ -68,6 +69,7 @@ class Registry:
     client: MlflowClient
     name: str
     experiment: str
+    paths: Paths
 
     def run_exists(self, run_id: str) -> bool:
         """True if the store holds this run."""
@@ -81,10 +83,10 @@ class Registry:
         found = self.client.search_model_versions(f"name='{self.name}'")
         return sorted(found, key=lambda version: int(version.version))
 
-    def version_of(self, model_hash: str) -> int | None:
-        """The ready version whose model has this hash, if any."""
-        for version in self.versions():
-            if version.tags.get("model_hash") == model_hash and version.status == "READY":
+    def version_of(self, tags: Mapping[str, str]) -> int | None:
+        """The newest ready version that carries all of these tags, if any."""
+        for version in reversed(self.versions()):
+            if tags.items() <= version.tags.items() and version.status == "READY":
                 return int(version.version)
         return None
 
@@ -165,9 +167,24 @@ class Registry:
         """The model of a version number, an alias or a run; raises UserError if there is none."""
         return load(self._files(self.find(name)))
 
+    def contract(self, version: Version) -> Contract:
+        """The contract that a version was trained with."""
+        return load_contract(self._contract_file(version))
+
+    def _contract_file(self, version: Version) -> Path:
+        """The stored contract.yaml, or the project's for a version that has none."""
+        try:
+            return self.artifact(version, self.paths.contract.name)
+        except UserError:
+            note = f"{version} was stored without its contract; the project's is used."
+            print(note, file=sys.stderr)
+            return self.paths.contract
+
     def download(self, version: Version, folder: Path) -> None:
-        """Copy a version: `model/`, and in `version.json` tags, metrics and golden requests."""
+        """Copy a version: `model/`, `contract.yaml`, and in `version.json` tags, metrics and golden
+        requests."""
         shutil.copytree(self._files(version), folder / "model")
+        shutil.copy(self._contract_file(version), folder)
         metrics = read_json(self.artifact(version, "reports/metrics.json"))
         known = {"version": version.number, "tags": version.tags, "metrics": metrics}
         write_json(folder / "version.json", {**known, "golden": self.golden(version)})
@@ -226,7 +243,7 @@ def connect(paths: Paths, settings: Settings) -> Registry:
             f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
             "back, or see docs/moving.md."
         )
-    return Registry(client, settings.project, experiment.experiment_id)
+    return Registry(client, settings.project, experiment.experiment_id, paths)
 
 
 def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
@@ -258,6 +275,8 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
     context = [InputTag("mlflow.data.context", "training")]
     client.log_inputs(run_id, [DatasetInput(data._to_mlflow_entity(), context)])
     client.log_artifact(run_id, str(paths.requirements), "environment")
+    client.log_artifact(run_id, str(paths.contract))
+    client.log_artifacts(run_id, str(paths.baseline), "baseline")
     _log_model(paths, run_id)
     client.set_terminated(run_id, "FINISHED", record["ended"])
     return run_id

@@ -12,7 +12,7 @@ from mlops_loop.files import read_json, write_json
 from mlops_loop.models import model_card
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
-from mlops_loop.tracking.gate import OVERRULED, Decision, register_version
+from mlops_loop.tracking.gate import OVERRULED, Decision, identity, register_version
 
 from .. import PROJECT
 from ..params import Params, load_params
@@ -26,11 +26,17 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
     """Judge the candidate, register it unless rejected, and return the content of gate.json."""
     record, report, groups = map(read_json, (paths.run, paths.metrics, paths.slices))
     champion = registry.aliases().get("champion")
-    version = registry.version_of(record["model_hash"])  # None: a new model
-    overruled = registry.find(version).tags.get(OVERRULED) if version else None
+    version = registry.version_of(identity(record))  # None: a new model, or another contract
+    model = {"model_hash": record["model_hash"]}
+    known = version or registry.version_of(model)
+    overruled = registry.find(known).tags.get(OVERRULED) if known else None
+    serves = champion is not None and model.items() <= registry.find(champion).tags.items()
 
     if version and version == champion:
         decision = judge_champion(report, groups, params)
+    elif serves and not (version and overruled):
+        decision = Decision("promote", [f"the model of version {champion} with another contract"])
+        overruled = None
     elif overruled:
         decision = Decision("hold", [f"a person took this version back: {overruled}"])
     else:
