@@ -42,6 +42,7 @@ bench: $(READY) ## measure what the README claims (ONLY=name)
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." \
 		if sys.version_info < (3, 11) else 0)'
+	@test ! -L .venv || { echo "The environment that .venv links to has other tools; update it there." >&2; exit 1; }
 	@echo "Installing the template's own tools into .venv"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
