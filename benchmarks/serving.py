@@ -43,11 +43,12 @@ os.environ["OMP_NUM_THREADS"] = "1"  # as `make serve` sets it
 from mlops_loop.data.contract import load_contract
 from mlops_loop.models.model import load
 from mlops_loop.serving.follow import read_ref
-from mlops_loop.serving.schema import example_frame
+from mlops_loop.serving.schema import RequestSchema
 project = importlib.import_module(sys.argv[1]).PROJECT
-rows = example_frame(load_contract(project.contract))
-ref = read_ref(project.served / "champion.json")
-model, spent = load(project.served / ref.model_hash / "model"), []
+copy = project.served / read_ref(project.served / "champion.json").folder
+requests = RequestSchema(load_contract(copy / "contract.yaml"), 1)
+rows = requests.frame([requests.example_record()])
+model, spent = load(copy / "model"), []
 for _ in range(int(sys.argv[2])):
     start = time.perf_counter()
     model.score_typed(rows)

@@ -12,15 +12,14 @@ import pytest
 import sqlalchemy as sql
 from fastapi.testclient import TestClient
 from helpers import SOURCE
-from mlops_loop.data.contract import load_contract
 from mlops_loop.project import load_settings
 from mlops_loop.serving import api as app
 from mlops_loop.serving import follow, jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import service as core
-from mlops_loop.serving.outbox import Outbox
 from mlops_loop.serving.params import Serving, serving_options
+from mlops_loop.serving.prediction_log import Outbox
 from mlops_loop.serving.router import Router
 from mlops_loop.serving.versions import Versions
 from mlops_loop.tracking import registry as tracking
@@ -31,7 +30,7 @@ from projects import Project, clone, isolate
 RECORD = {"sold_at": "2024-02-01T10:00:00", "shop": "north", "size": 20.0, "items": 2}
 RECORD |= {"express": False}
 
-AB = {"metric": None, "share": 0.5, "size": 500, "confidence": 0.95, "started": None}
+AB = {"share": 0.5, "size": 500, "confidence": 0.95, "started": None}
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -70,20 +69,25 @@ class Service:
         params = load_params(self.project.params)
         return serving_options(params.serving, params.task).model_copy(update=changes)
 
+    def edit_contract(self, version: int, old: str, new: str) -> None:
+        """Replace words of the contract of a version's copy."""
+        [contract] = self.project.served.glob(f"{version}-*/contract.yaml")
+        text = contract.read_text()
+        assert old in text
+        contract.write_text(text.replace(old, new))
+
     def assemble(self, **options: Any) -> core.Service:
         """The service with some of its options changed; one thread ships its log."""
-        contract = load_contract(self.project.contract)
         serving = self.options(**options)
-        versions = Versions(self.project.served, contract, serving.aliases)
-        router = Router(serving, contract, versions, Random(0))
+        versions = Versions(self.project.served, serving)
+        router = Router(serving, versions, Random(0))
         outbox = Outbox(self.outbox, serving.outbox_bytes)
-        predictor = predict.Predictor(
-            contract, serving, router, outbox, predict.ServingContext(self.environment, "abc")
-        )
+        context = {"environment": self.environment, "code_version": "abc"}
+        predictor = predict.Predictor(serving, router, outbox, context)
         engine = log.database(self.url)
         shipper = log.Shipper(outbox, engine, serving.retention_days)
         queue = jobs.Jobs(engine, serving.queue_bytes)
-        return core.Service(serving, predictor, shipper, queue, engine)
+        return core.Service("shop", serving, predictor, shipper, queue, engine)
 
     @contextmanager
     def running(self, **options: Any) -> Iterator[TestClient]:

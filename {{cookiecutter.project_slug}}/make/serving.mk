@@ -34,7 +34,7 @@ image: $(READY) ## build a container image of the service with its champion: [IM
 	@$(ENGINE) build --file deploy/Dockerfile --tag "$(or $(IMAGE),$(notdir $(CURDIR)))" \
 		--build-arg CODE_VERSION="$$(git rev-parse HEAD)" .
 
-app: $(READY) $(call extra,app) ## a page on a running `make serve`: form, explanation, latest predictions (PORT=8501)
+app: $(READY) $(call extra,app) ## a page on a running `make serve`: form, explanation, model card (PORT=8501)
 	@PORT="$(or $(PORT),8501)" exec $(SERVING) app
 
 export: $(READY) $(call extra,export) ## export a LightGBM or linear version as ONNX into export/, if its scores agree: [VERSION=champion]

@@ -10,8 +10,8 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.models.model import load
 from mlops_loop.project import Paths
 from mlops_loop.serving.params import serving_options
-from mlops_loop.serving.prediction_log import database, latest, url
-from mlops_loop.serving.schema import example, example_frame
+from mlops_loop.serving.prediction_log import database, predictions, url
+from mlops_loop.serving.schema import RequestSchema
 from mlops_loop.serving.service import assemble
 
 from {{ cookiecutter.package_name }}.params import load_params
@@ -33,15 +33,21 @@ def client(registered: Paths) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def record(registered: Paths) -> dict[str, Any]:
+def requests(registered: Paths) -> RequestSchema:
+    """The requests that contract.yaml allows."""
+    return RequestSchema(load_contract(registered.contract), max_rows=1)
+
+
+@pytest.fixture
+def record(requests: RequestSchema) -> dict[str, Any]:
     """A record that contract.yaml accepts."""
-    return example(load_contract(registered.contract))
+    return requests.example
 
 
 def test_it_predicts_what_the_model_does(
-    registered: Paths, client: TestClient, record: dict[str, Any]
+    registered: Paths, client: TestClient, requests: RequestSchema, record: dict[str, Any]
 ) -> None:
-    rows = example_frame(load_contract(registered.contract))
+    rows = requests.frame([requests.example_record()])
     [expected] = load(registered.candidate).predict(rows)
     response = client.post("/predict", json=record)
     assert response.status_code == 200, response.text
@@ -59,7 +65,8 @@ def test_it_refuses_a_record_that_breaks_the_contract(
 def test_it_logs_what_it_predicted(registered: Paths, record: dict[str, Any]) -> None:
     with start(registered) as client:
         predicted = client.post("/predict", json=record).json()
-    [logged] = latest(database(url(registered)), 1)  # what waits is written when the service ends
-    assert logged["id"] == predicted["prediction_id"]
-    assert logged["output"]["prediction"] == predicted["prediction"]
-    assert logged["inputs"].keys() == record.keys()
+    query = predictions.select().where(predictions.c.id == predicted["prediction_id"])
+    with database(url(registered)).connect() as log:  # what waits is written when the service ends
+        [logged] = log.execute(query)
+    assert logged.output["prediction"] == predicted["prediction"]
+    assert logged.inputs.keys() == record.keys()

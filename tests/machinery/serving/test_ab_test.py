@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 from mlops_loop.project import UserError
-from mlops_loop.serving import ab_test, bandit
+from mlops_loop.serving import ab_test
 from mlops_loop.serving import prediction_log as log
-from mlops_loop.serving.params import Bandit
+from mlops_loop.serving import router
 from services import Change, Service, ask
 
 pytestmark = pytest.mark.usefixtures("registry")
@@ -64,7 +64,7 @@ def said(service: Service, capsys: pytest.CaptureFixture[str]) -> str:
 def test_nothing_is_said_before_both_have_their_size(
     service: Service, engine: sql.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    design = service.options().design
+    design = service.options().logged_strategy
     add(engine, design, errors(1, 5, range(100)) + errors(2, 1, range(100, 199)))
     # A customer who comes back, and a truth that is no number, do not count.
     add(engine, design, [(2, 100, 11.0, 10), (2, 500, 11.0, "ten")], start=500)
@@ -95,7 +95,7 @@ def test_the_verdict_is_welchs_of_the_first_units(
     engine: sql.Engine,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    design = service.options().design
+    design = service.options().logged_strategy
     ours, theirs = errors(1, 5, range(100)), errors(2, mean, range(100, 200))
     add(engine, design, ours + theirs)
     text = said(service, capsys)
@@ -111,8 +111,8 @@ def test_the_verdict_is_welchs_of_the_first_units(
 
 
 def test_rates_are_held_against_each_other(service: Service) -> None:
-    test = service.options().ab.model_copy(update={"metric": "correct"})
-    found = ab_test.compare(test, np.repeat([1.0, 0], [48, 32]), np.repeat([1.0, 0], [56, 14]))
+    options = service.options().model_copy(update={"task": "binary"})
+    found = ab_test.compare(options, np.repeat([1.0, 0], [48, 32]), np.repeat([1.0, 0], [56, 14]))
     # The example (a) of Newcombe's paper.
     assert found.difference == pytest.approx(0.2)
     assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
@@ -122,17 +122,17 @@ def test_rates_are_held_against_each_other(service: Service) -> None:
 
 
 def test_where_no_value_differs_nothing_is_better(service: Service) -> None:
-    test, same = service.options().ab, np.ones(20)
+    options, same = service.options(), np.ones(20)
     for theirs in (same, np.zeros(20)):
-        text = ab_test.summary(test, (1, 2), same, theirs)
-        is_significant = ab_test.compare(test, same, theirs).p_value < 0.05
+        text = ab_test.summary(options, (1, 2), same, theirs)
+        is_significant = ab_test.compare(options, same, theirs).p_value < 0.05
         assert ("The challenger is better" in text) == is_significant
 
 
 def test_a_design_that_changes_while_it_runs_is_noticed(
     service: Service, engine: sql.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    add(engine, service.options().design, errors(1, 5, range(100)))
+    add(engine, service.options().logged_strategy, errors(1, 5, range(100)))
     service.project.edit(serving__ab__size=10)
     with pytest.raises(UserError, match=r"serving\.ab or sticky_by was changed after 100"):
         said(service, capsys)
@@ -151,7 +151,7 @@ def test_units_that_are_missing_on_one_side_leave_no_verdict(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     service.project.edit(serving__ab__share=share, serving__ab__size=50)
-    design, theirs = service.options().design, int(400 * share)
+    design, theirs = service.options().logged_strategy, int(400 * share)
     add(engine, design, errors(1, 5, range(theirs, 400)) + errors(2, 3, range(theirs - lost)))
     counts = f"{400 - theirs} units of the champion and {theirs - lost} of the challenger, whose"
     with pytest.raises(UserError, match=rf"ratio mismatch.* {counts} share is {share} \(p = \d"):
@@ -177,7 +177,7 @@ def test_a_running_test_is_logged_by_its_design_and_units(
     service: Service, record: Change, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.project.edit(serving__strategy="ab", serving__ab__size=10)
-    design = service.options().design
+    design = service.options().logged_strategy
     with service.running() as client:
         for number in range(60):
             answer = ask(client, record(size=float(number)))
@@ -190,21 +190,20 @@ def test_a_running_test_is_logged_by_its_design_and_units(
     assert re.search(r"challenger +2 +\d", said(service, capsys))
 
 
-@pytest.mark.parametrize("policy", ["thompson", "epsilon"])
-@pytest.mark.parametrize("judged_by", ["correct", "absolute_error"])
+@pytest.mark.parametrize("task", ["binary", "regression"])
 @pytest.mark.parametrize("better", [1, 2])
 def test_a_bandit_comes_to_prefer_the_better(
-    policy: Any, judged_by: Any, better: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    task: str, better: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bandit, "LATEST", 100)
+    monkeypatch.setattr(router, "LATEST", 100)
     engine, noise = log.database(f"sqlite:///{tmp_path}/log.db"), Random(1)
-    arm = bandit.Bandit(Bandit(policy=policy, epsilon=0.1), judged_by, Random(0))
+    arm = router.Bandit(task, Random(0))
     arm.refresh(engine, [1, 2])
     log.tables.create_all(engine)
     chosen: list[int] = []
     for turn in range(20):
         now = [arm.choose([1, 2]) for _ in range(60)]
-        add(engine, "bandit", [answer(v, v == better, judged_by, noise) for v in now], turn * 60)
+        add(engine, "bandit", [answer(v, v == better, task, noise) for v in now], turn * 60)
         arm.refresh(engine, [1, 2])
         chosen += now
     assert 10 < chosen[:60].count(better) < 50, "at first by a coin"
@@ -212,8 +211,8 @@ def test_a_bandit_comes_to_prefer_the_better(
     assert all(chosen[start : start + 120].count(better) > 100 for start in range(480, 1200, 120))
 
 
-def answer(version: int, is_better: bool, judged_by: str, noise: Random) -> Row:
+def answer(version: int, is_better: bool, task: str, noise: Random) -> Row:
     """An answer that is good more often, or nearer to the truth, where it is the better's."""
-    if judged_by == "correct":
+    if task == "binary":
         return version, 0, noise.random() < (0.9 if is_better else 0.6), True
     return version, 0, noise.gauss(10, 1 if is_better else 3), 10

@@ -16,6 +16,7 @@ from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from mlops_loop.serving import batch
 from mlops_loop.serving import prediction_log as log
+from mlops_loop.tracking.registry import Registry
 from services import Change, Service
 
 ROWS: list[dict[str, Any]] = [
@@ -105,10 +106,13 @@ def published(service: Service, rows: pl.DataFrame, *arguments: str) -> None:
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_batch_is_a_table_that_can_be_written_again(service: Service, record: Change) -> None:
+def test_a_batch_is_a_table_that_can_be_written_again(
+    service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = service.project.contract.read_text()
     assert "name: note, dtype: String" in text
     service.project.contract.write_text(text.replace("name: note,", "name: note, pii: true,"))
+    monkeypatch.setattr(Registry, "contract", lambda *_: _contract(service))
     rows = pl.DataFrame([record(size=size) | {"note": "Ana"} for size in (1.0, 50.0, 101.0)])
     published(service, rows, "scores")
     found = table(service, "scores")

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
 from mlops_loop.project import Paths, UserError
 from mlops_loop.serving import follow
@@ -43,12 +42,12 @@ def test_the_folder_is_kept_in_step_with_the_aliases(registry: Registry, folder:
     known: dict[str, int] = {}
     sync(registry, folder, known)
     assert named(folder) == {"champion": 1, "challenger": 2}
-    copies = [path for path in folder.iterdir() if path.is_dir()]
-    assert len(copies) == 2
-    assert all(is_intact(copy) for copy in copies)
-    about = {read_json(copy / "version.json")["version"]: copy for copy in copies}
-    content = read_json(about[1] / "version.json")
-    assert content["tags"]["model_hash"] == about[1].name
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 2
+    refs = [read_ref(folder / f"{alias}.json") for alias in ALIASES]
+    assert all(ref and is_intact(folder / ref.folder, ref) for ref in refs)
+    ref = VersionRef(1, registry.find(1).tags["model_hash"])
+    content = read_json(folder / ref.folder / "version.json")
+    assert content["tags"]["model_hash"] == ref.model_hash
     assert content["metrics"]["test"]["rmse"] > 0
     assert len(content["golden"]["records"]) == len(content["golden"]["scores"])
     registry.unpoint("challenger")
@@ -66,7 +65,7 @@ def test_a_damaged_copy_is_replaced_and_a_damaged_registry_refused(
 ) -> None:
     sync(registry, folder, {})
     first = follow.copy_version(registry, registry.find(1), folder)
-    booster = folder / first.model_hash / "model" / "booster.txt"
+    booster = folder / first.folder / "model" / "booster.txt"
     kept = booster.read_bytes()
     booster.write_bytes(b"damaged")
     sync(registry, folder, {})
@@ -98,7 +97,7 @@ def test_a_process_follows_the_registry_and_reports_when_it_is_away(
     served_once: Project, registry: Registry
 ) -> None:
     project, away = served_once, served_once.store.with_name("away.db")
-    versions = Versions(project.served, load_contract(project.contract), ALIASES)
+    versions = Versions(project.served, Service(project).options(strategy="shadow"))
     with following(project) as follower:
         registry.point("champion", 2)
         try:
@@ -142,10 +141,10 @@ def test_a_second_process_waits_until_the_first_ends(served_once: Project) -> No
 
 
 def test_a_service_starts_from_its_copies_when_the_named_version_fails(service: Service) -> None:
-    served, contract = service.project.served, load_contract(service.project.contract)
-    assert Versions(served, contract, ALIASES).champion.version == 1
+    served, options = service.project.served, service.options(strategy="shadow")
+    assert Versions(served, options).champion.version == 1
     follow.write_json(served / "champion.json", vars(VersionRef(7, "0" * 64)))
-    versions = Versions(served, contract, ALIASES)
+    versions = Versions(served, options)
     assert versions.champion.version == 1
     assert "champion: version 1 stays: the copy of version 7 is missing" in str(versions.problem)
     assert versions.refused == {"champion": True, "challenger": False}
@@ -156,13 +155,13 @@ def test_a_service_starts_when_its_damaged_copy_is_replaced(
 ) -> None:
     champion = read_ref(service.project.served / "champion.json")
     assert champion is not None
-    booster = service.project.served / champion.model_hash / "model" / "booster.txt"
+    booster = service.project.served / champion.folder / "model" / "booster.txt"
     kept = booster.read_bytes()
     booster.write_bytes(b"damaged")
-    contract, follower = load_contract(service.project.contract), Follower(service.project, 1)
+    options, follower = service.options(), Follower(service.project, 1)
     monkeypatch.setattr(follower, "ensure", lambda: None)
     monkeypatch.setattr(follower, "wait", lambda _: booster.write_bytes(kept))
-    assert Versions(service.project.served, contract, ALIASES, follower).champion.version == 1
+    assert Versions(service.project.served, options, follower).champion.version == 1
 
 
 def test_an_image_needs_a_registered_version(registry: Registry, folder: Path) -> None:

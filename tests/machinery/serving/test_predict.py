@@ -10,7 +10,7 @@ from mlops_loop.files import read_json
 from mlops_loop.models.model import load
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
-from mlops_loop.serving.batching import DynamicBatcher
+from mlops_loop.serving.predictor import DynamicBatcher
 from services import Change, Service, ask, counter
 
 WRONG: dict[str, tuple[Any, str, str]] = {
@@ -71,8 +71,7 @@ def test_an_interval_stays_within_the_contracts_range_of_the_target(
     answer = ask(client, record(size=100.0))
     low, high = answer["interval"]
     euros = f"euros, dtype: Float64, role: outcome, min: {low - 1}, max: {high - 1}"
-    known = service.project.contract.read_text()
-    service.project.contract.write_text(known.replace("note, dtype: String, role: ignored", euros))
+    service.edit_contract(1, "note, dtype: String, role: ignored", euros)
     with service.running() as client:
         assert ask(client, record(size=100.0))["interval"] == [low, high - 1]
         cheap = ask(client, record(size=0.0))
@@ -194,7 +193,7 @@ def test_a_truth_that_no_answer_can_be_is_refused(
     told = client.post("/feedback", json={"prediction_id": prediction, "actual": actual})
     assert told.status_code == 422
     assert told.json()["detail"] == [
-        {"field": "actual", "rule": "is not a valid label of this model"}
+        {"field": "actual", "rule": "must be a number, like the prediction"}
     ]
     assert service.logged(log.feedback) == []
 

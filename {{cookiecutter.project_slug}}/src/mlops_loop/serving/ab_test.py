@@ -13,14 +13,13 @@ import sqlalchemy as sql
 from ..console import aligned, figure
 from ..models.types import Floats
 from ..project import Paths, UserError, load_settings, run
-from . import feedback
 from . import prediction_log as log
 from .follow import ALIASES
-from .params import ABTest, Serving
+from .params import Serving
 
 p = log.predictions.c
 MISMATCH = 0.001  # p-value below which chance does not explain how many units each version has
-TESTS = {"absolute_error": "Welch's t-test", "correct": "Fisher's exact test"}
+METRICS = ("correct", "absolute_error")  # of classes, and of a regression
 
 
 class Result(NamedTuple):
@@ -43,7 +42,7 @@ def read_values(
     test = options.ab
     start = test.started or datetime.min
     of_test = p.version.in_(versions), p.shown, p.time >= start
-    of_design = p.strategy == options.design
+    of_design = p.strategy == options.logged_strategy
     distinct = sql.func.count(p.unit.distinct())
     counts = sql.select(p.version, distinct).group_by(p.version)
     others = sql.select(sql.func.count()).where(*of_test, p.strategy.like("ab:%"), ~of_design)
@@ -59,10 +58,8 @@ def read_values(
             units = dict(connection.execute(counts.where(*of_test, of_design)).all())
             check_split(test.share, *(units.get(version, 0) for version in versions))
             by_time = labelled.order_by(log.feedback.c.time, log.feedback.c.id)
-            for row in connection.execute(by_time):
-                value = feedback.value(test.metric, row.output["prediction"], row.actual)
-                if value is not None:
-                    found[row.version].setdefault(row.unit, value)
+            for row, value in log.measure(connection, by_time, options.task):
+                found[row.version].setdefault(row.unit, value)
     except sql.exc.SQLAlchemyError as error:
         raise UserError(
             f"the prediction log does not respond ({type(error).__name__}): is DATABASE_URL right, "
@@ -97,50 +94,49 @@ def restart() -> str:
     return f"restart the test with serving.ab.started: {now}."
 
 
-def compare(test: ABTest, ours: Floats, theirs: Floats) -> Result:
+def compare(options: Serving, ours: Floats, theirs: Floats) -> Result:
     """Compare the challenger's values, `theirs`, with the champion's.
 
-    Rates have Newcombe's interval (1998, method 10).
+    Errors are compared by Welch's t-test, rates by Fisher's exact test, with Newcombe's interval
+    (1998, method 10).
     """
     from scipy import stats
 
-    mean = float(ours.mean())
-    other = float(theirs.mean())
-    if test.metric == "absolute_error":
+    confidence, difference = options.ab.confidence, float(theirs.mean() - ours.mean())
+    if options.task == "regression":
         found = stats.ttest_ind(theirs, ours, equal_var=False)
-        low, high = found.confidence_interval(test.confidence)
-        return Result(other - mean, float(low), float(high), float(found.pvalue))
+        low, high = found.confidence_interval(confidence)
+        return Result(difference, float(low), float(high), float(found.pvalue))
     table = [(int(arm.sum()), int(len(arm) - arm.sum())) for arm in (ours, theirs)]
     (low, high), (their_low, their_high) = (
-        stats.binomtest(ones, ones + zeros).proportion_ci(test.confidence, "wilson")
+        stats.binomtest(ones, ones + zeros).proportion_ci(confidence, "wilson")
         for ones, zeros in table
     )
-    below = float(np.hypot(other - their_low, high - mean))
-    above = float(np.hypot(their_high - other, mean - low))
-    difference = other - mean
+    below = float(np.hypot(theirs.mean() - their_low, high - ours.mean()))
+    above = float(np.hypot(their_high - theirs.mean(), ours.mean() - low))
     p_value = float(stats.fisher_exact(table).pvalue)
     return Result(difference, difference - below, difference + above, p_value)
 
 
-def summary(test: ABTest, versions: tuple[int, int], ours: Floats, theirs: Floats) -> str:
+def summary(options: Serving, versions: tuple[int, int], ours: Floats, theirs: Floats) -> str:
     """Compare the values of both versions; returns the result with what to do."""
-    result = compare(test, ours, theirs)
+    result, metric = compare(options, ours, theirs), METRICS[options.task == "regression"]
     means = figure(ours.mean()), figure(theirs.mean())
     rows = zip(ALIASES, map(str, versions), means, strict=True)
     found = f"{result.difference:+.4g} ({result.low:+.4g} to {result.high:+.4g})"
     lines = [
-        *aligned([("", "version", test.metric), *rows]),
-        f"Difference {found}, p = {result.p_value:.2g}: {TESTS[test.metric]} of {test.size:,} "
-        f"units each, confidence {test.confidence:g}.",
+        *aligned([("", "version", metric), *rows]),
+        f"Difference {found}, p = {result.p_value:.2g}: {options.ab.size:,} units each, "
+        f"confidence {options.ab.confidence:g}.",
     ]
-    is_better = (result.difference > 0) == (test.metric == "correct")
-    if not result.p_value < 1 - test.confidence:  # it is nan where no value differs
+    is_better = (result.difference < 0) == (options.task == "regression")
+    if not result.p_value < 1 - options.ab.confidence:  # it is nan where no value differs
         lines.append("No significant difference: keep the champion.")
     elif not is_better:
         lines.append("The challenger is worse: keep the champion.")
     else:
         lines.append(f"The challenger is better: make promote VERSION={versions[1]} \\")
-        lines.append(f"  REASON='A/B test: {test.metric} {found}'")
+        lines.append(f"  REASON='A/B test: {metric} {found}'")
     return "\n".join(lines)
 
 
@@ -155,15 +151,14 @@ def report(paths: Paths, options: Serving) -> None:
     if not set(ALIASES) <= named.keys():
         raise UserError("an A/B test needs a champion and a challenger; the registry lacks one.")
     versions = named["champion"], named["challenger"]
-    engine = log.database(log.url(paths))
-    ours, theirs = read_values(engine, options, versions)
+    ours, theirs = read_values(log.database(log.url(paths)), options, versions)
     if min(len(ours), len(theirs)) < options.ab.size:
         print(
             f"The test is not finished: the champion has {len(ours):,} and the challenger "
             f"{len(theirs):,} of {options.ab.size:,} labelled units."
         )
         sys.exit(1)
-    print(summary(options.ab, versions, ours, theirs))
+    print(summary(options, versions, ours, theirs))
 
 
 def main(paths: Paths, options: Serving) -> None:

@@ -6,17 +6,18 @@ from functools import partial
 from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..data.contract import request_columns
 from ..lineage import runtime
 from ..models.explanations import is_additive, unit
-from . import auth, errors, schema, telemetry
-from .predictor import Prediction, Predictor
+from . import auth
+from . import prediction_log as log
+from . import schema, telemetry
+from .predictor import FAILURES, Prediction, Predictor, describe
 from .service import Service
 
 JSON = "application/json"
@@ -54,37 +55,48 @@ def create_app(service: Service, key_hashes: tuple[str, ...]) -> FastAPI:
 
     # A redirect would repeat the request's Host header, and ReDoc loads a picture from its maker.
     app = FastAPIOffline(
-        title="Predictions",
+        title=service.project,
         lifespan=lambda _: service.running(),
         redirect_slashes=False,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # see `telemetry`
     )
     app.add_middleware(telemetry.TelemetryMiddleware, max_requests=service.options.max_requests)
-    for kind, status in errors.STATUS.items():
+    for kind, (status, _) in FAILURES.items():
         app.add_exception_handler(kind, partial(_refuse, status))
     # No router of their own, which would cost a request 30 microseconds.
     keyed = [Depends(check_key), Security(KEY)] if key_hashes else []
-    add_predictions(app, service.predictor, keyed)
-    add_jobs(app, service, keyed)
+    versions, body = service.predictor.router.versions, dict[str, Any]()
+
+    def openapi() -> dict[str, Any]:
+        """The description of the API, with the requests that the champion takes now."""
+        body.update(versions.champion.requests.json_schema())
+        app.version, app.openapi_schema = str(versions.champion.version), None
+        return FastAPI.openapi(app)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    add_predictions(app, service.predictor, keyed, body)
+    add_jobs(app, service, keyed, body)
     add_reports(app, service, keyed)
     return app
 
 
-def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> None:
-    """Add the routes of predictions and feedback."""
-    options, width = predictor.options, len(request_columns(predictor.contract))
+def add_predictions(
+    app: FastAPI, predictor: Predictor, keyed: list[Any], body: dict[str, Any]
+) -> None:
+    """Add the routes of predictions and feedback; `body` is the JSON schema of a request."""
+    options, versions = predictor.options, predictor.router.versions
 
     @app.post(
         "/predict",
         dependencies=keyed,
         response_model=Prediction | list[Prediction],
         responses=POSTED,
-        openapi_extra=_body(_one_or_several(predictor)),
+        openapi_extra=_body(body),
     )
     async def predict(request: Request, explain: bool = False) -> Response:
         """Predict one record, or each of a list; on request with the contribution of features."""
-        content = await auth.read_body(request, options, width)
+        content = await auth.read_body(request, options, versions.champion.requests.columns)
         key = request.headers.get("x-sticky-key", "")
         predictions = await predictor.predict(content, request.state.request_id, key, explain)
         return Response(predictions, media_type=JSON)
@@ -98,43 +110,38 @@ def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any]) -> Non
     )
     async def feedback(request: Request) -> dict[str, str]:
         """Log the true value of a prediction."""
-        content = await auth.read_body(request, options, len(Feedback.model_fields))
+        content = await auth.read_body(request, options, Feedback.model_fields)
         given = Feedback.model_validate_json(content)
         if not predictor.is_label(given.actual):
-            rule = "is not a valid label of this model"
+            kind = "one of the classes" if versions.champion.model.classes else "a number"
+            rule = f"must be {kind}, like the prediction"
             raise HTTPException(422, [{"field": "actual", "rule": rule}])
         now = datetime.now(UTC).replace(tzinfo=None)
-        record = {"table": "feedback", "id": str(uuid.uuid4()), "time": now, **vars(given)}
-        predictor.outbox.append([record])
+        record = {"id": str(uuid.uuid4()), "time": now, **vars(given)}
+        predictor.outbox.append(log.feedback, [record])
         return {"feedback_id": record["id"]}
-
-
-def _one_or_several(predictor: Predictor) -> dict[str, Any]:
-    one, most = predictor.one.json_schema(), predictor.options.max_rows
-    several = {"type": "array", "items": one, "minItems": 1, "maxItems": most}
-    return {"anyOf": [one, several], "example": one["example"]}
 
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": content}}}}
 
 
-def add_jobs(app: FastAPI, service: Service, keyed: list[Any]) -> None:
+def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: dict[str, Any]) -> None:
     """Add the routes of jobs, which `make work` predicts later."""
-    predictor, jobs = service.predictor, service.jobs
-    width = len(request_columns(predictor.contract))
+    jobs, versions = service.jobs, service.predictor.router.versions
 
     @app.post(
         "/jobs",
         dependencies=keyed,
         status_code=202,
         responses=POSTED | {202: {"links": {"job": LINK}}},
-        openapi_extra=_body(_one_or_several(predictor)),
+        openapi_extra=_body(body),
     )
     async def put(request: Request, response: Response, explain: bool = False) -> dict[str, str]:
         """Queue a body of `/predict`, to be predicted later."""
-        content = await auth.read_body(request, predictor.options, width)
-        predictor.validate(content)
+        requests = versions.champion.requests
+        content = await auth.read_body(request, service.options, requests.columns)
+        requests.validate(content)
         key = request.headers.get("x-sticky-key", "")
         job_id = await jobs.run(jobs.put, content, key, explain)
         if job_id is None:
@@ -159,8 +166,11 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any]) -> None:
 
 def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
     """Add the routes of model, metrics and health."""
-    predictor, router = service.predictor, service.predictor.router
-    versions = router.versions
+    predictor, versions = service.predictor, service.predictor.router.versions
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     @app.get("/model", dependencies=keyed, responses=KEYED)
     async def model() -> dict[str, Any]:
@@ -174,9 +184,9 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
             "contributions_in": unit(model) if is_additive(model) else None,
             "lineage": served.tags,
             "metrics": served.metrics,
-            "environment": predictor.context.environment,
+            "environment": predictor.context["environment"],
             "runtime": runtime(),
-            "contract": predictor.contract.model_dump(mode="json"),
+            "contract": served.contract.model_dump(mode="json"),
         }
 
     @app.get("/metrics", dependencies=keyed, responses=KEYED, response_class=PlainTextResponse)
@@ -199,7 +209,7 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         return {
             "status": "ready",
             "version": versions.champion.version,
-            "strategy": router.strategy,
+            "strategy": predictor.router.strategy(versions.served),
             "versions": {alias: served.version for alias, served in versions.served.items()},
             "registry": versions.problem,
             "log": service.shipper.problem,
@@ -208,4 +218,4 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
 
 
 async def _refuse(status: int, _: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": errors.detail(error)}, status)
+    return JSONResponse({"detail": describe(error)}, status)

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import orjson
 from fastapi import HTTPException, Request
@@ -39,8 +39,11 @@ def is_allowed(request: Request, hashes: tuple[str, ...]) -> bool:
     return any(matches) or not hashes
 
 
-async def read_body(request: Request, limits: Serving, max_fields: int) -> bytes:
-    """Read a JSON body within the limits; raises HTTPException 400, 408, 413, 415 or 422."""
+async def read_body(request: Request, limits: Serving, fields: Sized) -> bytes:
+    """Read a JSON body of records with these fields, within the limits.
+
+    Raises HTTPException 400, 408, 413, 415 or 422.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "send application/json")
@@ -59,7 +62,7 @@ async def read_body(request: Request, limits: Serving, max_fields: int) -> bytes
         raise HTTPException(408, "the body did not arrive in time") from None
     except ClientDisconnect:
         raise HTTPException(400, "the body ended too early") from None
-    if len(content) > LARGE and (rule := broken_rule(content, max_fields)):
+    if len(content) > LARGE and (rule := broken_rule(content, len(fields))):
         raise HTTPException(422, [{"field": "body", "rule": rule}])
     return bytes(content)
 

@@ -16,7 +16,6 @@ from pandas.errors import DatabaseError
 from ..commands.predict import check_free, print_errors, score_chunks
 from ..console import parse, working
 from ..data import tables
-from ..data.contract import load_contract
 from ..files import partitions
 from ..project import Paths, UserError, load_settings
 from . import prediction_log as log
@@ -83,7 +82,8 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     from ..tracking.registry import connect
 
     registry = connect(paths, load_settings(paths))
-    version, contract = registry.find("champion"), load_contract(paths.contract)
+    version = registry.find("champion")
+    contract = registry.contract(version)
     batches = paths.root / ".serving" / "batches"
     batches.mkdir(parents=True, exist_ok=True)
     # In the file of the log, a large batch would block log and queue.

@@ -1,8 +1,8 @@
 """Copies of the versions that the registry's aliases name, kept in step by a process of its own.
 
 MLflow would cost the service three seconds and 200 MB, and a slow registry its requests. The folder
-.serving/models holds `<hash>/` for each version, `<alias>.json` for the version that an alias
-names, and `registry.json` for the time and the problem of the last look at the registry.
+.serving/models holds a folder for each version, `<alias>.json` for the version that an alias names,
+and `registry.json` for the time and the problem of the last look at the registry.
 """
 
 import os
@@ -39,6 +39,11 @@ class VersionRef:
     version: int
     model_hash: str
 
+    @property
+    def folder(self) -> str:
+        """The name of the folder of its copy: another contract makes another version."""
+        return f"{self.version}-{self.model_hash}"
+
 
 def read_ref(file: Path) -> VersionRef | None:
     """The version that a file names; None where there is no file."""
@@ -51,9 +56,12 @@ def read_state(folder: Path) -> dict[str, Any]:
     return dict(read_json(file)) if file.exists() else {"time": 0.0, "problem": None}
 
 
-def is_intact(folder: Path) -> bool:
-    """Return whether a copy is complete: its model has the hash that names the folder."""
-    return (folder / "version.json").exists() and model_hash(folder / "model") == folder.name
+def is_intact(folder: Path, ref: VersionRef) -> bool:
+    """Return whether a copy is complete and its model has the hash of the version."""
+    names = ("version.json", "contract.yaml")
+    if not all((folder / name).exists() for name in names):
+        return False
+    return model_hash(folder / "model") == ref.model_hash
 
 
 def copy_version(registry: "Registry", version: "Version", folder: Path) -> VersionRef:
@@ -61,11 +69,11 @@ def copy_version(registry: "Registry", version: "Version", folder: Path) -> Vers
     if version.number is None:
         raise UserError(f"{version} is not registered; name a version.")
     ref = VersionRef(version.number, version.tags["model_hash"])
-    if not is_intact(folder / ref.model_hash):
-        with replaced(folder / ref.model_hash) as copy:
+    if not is_intact(folder / ref.folder, ref):
+        with replaced(folder / ref.folder) as copy:
             copy.mkdir()
             registry.download(version, copy)
-        if not is_intact(folder / ref.model_hash):
+        if not is_intact(folder / ref.folder, ref):
             raise UserError(f"{version}: the files in the registry do not have its hash.")
     return ref
 

@@ -1,4 +1,4 @@
-"""Queue of records to predict later, in the database of the prediction log.
+"""Queue of records to predict later, in the database of the prediction log, and its workers.
 
 Any number of workers empty it. The job of a crashed worker goes to another one: it may be predicted
 twice, and only one result is kept.
@@ -15,9 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 import sqlalchemy as sql
 
-from .prediction_log import DONE, FAILED, QUEUED, RUNNING
+from . import telemetry
+from .prediction_log import DONE, FAILED, QUEUED, RUNNING, OutboxFull
 from .prediction_log import jobs as table
 from .prediction_log import prepare
+from .predictor import Predictor, describe
 
 MAX_ATTEMPTS = 3
 CRASHED = orjson.dumps(f"failed after {MAX_ATTEMPTS} attempts: the worker crashed")
@@ -57,10 +59,17 @@ class Jobs:
 
     def put(self, content: bytes, key: str, explained: bool = False) -> str | None:
         """Add a job and return its id; None where it would exceed the limit of waiting bytes."""
-        job: dict[str, Any] = {"id": str(uuid.uuid4()), "content": content, "key": key}
-        job |= {"explained": explained, "size": len(content) + len(key)}
-        job |= {"time": _now(), "status": QUEUED, "attempts": 0}
-        waiting = sql.select(sql.func.sum(c.size)).where(c.status.in_((QUEUED, RUNNING)))
+        job: dict[str, Any] = {
+            "id": str(uuid.uuid4()),
+            "time": _now(),
+            "status": QUEUED,
+            "attempts": 0,
+            "explained": explained,
+            "key": key,
+            "content": content,
+        }
+        size = sql.func.sum(sql.func.length(c.content))
+        waiting = sql.select(size).where(c.status.in_((QUEUED, RUNNING)))
         with self._database.begin() as connection:
             if (connection.scalar(waiting) or 0) + len(content) > self._max_bytes:
                 return None
@@ -124,6 +133,28 @@ class Jobs:
         except sql.exc.SQLAlchemyError:
             return float("nan")
         return max(0.0, (_now() - oldest).total_seconds()) if oldest else 0.0
+
+
+async def process_next(jobs: Jobs, predictor: Predictor) -> bool:
+    """Predict the oldest job; returns False where there is none or its outcome cannot be kept."""
+    try:
+        if (job := await jobs.run(jobs.take)) is None:
+            return False
+        try:
+            outcome = await predictor.predict(job.content, job.id, job.key, job.explained)
+            status = DONE
+        except OutboxFull:
+            await jobs.run(jobs.give_back, job)
+            return False
+        except Exception as error:
+            telemetry.log("work", job=job.id, problem=type(error).__name__)
+            status, outcome = FAILED, orjson.dumps(describe(error))
+        await jobs.run(jobs.finish, job, status, outcome)
+    except sql.exc.SQLAlchemyError as error:
+        telemetry.log("work", problem=type(error).__name__)
+        return False
+    telemetry.log("work", job=job.id, status=status)
+    return True
 
 
 def _now() -> datetime:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import checker, helper, numpy_helper, parser
 
 from ..commands.explain import read_test
 from ..console import parse
+from ..data.contract import Contract
 from ..files import replaced, write_json
 from ..models.model import Model
 from ..models.types import Array, Floats
@@ -27,7 +28,30 @@ SCORES = {
     "multiclass": "the probability of each class",
 }
 ENCODING = "a category is its place in the list, from 0; true is 1; missing or unknown is NaN"
-OPSETS = (("", 18), ("ai.onnx.ml", 3))
+MODEL = """
+<ir_version: 9, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
+model (double[rows, {features}] features) => (float[rows, {scores}] scores) {{
+  {nodes}
+  linked = {link} (value)
+  scores = Cast <to = 1> (linked)
+}}
+"""
+TREES = "value = ai.onnx.ml.TreeEnsembleRegressor (features)"
+LINEAR = """
+  number = Gather <axis = 1> (features, numbers)
+  number_is_missing = IsNaN (number)
+  filled = Where (number_is_missing, medians, number)
+  centred = Sub (filled, means)
+  scaled = Div (centred, scales)
+  text = Gather <axis = 1> (features, texts)
+  text_is_missing = IsNaN (text)
+  code = Where (text_is_missing, no_code, text)
+  is_code = Equal (code, codes)
+  one_hot = Cast <to = 11> (is_code)
+  table = Concat <axis = 1> (scaled, one_hot)
+  product = MatMul (table, coefficients)
+  value = Add (product, intercept)
+"""
 NO_CODE = -1.0  # stands for a missing category
 NODES = (
     "nodes_treeids",
@@ -40,39 +64,6 @@ NODES = (
     "nodes_falsenodeids",
 )
 LEAVES = ("target_treeids", "target_nodeids", "target_ids", "target_weights_as_tensor")
-
-
-class Graph:
-    """Nodes in the order of their computation, and the constants that they use."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def add(self, kind: str, *inputs: str | Array, **attributes: Any) -> str:
-        """Add a node on outputs of other nodes and on constants; returns its output's name."""
-        names = []
-        for value in inputs:
-            if not isinstance(value, str):
-                name = f"constant_{len(self.constants)}"
-                self.constants.append(numpy_helper.from_array(value, name))
-                value = name
-            names.append(value)
-        output = f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, names, [output], **attributes))
-        return output
-
-    def finish(self, features: int, scores: int) -> Any:
-        """The checked ONNX model; its last node gives the scores."""
-        last = self.nodes[-1].output
-        self.nodes.append(helper.make_node("Cast", last, ["scores"], to=TensorProto.FLOAT))
-        given = helper.make_tensor_value_info("features", TensorProto.DOUBLE, ["rows", features])
-        result = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", scores])
-        graph = helper.make_graph(self.nodes, "model", [given], [result], self.constants)
-        opsets = [helper.make_opsetid(*opset) for opset in OPSETS]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-        checker.check_model(model)
-        return model
 
 
 class Trees:
@@ -115,57 +106,55 @@ class Trees:
 
 def to_onnx(model: Model) -> Any:
     """The ONNX model of a LightGBM or a linear model; raises UserError for a forest."""
-    kinds = {"Booster": add_booster, "Pipeline": add_linear}
     kind = type(model.estimator).__name__
-    if kind not in kinds:
+    nodes = {"Booster": TREES, "Pipeline": LINEAR}
+    if kind not in nodes:
         raise UserError(f"{kind} cannot be exported; set train.model: lightgbm or linear.")
-    graph = Graph()
-    graph.add(LINKS[model.task], kinds[kind](graph, model))
-    scores = len(model.classes) if model.task == "multiclass" else 1
-    return graph.finish(len(model.encoder.names), scores)
+    text = MODEL.format(
+        features=len(model.encoder.names),
+        scores=len(model.classes) if model.task == "multiclass" else 1,
+        nodes=nodes[kind],
+        link=LINKS[model.task],
+    )
+    made = parser.parse_model(text)
+    if kind == "Booster":
+        for name, value in trees(model).items():
+            made.graph.node[0].attribute.append(helper.make_attribute(name, value))
+    else:
+        for name, value in constants(model).items():
+            made.graph.initializer.append(numpy_helper.from_array(value, name))
+    checker.check_model(made)
+    return made
 
 
-def add_booster(graph: Graph, model: Model) -> str:
-    """Add LightGBM's trees; returns the name of their sum."""
-    trees = Trees(model.estimator)
-    nodes = zip(*trees.nodes, strict=True)
-    leaves = zip(*trees.leaves, strict=True)
-    attributes: dict[str, Any] = dict(zip(NODES, nodes, strict=True))
-    attributes |= dict(zip(LEAVES, leaves, strict=True))
+def trees(model: Model) -> dict[str, Any]:
+    """The attributes of LightGBM's trees as one node, whose output is their sum."""
+    found = Trees(model.estimator)
+    attributes: dict[str, Any] = dict(zip(NODES, zip(*found.nodes, strict=True), strict=True))
+    attributes |= dict(zip(LEAVES, zip(*found.leaves, strict=True), strict=True))
     attributes["base_values_as_tensor"] = base(model)
-    tensors = [name for name in attributes if name.endswith("_as_tensor")]
-    for name in tensors:
-        values = np.array(attributes[name], np.float64)
-        attributes[name] = numpy_helper.from_array(values, name)
-    known = {"domain": "ai.onnx.ml", "n_targets": trees.targets}
-    return graph.add("TreeEnsembleRegressor", "features", **known, **attributes)
+    for name, values in attributes.items():
+        if name.endswith("_as_tensor"):
+            attributes[name] = numpy_helper.from_array(np.array(values, np.float64), name)
+    return attributes | {"n_targets": found.targets}
 
 
-def add_linear(graph: Graph, model: Model) -> str:
-    """Add scaling, one-hot encoding and the linear function; returns the name of its value."""
+def constants(model: Model) -> dict[str, Array]:
+    """The constants of scaling, one-hot encoding and the linear function."""
     estimator: Any = model.estimator
-    of_numbers, of_texts = estimator[0].transformers_
-    _, scaling, numbers = of_numbers
-    _, encoder, texts = of_texts
-    parts = []
-    if numbers:
-        picked = graph.add("Gather", "features", np.array(numbers), axis=1)
-        is_missing = graph.add("IsNaN", picked)
-        filled = graph.add("Where", is_missing, scaling[0].statistics_, picked)
-        centred = graph.add("Sub", filled, scaling[1].mean_)
-        parts.append(graph.add("Div", centred, scaling[1].scale_))
-    if texts:
-        codes = [np.nan_to_num(known, nan=NO_CODE) for known in encoder.categories_]
-        places = np.repeat(texts, [len(known) for known in codes])
-        picked = graph.add("Gather", "features", places, axis=1)
-        is_missing = graph.add("IsNaN", picked)
-        filled = graph.add("Where", is_missing, np.array(NO_CODE), picked)
-        is_code = graph.add("Equal", filled, np.concatenate(codes))
-        parts.append(graph.add("Cast", is_code, to=TensorProto.DOUBLE))
-    table = graph.add("Concat", *parts, axis=1)
-    linear = estimator[-1]
-    product = graph.add("MatMul", table, np.atleast_2d(linear.coef_).T)
-    return graph.add("Add", product, linear.intercept_ + base(model))
+    (_, scaling, numbers), (_, encoder, texts) = estimator[0].transformers_
+    codes = [np.nan_to_num(known, nan=NO_CODE) for known in encoder.categories_] if texts else []
+    return {
+        "numbers": np.array(numbers, np.int64),
+        "medians": scaling[0].statistics_ if numbers else np.empty(0),
+        "means": scaling[1].mean_ if numbers else np.empty(0),
+        "scales": scaling[1].scale_ if numbers else np.empty(0),
+        "texts": np.repeat(np.array(texts, np.int64), [len(known) for known in codes]),
+        "codes": np.concatenate([np.empty(0), *codes]),
+        "no_code": np.array(NO_CODE),
+        "coefficients": np.atleast_2d(estimator[-1].coef_).T,
+        "intercept": estimator[-1].intercept_ + base(model),
+    }
 
 
 def base(model: Model) -> Floats:
@@ -198,8 +187,8 @@ def difference(content: bytes, model: Model, matrix: Floats) -> float:
     return worst
 
 
-def encoding(model: Model) -> dict[str, Any]:
-    """The description of the graph's inputs and outputs."""
+def encoding(model: Model, contract: Contract) -> dict[str, Any]:
+    """The description of the graph's inputs and outputs, and of the columns behind them."""
     features = [
         {"name": name, "categories": model.encoder.categories.get(name), "from": str(expression)}
         for name, expression in zip(model.encoder.names, model.features, strict=True)
@@ -208,6 +197,7 @@ def encoding(model: Model) -> dict[str, Any]:
         "target": model.target,
         "task": model.task,
         "features": features,
+        "contract": contract.model_dump(mode="json"),
         "encoding": ENCODING,
         "scores": SCORES[model.task],
         "classes": model.classes,
@@ -234,6 +224,6 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     with replaced(target) as folder:
         folder.mkdir(parents=True)
         (folder / "model.onnx").write_bytes(content)
-        write_json(folder / "encoding.json", encoding(model))
+        write_json(folder / "encoding.json", encoding(model, registry.contract(version)))
     print(f"{target.relative_to(paths.root)}: model.onnx, {len(content) / 1e6:.1f} MB; {found}, of")
     print(f"  {TOLERANCE:.0e} allowed. encoding.json describes how features become numbers.")

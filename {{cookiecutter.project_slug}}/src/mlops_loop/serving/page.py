@@ -1,4 +1,4 @@
-"""`make app`: a page on Streamlit with a form, its prediction, the latest ones and the model card.
+"""`make app`: a page on Streamlit with a form, its prediction and the model card.
 
 It predicts by HTTP requests to a running `make serve`: what a person enters is checked, routed and
 logged as any other record.
@@ -15,19 +15,15 @@ from typing import Any
 import httpx
 import orjson
 import polars as pl
-import sqlalchemy as sql
 import streamlit as st
 
-from ..data.contract import Column, Contract, request_columns
+from ..data.contract import Column, Contract
 from ..project import Paths, UserError, load_settings
-from . import prediction_log as log
-from .schema import example_record
+from .schema import RequestSchema
 
-LATEST, REFRESH_SECONDS, TIMEOUT_SECONDS = 50, 3, 30
+TIMEOUT_SECONDS = 30
 STEPS = 15  # bars of an explanation
 COLUMNS = 2  # of the form
-LARGEST = 2**53 - 1  # integer that a browser can hold
-database = cache(log.database)  # one pool of connections for all visitors
 
 
 def main(paths: Paths, _: object = ()) -> None:
@@ -57,18 +53,16 @@ def draw(paths: Paths) -> None:
 
 
 def show(paths: Paths, service: httpx.Client) -> None:
-    """Show the served version and the three parts of the page."""
+    """Show the served version, the form and the model card."""
     response = service.get("/model")
     if not response.is_success:
         show_problems(response)
         return
     info = response.json()
     st.caption(escape(f"Version {info['version']} predicts {info['predicts']}."))
-    form, latest, card = st.tabs(("Predict", "Latest predictions", "Model card"))
+    form, card = st.tabs(("Predict", "Model card"))
     with form:
         show_form(info, service)
-    with latest:
-        st.fragment(show_latest, run_every=REFRESH_SECONDS)(paths)
     with card:
         try:
             st.iframe(read_card(paths.root, info["version"]))
@@ -82,7 +76,7 @@ def show_form(info: dict[str, Any], service: httpx.Client) -> None:
     left, right = st.columns((3, 2), gap="large")
     with left, st.form("record", enter_to_submit=False):
         is_sent = st.form_submit_button("Predict", type="primary")  # on top, beside the prediction
-        record = read_form(contract)
+        record = read_form(RequestSchema(contract, 1))
     if not is_sent:
         return
     kind = {"content-type": "application/json"}
@@ -94,14 +88,13 @@ def show_form(info: dict[str, Any], service: httpx.Client) -> None:
             show_problems(response)
 
 
-def read_form(contract: Contract) -> dict[str, Any]:
+def read_form(requests: RequestSchema) -> dict[str, Any]:
     """Draw an input for each column of a request, with the contract's example; returns the values.
 
     Nullable columns are empty at first, and None while they are.
     """
-    example, places = example_record(contract), st.columns(COLUMNS)
-    record = {}
-    for number, column in enumerate(request_columns(contract)):
+    example, places, record = requests.example_record(), st.columns(COLUMNS), {}
+    for number, column in enumerate(requests.columns):
         with places[number % COLUMNS]:
             value = None if column.nullable else example[column.name]
             record[column.name] = draw_input(column, value)
@@ -117,21 +110,20 @@ def draw_input(column: Column, value: Any) -> Any:
         return st.selectbox(label, choices, None if value is None else 0, **known, **empty)
     if column.dtype == "String":
         return st.text_input(label, value, **known, **empty)
-    if column.dtype in ("Date", "Datetime"):  # without limits, Streamlit offers ten years
-        ever = {"min_value": column.min or date.min, "max_value": column.max or date.max}
-        if column.dtype == "Date":
-            return st.date_input(label, value, **ever, **known)
-        return st.datetime_input(label, value, **ever, step=60, **known)
-    is_whole = column.dtype == "Int64"
-    numbers: dict[str, Any] = {"min_value": column.min, "max_value": column.max, "value": value}
-    for name, number in numbers.items():
-        if number is not None:
-            numbers[name] = max(-LARGEST, min(LARGEST, int(number))) if is_whole else float(number)
-    return st.number_input(label, **numbers, format="%d" if is_whole else "%g", **known, **empty)
+    # Without limits, Streamlit offers ten years.
+    ever: tuple[Any, Any] = column.min or date.min, column.max or date.max
+    if column.dtype == "Date":
+        return st.date_input(label, value, *ever, **known)
+    if column.dtype == "Datetime":
+        return st.datetime_input(label, value, *ever, step=60, **known)
+    kind, text = (int, "%d") if column.dtype == "Int64" else (float, "%g")
+    given: tuple[Any, ...] = (column.min, column.max, value)
+    limits = (None if each is None else kind(each) for each in given)
+    return st.number_input(label, *limits, format=text, **known, **empty)
 
 
 def show_prediction(predicted: dict[str, Any], unit: str | None) -> None:
-    """Show a prediction, its uncertainty, and the contribution of each feature."""
+    """Show a prediction, its uncertainty, and the largest contributions of features."""
     st.metric("Prediction", words(predicted["prediction"]))
     if "interval" in predicted:
         st.caption(f"Interval: {' to '.join(map(words, predicted['interval']))}")
@@ -141,10 +133,8 @@ def show_prediction(predicted: dict[str, Any], unit: str | None) -> None:
     if predicted["explanation"]:
         base, contributions = predicted["explanation"].values()
         steps = sorted(contributions.items(), key=lambda each: -abs(each[1]))
-        if rest := steps[STEPS:]:
-            steps[STEPS:] = [(f"{len(rest)} others", sum(value for _, value in rest))]
         st.caption(f"From {base:.4g} to {base + sum(contributions.values()):.4g}:")
-        draw_bars(steps, unit or "Contribution")
+        draw_bars(steps[:STEPS], unit or "Contribution")
     else:
         st.caption("A forest has no contributions of features.")
     version, number = predicted["model_version"], predicted["prediction_id"]
@@ -153,8 +143,7 @@ def show_prediction(predicted: dict[str, Any], unit: str | None) -> None:
 
 def draw_bars(values: Sequence[tuple[str, float]], label: str) -> None:
     """Draw a bar for each name, the first on top."""
-    names, lengths = zip(*values, strict=True)
-    bars = pl.DataFrame({"name": names, "value": lengths})
+    bars = pl.DataFrame(values, ["name", "value"], orient="row")
     st.bar_chart(bars, x="name", y="value", x_label="", y_label=label, horizontal=True, sort=False)
 
 
@@ -163,26 +152,6 @@ def show_problems(response: httpx.Response) -> None:
     detail = response.json()["detail"]
     for problem in [{"rule": detail}] if isinstance(detail, str) else detail:
         st.error(escape(": ".join(problem.values())))
-
-
-def show_latest(paths: Paths) -> None:
-    """Show the latest predictions of the log, newest first."""
-    try:
-        found = log.latest(database(log.url(paths)), LATEST)
-    except sql.exc.SQLAlchemyError as error:
-        st.warning(f"The prediction log does not respond: {type(error).__name__}")
-        return
-    rows = [
-        {
-            "time (UTC)": row["time"],
-            "prediction": row["output"]["prediction"],
-            "model version": row["version"],
-            **row["inputs"],
-        }
-        for row in found
-    ]
-    # Versions of other tasks may have predicted in other types.
-    st.dataframe(pl.DataFrame(rows, strict=False, infer_schema_length=None), hide_index=True)
 
 
 @cache

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NaiveDatetime
 
 from ..config import Section, validated
-from ..project import UserError
-from .feedback import Metric, metric_of
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -21,18 +19,10 @@ class Canary(Section):
 class ABTest(Section):
     """The design of an A/B test, fixed before it starts."""
 
-    metric: Metric
     share: Share
     size: Annotated[int, Field(ge=10)]
     confidence: Share
     started: Annotated[NaiveDatetime | None, Field(strict=False)]
-
-
-class Bandit(Section):
-    """The policy that finds the version with the better rewards."""
-
-    policy: Literal["thompson", "epsilon"]
-    epsilon: Annotated[float, Field(ge=0, le=1)]
 
 
 class Deliver(Section):
@@ -46,11 +36,11 @@ class Deliver(Section):
 class Serving(Section):
     """The strategy, limits of a request, the log, and how often the aliases are read."""
 
+    task: str  # of params.yaml
     strategy: Literal["single", "shadow", "canary", "ab", "bandit"]
     sticky_by: str | None
     canary: Canary
     ab: ABTest
-    bandit: Bandit
     refresh_seconds: Annotated[float, Field(gt=0)]
     max_rows: Annotated[int, Field(ge=1)]
     max_bytes: Annotated[int, Field(ge=1_000)]
@@ -68,19 +58,14 @@ class Serving(Section):
         return ("champion",) if self.strategy == "single" else ("champion", "challenger")
 
     @property
-    def design(self) -> str:
-        """The name of the A/B test in the log: a test of another design has another name."""
+    def logged_strategy(self) -> str:
+        """The strategy as it is logged: an A/B test of another design has another name."""
+        if self.strategy != "ab":
+            return self.strategy
         fixed = f"{self.ab.model_dump_json()} {self.sticky_by}"
         return f"ab:{hashlib.sha256(fixed.encode()).hexdigest()[:8]}"
 
 
-def serving_options(section: Any, task: str) -> Serving:
+def serving_options(section: dict[str, Any], task: str) -> Serving:
     """Validate the section of params.yaml; raises UserError that names every wrong key."""
-    metric = metric_of(task)
-    match section:
-        case {"ab": {"metric": None}}:
-            section = {**section, "ab": {**section["ab"], "metric": metric}}
-    options = validated(Serving, section, "params.yaml", "serving")
-    if options.strategy == "ab" and options.ab.metric != metric:
-        raise UserError(f"params.yaml: serving.ab.metric: {task} has only {metric}.")
-    return options
+    return validated(Serving, {**section, "task": task}, "params.yaml", "serving")

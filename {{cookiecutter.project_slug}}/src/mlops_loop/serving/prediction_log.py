@@ -2,9 +2,13 @@
 
 import os
 import re
+import sqlite3
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
+from pathlib import Path
+from threading import Event, Lock, Thread
 from typing import Any
 
 import orjson
@@ -13,11 +17,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..project import Paths, UserError
 from . import telemetry
-from .outbox import Outbox
 
 SHIP_SECONDS, STOP_SECONDS, FORGET_SECONDS = 0.5, 20, 3_600
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
-DELIVERY = "deliver"  # the request id of the requests of `make deliver`
+BATCH = 500  # records that are shipped in one transaction
+MAX_WAL_BYTES = 8 << 20
 SHORT = re.compile("^postgres(ql)?://")  # which names no driver
 
 # A server that accepts connections may still not answer; in seconds and milliseconds.
@@ -64,18 +68,35 @@ jobs = sql.Table(
     sql.Column("status", sql.String(8), nullable=False, index=True),
     sql.Column("taken", sql.DateTime),
     sql.Column("attempts", sql.Integer, nullable=False),
-    sql.Column("size", sql.Integer, nullable=False),
     sql.Column("explained", sql.Boolean, nullable=False),
     sql.Column("key", sql.Text),
     sql.Column("content", sql.LargeBinary),
     sql.Column("outcome", sql.LargeBinary),
 )
 
-SHIPPED = {table.name: table for table in (predictions, feedback)}
-
 answered = sql.select(
     predictions.c.version, predictions.c.unit, predictions.c.output, feedback.c.actual
 ).join(feedback, feedback.c.prediction_id == predictions.c.id)
+
+
+def measure(
+    connection: sql.Connection, query: sql.Select[Any], task: str
+) -> Iterator[tuple[sql.Row[Any], float]]:
+    """Yield labelled predictions, each with its absolute error, or 1 for the right class, else 0.
+
+    A regression's label that is no number is left out.
+    """
+    for row in connection.execute(query):
+        prediction, actual = row.output["prediction"], row.actual
+        if task != "regression":
+            yield row, float(prediction == actual)
+        elif is_number(prediction) and is_number(actual):
+            yield row, abs(prediction - actual)
+
+
+def is_number(value: Any) -> bool:
+    """Return True for an int or a float, False for anything else, also a bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def url(paths: Paths) -> str:
@@ -130,18 +151,90 @@ def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, An
 def forget(engine: sql.Engine, days: int) -> int:
     """Delete rows older than `days`, but no job that waits; returns the number of rows."""
     limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
-    over = [table.delete().where(table.c.time < limit) for table in SHIPPED.values()]
+    over = [table.delete().where(table.c.time < limit) for table in (predictions, feedback)]
     over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.status.in_((DONE, FAILED))))
     with engine.begin() as connection:
         return sum(connection.execute(deletion).rowcount for deletion in over)
 
 
-def latest(engine: sql.Engine, number: int) -> list[dict[str, Any]]:
-    """The latest predictions that were shown, newest first, without those of `make deliver`."""
-    shown = predictions.c.shown, predictions.c.request_id != DELIVERY
-    query = predictions.select().where(*shown).order_by(predictions.c.time.desc()).limit(number)
-    with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+class OutboxFull(Exception):
+    """The outbox has reached its limit, or the disk is full."""
+
+
+class TooLarge(Exception):
+    """The records alone exceed the limit of the outbox: waiting does not help."""
+
+
+class Outbox:
+    """Records on disk before a response goes out: a killed process loses none that it acknowledged.
+
+    An SQLite file that the services of a machine share: requests append, one thread ships and
+    deletes. The kernel writes it to disk in its own time, so a power failure may take the last
+    seconds.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file, self.max_bytes = folder / "outbox.db", max_bytes
+        self.file.touch(mode=0o600)
+        self._lock = Lock()
+        self._requests, self._shipping = self._connect(), self._connect()
+        # No id is used twice: another service may have shipped what this one is about to delete.
+        self._requests.execute(
+            "create table if not exists outbox "
+            "(id integer primary key autoincrement, name text not null, records blob not null)"
+        )
+        self.measure()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+        connection.execute("pragma wal_autocheckpoint = 0")  # a request would wait for the disk
+        return connection
+
+    def measure(self) -> None:
+        """Count the bytes that wait, also those of other services, as `waiting`."""
+        query = "select coalesce(sum(length(records)), 0) from outbox"
+        with self._lock:
+            self.waiting: int = self._requests.execute(query).fetchone()[0]
+
+    def append(self, table: sql.Table, records: list[dict[str, Any]]) -> None:
+        """Write records of a table, all or none; raises OutboxFull or TooLarge."""
+        content = orjson.dumps(records)
+        if len(content) > self.max_bytes:
+            raise TooLarge(f"{len(content):,} bytes exceed the limit of {self.file}")
+        with self._lock:
+            if self.waiting + len(content) > self.max_bytes:
+                raise OutboxFull(f"{self.waiting:,} bytes wait in {self.file}")
+            try:
+                values = [table.name, content]
+                self._requests.execute("insert into outbox (name, records) values (?, ?)", values)
+            except sqlite3.OperationalError as error:
+                raise OutboxFull(f"{self.file}: {error}") from error
+            self.waiting += len(content)
+
+    def read(self) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+        """The id up to which `delete` takes the oldest records, and about BATCH of these."""
+        last, found = 0, defaultdict[str, list[dict[str, Any]]](list)
+        rows = self._shipping.execute("select id, name, records from outbox order by id")
+        while sum(map(len, found.values())) < BATCH and (row := rows.fetchone()):
+            last, name, records = row
+            found[name] += orjson.loads(records)
+        rows.close()  # an open cursor would keep the write-ahead log from being emptied
+        return last, found
+
+    def delete(self, last: int) -> None:
+        """Delete records that were shipped."""
+        with self._lock:
+            self._shipping.execute("delete from outbox where id <= ?", [last])
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file; requests wait for its end, if it is large."""
+        self._shipping.execute("pragma wal_checkpoint(passive)")
+        if self.file.with_name(f"{self.file.name}-wal").stat().st_size > MAX_WAL_BYTES:
+            with self._lock:
+                self._shipping.execute("pragma wal_checkpoint(truncate)")
 
 
 class Shipper(Thread):
@@ -179,14 +272,13 @@ class Shipper(Thread):
                 prepare(self.engine)
                 self._is_prepared = True
             while (batch := self.outbox.read())[0]:
-                rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SHIPPED}
-                for record in batch[1]:
-                    table = rows[record.pop("table")]
-                    table.append({**record, "time": datetime.fromisoformat(record["time"])})
+                last, records = batch
                 with self.engine.begin() as connection:
-                    for name in filter(rows.get, SHIPPED):
-                        insert(connection, SHIPPED[name], rows[name])
-                self.outbox.delete(batch[0])
+                    for name, rows in records.items():
+                        for row in rows:
+                            row["time"] = datetime.fromisoformat(row["time"])
+                        insert(connection, tables.tables[name], rows)
+                self.outbox.delete(last)
             self.outbox.measure()
         finally:
             self.outbox.checkpoint()

@@ -1,6 +1,6 @@
 """`make deliver`: the delivery checklist against a running service, and how far it may go."""
 
-import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,42 +12,39 @@ import httpx
 import numpy as np
 
 from ..console import aligned, parse, working
-from ..data.contract import Contract, load_contract, request_columns
+from ..data.contract import Contract, request_columns
 from ..files import read_json, write_json
 from ..lineage import runtime
 from ..models.bootstrap import Scores
 from ..models.golden import TOLERANCE
 from ..project import Paths, UserError, load_settings
 from ..tracking.gate import now
-from . import prediction_log as log
-from . import schema
 from .params import Deliver, Serving
+from .schema import Record, RequestSchema
 
 if TYPE_CHECKING:
-    from ..tracking.registry import Version
+    from ..tracking.registry import Registry, Version
 
 PREVIOUS = {"test": "", "staging": "test", "production": "staging"}
 WAYS = {"test": "automatically", "staging": "on approval", "production": "by hand"}
 MARKS = {True: "passed", False: "FAILED", None: "-"}
 SAME = ("model_hash", "features_hash", "params_hash", "data_version", "git_commit")
-ATTEMPTS = 20  # at a version that serves only a part of the requests
+DELIVERY = "deliver"  # the request id of its requests, in the prediction log
 THREADS = 16  # of the load test
-Record = dict[str, Any]
 Misses = Callable[[Scores], list[str]]  # the bars that test metrics miss, as the gate says
 
 
 class Check(NamedTuple):
     """A point of the checklist, and what was found; None where it does not apply."""
 
-    point: int
     name: str
     passed: bool | None
     found: str
 
 
-def check(point: int, name: str, problems: list[str], found: str) -> Check:
+def check(name: str, problems: list[str], found: str) -> Check:
     """A point that is passed unless there are problems."""
-    return Check(point, name, not problems, "; ".join(problems) or found)
+    return Check(name, not problems, "; ".join(problems) or found)
 
 
 def report_path(paths: Paths, environment: str) -> Path:
@@ -62,25 +59,22 @@ def check_way(paths: Paths, environment: str, version: "Version", approved_by: s
     found = ""
     if previous := PREVIOUS[environment]:
         path = report_path(paths, previous)
-        remedy = f"`make deliver ENVIRONMENT={previous}`"
+        remedy = f"run `make deliver ENVIRONMENT={previous}`."
         if not path.exists():
-            raise UserError(f"{path.name}: missing; run {remedy}.")
+            raise UserError(f"{path.name}: missing; {remedy}")
         report = read_json(path)
         if report["model_hash"] != version.tags["model_hash"]:
             raise UserError(
-                f"{path.name} is of version {report['version']}, not of {version}; run {remedy}."
+                f"{path.name} is of version {report['version']}, not of {version}; {remedy}"
             )
         if not report["passed"]:
             raise UserError(f"{version} failed in {previous} ({path.name}): fix it there first.")
         found = f"{previous} passed {report['time']}"
+    ways = [Check(f"to {name} {way}", None, "") for name, way in WAYS.items()]
+    place = [*WAYS].index(environment)
     by = f"by {approved_by}" if approved_by else ""
-    ways = []
-    for point, (name, way) in enumerate(WAYS.items(), 6):
-        if name == environment:
-            ways.append(Check(point, f"to {name} {way}", True, by))
-        else:
-            ways.append(Check(point, f"to {name} {way}", None, ""))
-    return [*ways, Check(9, "a failing staging blocks", bool(previous) or None, found)]
+    ways[place] = ways[place]._replace(passed=True, found=by)
+    return [*ways, Check("a failing staging blocks", bool(previous) or None, found)]
 
 
 def check_compatible(info: Record, tags: dict[str, str], contract: Contract, place: str) -> Check:
@@ -97,34 +91,23 @@ def check_compatible(info: Record, tags: dict[str, str], contract: Contract, pla
         if there.split(".")[:2] != version.split(".")[:2]:
             problems.append(f"{name} {there} instead of {version}")
     found = ", ".join(f"{name} {version}" for name, version in info["runtime"].items())
-    return check(1, "compatible with its target", problems, f"version {info['version']}, {found}")
+    return check("compatible with its target", problems, f"version {info['version']}, {found}")
 
 
-def request(client: httpx.Client, version: int | None, record: Record) -> Record | None:
-    """Request a prediction of the version; None where a rollout serves only others."""
-    for attempt in range(ATTEMPTS):
-        headers = {"x-sticky-key": f"golden {attempt}"}
-        response = client.post("/predict", json=record, headers=headers).raise_for_status()
-        predicted: Record = response.json()
-        if predicted["model_version"] == version:
-            return predicted
-    return None
-
-
-def check_golden(predicted: Sequence[Record | None], expected: Sequence[Any]) -> Check:
-    """Point 2: golden requests have the scores of the registration."""
-    same = []
-    for record, score in zip(predicted, expected, strict=True):
-        if record is not None:
-            shares = list(record.get("probabilities", {}).values())
-            found = shares[1] if len(shares) == 2 else shares or record["prediction"]
-            same.append(np.allclose(found, score, rtol=TOLERANCE, atol=TOLERANCE))
-    problems = [
-        f"request {number} differs" for number, is_same in enumerate(same, 1) if not is_same
-    ]
-    if not same:
+def check_golden(version: int | None, predicted: list[Record], expected: Sequence[Any]) -> Check:
+    """Point 2: golden requests that the version predicts have the scores of the registration."""
+    problems, number = [], 0
+    for place, (record, score) in enumerate(zip(predicted, expected, strict=True), 1):
+        if record["model_version"] != version:
+            continue
+        number += 1
+        shares = list(record.get("probabilities", {}).values())
+        found = shares[1] if len(shares) == 2 else shares or record["prediction"]
+        if not np.allclose(found, score, rtol=TOLERANCE, atol=TOLERANCE):
+            problems.append(f"request {place} differs")
+    if not number:
         problems.append("the version predicts none of them")
-    return check(2, "golden requests", problems, f"{len(same)} predicted as expected")
+    return check("golden requests", problems, f"{number} predicted as expected")
 
 
 def check_load(send: Callable[[], bool], limits: Deliver) -> Check:
@@ -133,35 +116,29 @@ def check_load(send: Callable[[], bool], limits: Deliver) -> Check:
     Requests are sent at a steady rate, however long earlier ones take, and waiting for a free
     connection counts as latency.
     """
-    numbers = itertools.count()
     start = time.perf_counter()
-    took: list[float] = []
-    failed: list[float] = []
 
-    def work() -> None:
-        while (due := next(numbers) / limits.rate) < limits.seconds:
-            time.sleep(max(0.0, start + due - time.perf_counter()))
-            succeeded = send()
-            latency = time.perf_counter() - start - due
-            (took if succeeded else failed).append(latency)
+    def work(number: int) -> tuple[bool, float]:
+        due = start + number / limits.rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+        return send(), time.perf_counter() - due
 
     with ThreadPoolExecutor(THREADS) as pool:
-        for done in [pool.submit(work) for _ in range(THREADS)]:
-            done.result()
-    elapsed = time.perf_counter() - start
-    per_second = len(took) / elapsed
+        sent = list(pool.map(work, range(math.ceil(limits.rate * limits.seconds))))
+    took = [latency for succeeded, latency in sent if succeeded]
+    per_second = len(took) / (time.perf_counter() - start)
     p99 = float(np.quantile(took, 0.99)) * 1e3 if took else float("inf")
-    problems = [f"{len(failed)} failed"] if failed else []
+    problems = [f"{len(sent) - len(took)} failed"] if len(took) < len(sent) else []
     if per_second < 0.95 * limits.rate:
         problems.append(f"{per_second:.0f} of {limits.rate:g} requests a second")
     if p99 > limits.p99_ms:
-        problems.append(f"p99 {p99:.1f} ms is above {limits.p99_ms:g}")
-    return check(3, "load test", problems, f"{per_second:.0f} requests a second, p99 {p99:.1f} ms")
+        problems.append(f"p99 {p99:.1f} ms is above serving.deliver.p99_ms: {limits.p99_ms:g}")
+    return check("load test", problems, f"{per_second:.0f} requests a second, p99 {p99:.1f} ms")
 
 
 def invalid_records(contract: Contract) -> Iterator[tuple[str, Record]]:
     """Yield records that break one rule each, with the field that does."""
-    good = schema.example(contract)
+    good = RequestSchema(contract, 1).example
     yield "unknown_field", {**good, "unknown_field": 1}
     for column in request_columns(contract):
         yield column.name, {**good, column.name: {"not": "a value"}}
@@ -179,7 +156,7 @@ def check_validation(client: httpx.Client, contract: Contract) -> Check:
         response = client.post("/predict", json=record)
         if response.status_code != 422 or f'"{field}"' not in response.text:
             problems.append(f"wrong {field}: {response.status_code}")
-    return check(4, "data are validated", problems, f"{len(records)} invalid requests refused")
+    return check("data are validated", problems, f"{len(records)} invalid requests refused")
 
 
 def check_targets(info: Record, misses: Misses) -> Check:
@@ -191,35 +168,37 @@ def check_targets(info: Record, misses: Misses) -> Check:
         problems.append(f"the gate's decision is {decision}")
     reached = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
     found = f"{reached}; promoted: {info['lineage'].get('reason', '')}"
-    return check(5, "predictive targets", problems, found)
+    return check("predictive targets", problems, found)
 
 
 def inspect(
     client: httpx.Client,
-    contract: Contract,
+    registry: "Registry",
+    version: "Version",
+    environment: str,
     limits: Deliver,
     misses: Misses,
-    environment: str,
-    version: "Version",
-    golden: Record,
 ) -> list[Check]:
     """Points 1 to 5, by requests to the service."""
+    contract, golden = registry.contract(version), registry.golden(version)
+    example = RequestSchema(contract, 1).example
 
     def send() -> bool:
         try:
-            return client.post("/predict", json=schema.example(contract)).is_success
+            return client.post("/predict", json=example).is_success
         except httpx.HTTPError:
             return False
 
     info = client.get("/model").raise_for_status().json()
-    predicted = [request(client, version.number, record) for record in golden["records"]]
+    responses = [client.post("/predict", json=record) for record in golden["records"]]
+    predicted = [response.raise_for_status().json() for response in responses]
     if environment == "production":  # users are there
-        load = Check(3, "load test", None, "not in production; staging passed it")
+        load = Check("load test", None, "not in production; staging passed it")
     else:
         load = check_load(send, limits)
     return [
         check_compatible(info, version.tags, contract, environment),
-        check_golden(predicted, golden["scores"]),
+        check_golden(version.number, predicted, golden["scores"]),
         load,
         check_validation(client, contract),
         check_targets(info, misses),
@@ -231,35 +210,28 @@ def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str
 
     Raises UserError where a point is failed.
     """
-    url = "http://127.0.0.1:8000"
-    champion = "champion"
-    args = parse(
-        "deliver", arguments, url=url, environment="test", version=champion, approved_by="", ask=""
-    )
+    known = {"url": "http://127.0.0.1:8000", "environment": "test", "version": "champion"}
+    args = parse("deliver", arguments, **known, approved_by="", ask="")
     if args.environment not in PREVIOUS:
         raise UserError(f"ENVIRONMENT={args.environment}: choose one of {', '.join(PREVIOUS)}.")
-    settings = load_settings(paths)
     from ..tracking.registry import connect
 
-    registry = connect(paths, settings)
+    registry = connect(paths, load_settings(paths))
     version = registry.find(args.version)
     checks = check_way(paths, args.environment, version, args.approved_by)
     if args.ask:
         print(f"{version} may go to {args.environment}.")
         return
-    contract = load_contract(paths.contract)
-    golden = registry.golden(version)
-    headers = {"X-API-Key": os.environ.get("API_KEY", ""), "X-Request-Id": log.DELIVERY}
+    headers = {"X-API-Key": os.environ.get("API_KEY", ""), "X-Request-Id": DELIVERY}
     try:
         with httpx.Client(base_url=args.url, headers=headers) as client, working("deliver"):
-            found = inspect(
-                client, contract, options.deliver, misses, args.environment, version, golden
-            )
+            limits = options.deliver
+            found = inspect(client, registry, version, args.environment, limits, misses)
     except httpx.ConnectError as error:
         raise UserError(f"URL={args.url}: no service there; `make serve` starts one.") from error
     except httpx.HTTPError as error:
         raise UserError(f"URL={args.url}: {error} (is API_KEY right?)") from error
-    checks = found + checks
+    checks = [*found, *checks]
     passed = all(each.passed is not False for each in checks)
     report = {
         "environment": args.environment,
@@ -269,11 +241,11 @@ def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str
         "time": now(),
         "approved_by": args.approved_by,
         "passed": passed,
-        "checks": [each._asdict() for each in checks],
+        "checks": [{"point": n, **each._asdict()} for n, each in enumerate(checks, 1)],
     }
     write_json(report_path(paths, args.environment), report)
     print(f"version {version.number} in {args.environment} at {args.url}")
-    rows = [(str(each.point), each.name, MARKS[each.passed], each.found) for each in checks]
+    rows = [(str(n), name, MARKS[mark], found) for n, (name, mark, found) in enumerate(checks, 1)]
     print("\n".join(aligned(rows)))
     if not passed:
         raise UserError(f"{version} is not fit for {args.environment}.")

@@ -2,25 +2,24 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from statistics import fmean, stdev
 
 import sqlalchemy as sql
 
-from ..data.contract import Contract, request_columns
 from ..project import UserError
+from . import prediction_log as log
 from . import telemetry
-from .bandit import Bandit
-from .feedback import metric_of
 from .follow import CHALLENGER, CHAMPION
 from .params import Serving
+from .schema import Record
 from .versions import LoadedVersion, Versions
 
 UNITS = 2**32
-MAX_SHADOW_ROWS = 1_000  # that wait for the challenger
-Record = dict[str, Any]
+LATEST = 1_000  # rewards of a version that count, so that a decline is noticed
+LEAST = 10  # rewards of each version before they count
 
 
 @dataclass(frozen=True)
@@ -42,32 +41,30 @@ def assign_all(strategy: str, alias: str, served: LoadedVersion, rows: int) -> A
 class Router:
     """Assigns the rows of a request to versions."""
 
-    def __init__(
-        self, options: Serving, contract: Contract, versions: Versions, random: Random
-    ) -> None:
-        names = [column.name for column in request_columns(contract)]
+    def __init__(self, options: Serving, versions: Versions, random: Random) -> None:
+        names = [column.name for column in versions.champion.requests.columns]
         if options.sticky_by not in (None, *names):
             raise UserError(
                 f"params.yaml: serving.sticky_by: {options.sticky_by} is none of {names}."
             )
         self.options, self.versions = options, versions
-        self._name = options.design if options.strategy == "ab" else options.strategy
-        self.bandit = Bandit(options.bandit, metric_of(versions.champion.model.task), random)
+        self.bandit = Bandit(options.task, random)
 
-    @property
-    def strategy(self) -> str:
-        """The strategy at present, as it is logged: without a challenger it is `single`."""
-        return self._name if CHALLENGER in self.versions.served else "single"
+    def strategy(self, served: dict[str, LoadedVersion]) -> str:
+        """The strategy as it is logged: without a challenger it is `single`."""
+        return self.options.logged_strategy if CHALLENGER in served else "single"
 
-    def assign(self, records: list[Record], key: str) -> list[Assignment]:
+    def assign(
+        self, served: dict[str, LoadedVersion], records: list[Record], key: str
+    ) -> list[Assignment]:
         """Assign records to versions; equal keys, or values of `sticky_by`, get the same one."""
-        served = self.versions.served  # once: it may be replaced meanwhile
-        strategy = self._name if CHALLENGER in served else "single"
-        share = self._challenger_share(served)
+        strategy, share = self.strategy(served), self._challenger_share(served)
         if not share:
             return [assign_all(strategy, CHAMPION, served[CHAMPION], len(records))]
         column = self.options.sticky_by
-        units = [unit(strategy, record[column] if column else key) for record in records]
+        # Another champion's requests may lack the column.
+        values = [record.get(column, key) if column else key for record in records]
+        units = [unit(strategy, value) for value in values]
         rows: dict[str, list[int]] = {CHAMPION: [], CHALLENGER: []}
         for row, each in enumerate(units):
             rows[CHALLENGER if each < share * UNITS else CHAMPION].append(row)
@@ -104,28 +101,43 @@ def unit(salt: str, key: object) -> int:
     return int.from_bytes(hashlib.sha256(f"{salt} {key}".encode()).digest()[:4])
 
 
-class Shadow:
-    """Requests that the challenger predicts in the background, for the log alone."""
+class Bandit:
+    """Chooses a version by the rewards of its predictions: Thompson sampling (1933).
 
-    def __init__(self) -> None:
-        self._waiting: asyncio.Queue[tuple[int, Callable[[], None]]] = asyncio.Queue()
-        self._rows = 0
+    A reward is 1 for the right class and 0 for a wrong one, or minus the absolute error.
+    """
 
-    def offer(self, rows: int, predict: Callable[[], None]) -> None:
-        """Queue a request of so many rows; where too many wait, it is dropped and counted."""
-        if self._rows > MAX_SHADOW_ROWS:
-            telemetry.unshown.inc(rows)
+    def __init__(self, task: str, random: Random) -> None:
+        self._task, self._random = task, random
+        self._rewards: dict[int, tuple[int, float, float]] = {}  # number, mean, deviation
+
+    def choose(self, versions: list[int]) -> int:
+        """Choose one of these versions, at random until the rewards of each are known."""
+        if any(version not in self._rewards for version in versions):
+            return self._random.choice(versions)
+        return max(versions, key=self._draw)
+
+    def _draw(self, version: int) -> float:
+        """Sample a version's mean reward: Beta of a rate, normal of a mean."""
+        number, mean, deviation = self._rewards[version]
+        if self._task == "regression":
+            return self._random.gauss(mean, deviation / number**0.5)
+        right = number * mean
+        return self._random.betavariate(1 + right, 1 + number - right)
+
+    def refresh(self, engine: sql.Engine, versions: list[int]) -> None:
+        """Read the latest rewards of each version; keep them where the database is down."""
+        p, rewards = log.predictions.c, {}
+        sign = -1 if self._task == "regression" else 1
+        try:
+            with engine.connect() as connection:
+                for version in versions:
+                    query = log.answered.where(p.strategy == "bandit", p.version == version)
+                    latest = query.order_by(log.feedback.c.time.desc()).limit(LATEST)
+                    measured = log.measure(connection, latest, self._task)
+                    values = [sign * value for _, value in measured]
+                    if len(values) >= LEAST:
+                        rewards[version] = len(values), fmean(values), stdev(values)
+        except sql.exc.SQLAlchemyError:
             return
-        self._rows += rows
-        self._waiting.put_nowait((rows, predict))
-
-    async def run(self) -> None:
-        """Predict one request after another."""
-        while True:
-            rows, predict = await self._waiting.get()
-            try:
-                await asyncio.to_thread(predict)
-            except Exception as error:
-                telemetry.unshown.inc(rows)
-                telemetry.log("shadow", problem=type(error).__name__)
-            self._rows -= rows
+        self._rewards = rewards

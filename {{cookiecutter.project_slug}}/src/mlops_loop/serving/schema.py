@@ -1,4 +1,4 @@
-"""The schema of a request, from contract.yaml: one pydantic model for validation and for /docs."""
+"""The requests that a contract allows: one pydantic model for validation and for /docs."""
 
 import json
 from datetime import date, datetime
@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import polars as pl
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     NaiveDatetime,
+    TypeAdapter,
     WithJsonSchema,
     create_model,
 )
@@ -19,6 +19,7 @@ from ..data.contract import DTYPES, Column, Contract, request_columns
 
 MAX_TEXT = 10_000
 INT64 = 2**63
+Record = dict[str, Any]
 
 # The format date-time of JSON Schema would have a time zone.
 DATETIME = {
@@ -54,26 +55,61 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def record_type(contract: Contract) -> type[BaseModel]:
-    """The model of one record: types and ranges of the contract, no other fields.
+class RequestSchema:
+    """The requests that a contract allows: a record, or a list of at most `max_rows` of them.
 
-    A category that the contract does not list is served: the model treats it as missing.
+    Records have the contract's types and ranges, and no other fields. A category that the contract
+    does not list is served: the model treats it as missing.
     """
-    # Columns may be called anything, and a field of pydantic may not: the alias is the name.
-    fields: dict[str, Any] = {
-        f"field_{number}": (
-            _type(column),
-            Field(None if column.nullable else ..., alias=column.name),
+
+    def __init__(self, contract: Contract, max_rows: int) -> None:
+        columns = request_columns(contract)
+        # Columns may be called anything, and a field of pydantic may not: the alias is the name.
+        fields: dict[str, Any] = {
+            f"field_{number}": (_type(column), _field(column))
+            for number, column in enumerate(columns)
+        }
+        self.example = {column.name: _example(column) for column in columns}
+        config = ConfigDict(
+            extra="forbid",
+            allow_inf_nan=False,
+            strict=True,
+            json_schema_extra={"example": self.example},
         )
-        for number, column in enumerate(request_columns(contract))
-    }
-    config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        strict=True,
-        json_schema_extra={"example": example(contract)},
-    )
-    return create_model("Record", __config__=config, **fields)
+        record: Any = create_model("Record", __config__=config, **fields)
+        limits: Any = {"min_length": 1, "max_length": max_rows, "fail_fast": True}
+        self.columns, self.max_rows = columns, max_rows
+        self.listed = {column.name: frozenset(column.categories or ()) for column in columns}
+        self._dtypes = pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
+        self._one = TypeAdapter(record)
+        self._several = TypeAdapter(Annotated[list[record], Field(**limits)])
+
+    def validate(self, content: bytes) -> list[Record]:
+        """Parse the records of a body; raises ValidationError that names field and rule."""
+        if is_list(content):
+            found = self._several.validate_json(content)
+        else:
+            found = [self._one.validate_json(content)]
+        return [record.model_dump(by_alias=True) for record in found]
+
+    def frame(self, records: list[Record]) -> pl.DataFrame:
+        """Validated records as a frame; columns of other contracts are left out, or null."""
+        return pl.DataFrame(records, schema=self._dtypes, orient="row")
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON schema of a body."""
+        one = self._one.json_schema()
+        several = {"type": "array", "items": one, "minItems": 1, "maxItems": self.max_rows}
+        return {"anyOf": [one, several], "example": self.example}
+
+    def example_record(self) -> Record:
+        """A record that the contract accepts, parsed."""
+        return self.validate(json.dumps(self.example).encode())[0]
+
+
+def is_list(content: bytes) -> bool:
+    """Return whether a body holds a list of records."""
+    return content.lstrip()[:1] == b"["
 
 
 def _type(column: Column) -> Any:
@@ -84,9 +120,8 @@ def _type(column: Column) -> Any:
     return kind | None if column.nullable else kind
 
 
-def example(contract: Contract) -> dict[str, Any]:
-    """A record that the contract accepts, as JSON holds it."""
-    return {column.name: _example(column) for column in request_columns(contract)}
+def _field(column: Column) -> Any:
+    return Field(None if column.nullable else ..., alias=column.name)
 
 
 def _example(column: Column) -> Any:
@@ -100,22 +135,21 @@ def _example(column: Column) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def example_record(contract: Contract) -> dict[str, Any]:
-    """The example as the service parses it."""
-    record = record_type(contract).model_validate_json(json.dumps(example(contract)))
-    return record.model_dump(by_alias=True)
-
-
-def example_frame(contract: Contract) -> pl.DataFrame:
-    """The example as a frame: a row that every model must be able to score."""
-    return frame([example_record(contract)], dtypes(contract))
-
-
-def dtypes(contract: Contract) -> pl.Schema:
-    """The dtypes of a request's columns."""
-    return pl.Schema({c.name: DTYPES[c.dtype] for c in request_columns(contract)})
-
-
-def frame(records: list[dict[str, Any]], dtypes: pl.Schema) -> pl.DataFrame:
-    """Validated records as a frame."""
-    return pl.DataFrame(records, schema=dtypes, orient="row")
+def find_conflict(asked: Contract, other: Contract) -> str | None:
+    """Find a column by which a contract refuses requests that `asked` allows; None if none."""
+    known = {column.name: column for column in request_columns(asked)}
+    for column in request_columns(other):
+        given = known.get(column.name)
+        if given is None and column.nullable:
+            continue
+        if given is None:
+            return f"{column.name} is missing there"
+        if given.dtype != column.dtype:
+            return f"{column.name} is {given.dtype} there and {column.dtype} here"
+        if given.nullable and not column.nullable:
+            return f"{column.name} may be null there"
+        for name, wider in (("min", min), ("max", max)):
+            limit, allowed = getattr(column, name), getattr(given, name)
+            if limit is not None and (allowed is None or wider(limit, allowed) != limit):
+                return f"{column.name} has the {name} {allowed} there and {limit} here"
+    return None

@@ -1,34 +1,35 @@
-"""The parts that every way to serve shares: versions, log, jobs and their background work."""
+"""The parts that every way to serve shares, and `make work`, which predicts queued jobs."""
 
 import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 
 import sqlalchemy as sql
+from prometheus_client import start_http_server
 
-from ..data.contract import load_contract
 from ..lineage import git
 from ..project import Paths, load_settings
+from . import telemetry
 from .follow import BAKED, Follower
-from .jobs import Jobs
-from .outbox import Outbox
+from .jobs import Jobs, process_next
 from .params import Serving
-from .prediction_log import Shipper, database, url
-from .predictor import Predictor, ServingContext
+from .prediction_log import Outbox, Shipper, database, url
+from .predictor import Predictor
 from .router import Router
 from .versions import Versions
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+POLL_SECONDS = 0.2  # for a job
 
 
 @dataclass(frozen=True)
 class Service:
     """Predicts, and logs its predictions to a database."""
 
+    project: str
     options: Serving
     predictor: Predictor
     shipper: Shipper
@@ -37,43 +38,52 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow the versions, score for the shadow and ship the log while the block runs."""
+        """Follow the versions and ship the log while the block runs."""
         self.shipper.start()
-        work = self.predictor.router.watch(self.engine), self.predictor.shadow.run()
-        tasks = [asyncio.create_task(each) for each in work]
+        task = asyncio.create_task(self.predictor.router.watch(self.engine))
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            task.cancel()
             await asyncio.to_thread(self.shipper.stop)
 
 
 def assemble(paths: Paths, options: Serving) -> Service:
     """Build the service of a project; raises UserError where it has no model."""
-    has_registry = load_settings(paths).tracking_uri != BAKED
+    settings = load_settings(paths)
+    has_registry = settings.tracking_uri != BAKED
     follower = Follower(paths, options.refresh_seconds) if has_registry else None
-    contract = load_contract(paths.contract)
-    versions = Versions(paths.served, contract, options.aliases, follower)
+    versions = Versions(paths.served, options, follower)
     engine = database(url(paths))
     outbox = Outbox(paths.root / ".serving" / "outbox", options.outbox_bytes)
-    code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
-    context = ServingContext(os.environ.get("ENVIRONMENT") or "local", code)
-    router = Router(options, contract, versions, Random())
-    predictor = Predictor(contract, options, router, outbox, context)
+    context = {
+        "environment": os.environ.get("ENVIRONMENT") or "local",
+        "code_version": os.environ.get("CODE_VERSION")
+        or git(paths.root, "rev-parse", "HEAD")
+        or "none",
+    }
+    predictor = Predictor(options, Router(options, versions, Random()), outbox, context)
     shipper = Shipper(outbox, engine, options.retention_days)
-    return Service(options, predictor, shipper, Jobs(engine, options.queue_bytes), engine)
+    jobs = Jobs(engine, options.queue_bytes)
+    return Service(settings.project, options, predictor, shipper, jobs, engine)
 
 
-def signalled() -> asyncio.Event:
-    """An event that the first SIGINT or SIGTERM sets; the second ends the process."""
+async def work(service: Service) -> None:
+    """Predict jobs until a signal comes; the current one is finished."""
     over, loop = asyncio.Event(), asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, over.set)
+    async with service.running():
+        while not over.is_set():
+            if not await process_next(service.jobs, service.predictor):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), POLL_SECONDS)
 
-    def end() -> None:
-        over.set()
-        for each in SIGNALS:
-            loop.remove_signal_handler(each)
 
-    for each in SIGNALS:
-        loop.add_signal_handler(each, end)
-    return over
+def main(paths: Paths, options: Serving) -> None:
+    """Work until a signal comes; METRICS_PORT, if set, serves the counters."""
+    service = assemble(paths, options)
+    telemetry.begin()
+    if port := os.environ.get("METRICS_PORT"):
+        start_http_server(int(port))
+    asyncio.run(work(service))

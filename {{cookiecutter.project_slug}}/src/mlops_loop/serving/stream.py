@@ -18,9 +18,10 @@ from typing import BinaryIO
 import orjson
 
 from ..project import Paths
-from . import errors, telemetry
-from .outbox import OutboxFull
+from . import telemetry
 from .params import Serving
+from .prediction_log import OutboxFull
+from .predictor import FAILURES, describe
 from .service import Service, assemble
 
 PIECE_BYTES = 1 << 16
@@ -60,9 +61,9 @@ async def predict_line(core: Service, line: bytes) -> tuple[str, bytes]:
         except OutboxFull:
             await asyncio.sleep(RETRY_SECONDS)
         except Exception as error:
-            if type(error) not in errors.STATUS:
+            if type(error) not in FAILURES:
                 telemetry.log("stream", problem=type(error).__name__)
-            return "refused", orjson.dumps({"detail": errors.detail(error)})
+            return "refused", orjson.dumps({"detail": describe(error)})
 
 
 async def stream(core: Service, source: int, target: BinaryIO) -> Counter[str]:

@@ -1,18 +1,21 @@
 """The versions that are served: read from the folder that `follow` keeps, hot-swapped on change."""
 
+import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.contract import Contract
+from ..data.contract import Contract, load_contract
 from ..files import read_json, write_json
 from ..models import golden
 from ..models.model import Model, load
 from ..project import UserError
-from . import schema, telemetry
+from . import telemetry
 from .follow import CHALLENGER, CHAMPION, Follower, VersionRef, is_intact, read_ref, read_state
+from .params import Serving
+from .schema import RequestSchema, find_conflict
 
 RETRY_SECONDS = 60  # before a refused version is loaded again, its alias unmoved
 STALE_SECONDS = 60  # since the last look at the registry
@@ -27,13 +30,21 @@ MISSING = {
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version in memory, with its tags, test metrics and golden requests."""
+    """A version in memory, with its contract, tags, test metrics and golden requests."""
 
     version: int
     model: Model
+    contract: Contract
+    requests: RequestSchema
     tags: dict[str, str]
     metrics: dict[str, Any]
     golden: dict[str, Any]
+    target_range: tuple[Any, Any]  # that the contract allows
+
+    @property
+    def ref(self) -> VersionRef:
+        """The name of its copy."""
+        return VersionRef(self.version, self.tags["model_hash"])
 
 
 class Versions:
@@ -42,22 +53,15 @@ class Versions:
     `served` is replaced, never changed: a request keeps the versions that it began with.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        contract: Contract,
-        aliases: tuple[str, ...],
-        follower: Follower | None = None,
-    ) -> None:
-        self._folder, self._contract, self._follower = folder, contract, follower
+    def __init__(self, folder: Path, options: Serving, follower: Follower | None = None) -> None:
+        self._folder, self._max_rows, self._follower = folder, options.max_rows, follower
         self.served: dict[str, LoadedVersion] = {}
-        self.problems: dict[str, str | None] = dict.fromkeys(("registry", *aliases))
-        self._refs: dict[str, VersionRef] = {}
+        self.problems: dict[str, str | None] = dict.fromkeys(("registry", *options.aliases))
         self._refused: dict[str, tuple[VersionRef, float, str]] = {}  # until when, and why
         if follower:
             follower.ensure()
         # The version that was served last comes first: the registry may name a broken one.
-        for alias in aliases:
+        for alias in options.aliases:
             if ref := read_ref(folder / f"{alias}.last.json"):
                 self._serve(alias, ref)
         if follower:
@@ -103,11 +107,9 @@ class Versions:
         return problem
 
     def _refresh(self, alias: str) -> str | None:
-        ref = read_ref(self._folder / f"{alias}.json")
-        is_withdrawn = alias != CHAMPION and ref is None
-        if alias in self.served and (is_withdrawn or not self._fits(alias, self.served[alias])):
-            self.served = {name: one for name, one in self.served.items() if name != alias}
-            self._refs.pop(alias, None)
+        ref, old = read_ref(self._folder / f"{alias}.json"), self.served.get(alias)
+        if old and alias == CHALLENGER and (ref is None or self._misfit(old)):
+            self.served = {CHAMPION: self.champion}
         return self._serve(alias, ref) if ref else MISSING[alias]
 
     def _serve(self, alias: str, ref: VersionRef) -> str | None:
@@ -116,33 +118,47 @@ class Versions:
         if refused == ref and time.monotonic() < until:  # loading it again would cost requests
             return why
         self._refused.pop(alias, None)
+        old = self.served.get(alias)
         try:
-            if ref != self._refs.get(alias):
+            if old is None or old.ref != ref:
                 self._load(alias, ref)
         except Exception as error:
-            old = self.served.get(alias)
             why = f"{alias}: version {old.version} stays: {error}" if old else str(error)
             self._refused[alias] = ref, time.monotonic() + RETRY_SECONDS, why
             return why
         return None
 
     def _load(self, alias: str, ref: VersionRef) -> None:
-        copy, last = self._folder / ref.model_hash, self._folder / f"{alias}.last.json"
-        if not is_intact(copy):
+        copy, last = self._folder / ref.folder, self._folder / f"{alias}.last.json"
+        if not is_intact(copy, ref):
             raise UserError(f"the copy of version {ref.version} is missing or damaged: {copy}")
-        loaded = LoadedVersion(model=load(copy / "model"), **read_json(copy / "version.json"))
-        loaded.model.score(schema.example_frame(self._contract))
+        contract = load_contract(copy / "contract.yaml")
+        requests = RequestSchema(contract, self._max_rows)
+        known = read_json(copy / "version.json")
+        model = load(copy / "model")
+        target = next((c for c in contract.columns if c.name == model.target), None)
+        least = target.min if target and target.min is not None else -math.inf
+        most = target.max if target and target.max is not None else math.inf
+        loaded = LoadedVersion(
+            model=model, contract=contract, requests=requests, target_range=(least, most), **known
+        )
+        loaded.model.score(requests.frame([requests.example_record()]))
         golden.check(loaded.model, loaded.golden)
-        if not self._fits(alias, loaded):
-            expected = self.champion.model.task_signature
-            raise UserError(f"it predicts {loaded.model.task_signature}, the champion {expected}")
-        self.served, self._refs[alias] = {**self.served, alias: loaded}, ref
+        if alias == CHALLENGER and (problem := self._misfit(loaded)):
+            raise UserError(problem)
+        self.served = {**self.served, alias: loaded}
         if read_ref(last) != ref:
             with suppress(OSError):  # the folder of an image may be read-only
                 write_json(last, vars(ref))
         telemetry.log("version", alias=alias, serves=loaded.version)
 
-    def _fits(self, alias: str, version: LoadedVersion) -> bool:
-        """Return whether a version predicts what the champion predicts."""
-        champion = self.served.get(CHAMPION, version)
-        return alias == CHAMPION or version.model.task_signature == champion.model.task_signature
+    def _misfit(self, challenger: LoadedVersion) -> str | None:
+        """The reason why a challenger cannot predict what the champion is asked, if any."""
+        if (champion := self.served.get(CHAMPION)) is None:
+            return None
+        ours, theirs = champion.model.task_signature, challenger.model.task_signature
+        if ours != theirs:
+            return f"it predicts {theirs}, the champion {ours}"
+        if conflict := find_conflict(champion.contract, challenger.contract):
+            return f"its contract refuses requests of the champion: {conflict}"
+        return None

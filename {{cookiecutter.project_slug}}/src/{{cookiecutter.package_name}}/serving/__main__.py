@@ -55,7 +55,7 @@ def with_options(name: str) -> Any:
 
 VERBS = {
     "serve": serve,
-    "work": with_options("worker"),
+    "work": with_options("service"),
     "stream": with_options("stream"),
     "batch": plain("batch"),
     "ab-test": with_options("ab_test"),
