@@ -1,6 +1,5 @@
 """`make tune`: what it searches, which rows learn and judge, and what it may change."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import polars as pl
 import pytest
 from mlops_loop.commands import tune
 from mlops_loop.config import changed
-from mlops_loop.data.contract import load_contract
 from mlops_loop.project import UserError
 from project import PROJECT
 from project.models.estimators import learner
@@ -68,47 +66,10 @@ def test_the_space_of_this_project_is_good(model: str) -> None:
         assert tune.read_space(learner(params))
 
 
-def rows(number: int = 40) -> pl.DataFrame:
-    """Rows of the small table out of their order in time, with two classes as target."""
-    times = [datetime(2024, 1, 1) + timedelta(hours=hour) for hour in range(number)]
-    frame = pl.DataFrame({"sold_at": times, "shop": ["a", "b", "c", "d", None] * (number // 5)})
-    frame = frame.with_columns(euros=pl.Series([0, 0, 0, 1] * (number // 4)))
-    return frame.sample(fraction=1, shuffle=True, seed=1)
-
-
-def split(project: Project, frame: pl.DataFrame, **params: Any) -> list[Any]:
-    """The folds of these rows, each as two frames."""
-    project.edit(**params)
-    contract = load_contract(project.contract)
-    found = tune.positions(frame, learner(load_params(project.params)), contract)
-    return [(frame[learning], frame[judging]) for learning, judging in found]
-
-
-def test_folds_learn_from_the_past(project: Project) -> None:
-    pairs = split(project, rows())
-    assert [learning.height for learning, _ in pairs] == [10, 20, 30]
-    assert all(a["sold_at"].max() < b["sold_at"].min() for a, b in pairs)
-
-
-def test_a_group_stays_together(project: Project) -> None:
-    pairs = split(project, rows(), prepare__group="shop")
-    assert len(pairs) == 3
-    for learning, judging in pairs:
-        assert not set(learning["shop"]) & set(judging["shop"])
-    with pytest.raises(UserError, match=r"tune.folds: .*greater than the number of groups"):
-        split(project, rows(), tune__folds=9)
-
-
-def test_classes_keep_their_shares_and_every_row_judges_once(project: Project) -> None:
-    text = project.contract.read_text().replace("role: time", "role: ignored")
-    project.contract.write_text(text)
-    pairs = split(project, rows(), task="binary", tune__folds=5)
-    assert [judging["euros"].sum() for _, judging in pairs] == [2] * 5
-    assert (
-        pl.concat([judging for _, judging in pairs]).sort("sold_at").equals(rows().sort("sold_at"))
-    )
-    again = split(project, rows())
-    assert all(a[1].equals(b[1]) for a, b in zip(pairs, again, strict=True))
+def test_folds_that_cannot_be_made_are_refused(trained: Project) -> None:
+    trained.edit(prepare__group="shop", tune__folds=9)
+    with pytest.raises(UserError, match=r"params.yaml: tune.folds: 9 folds need more groups"):
+        tune.prepare(learner(load_params(trained.params)), trained)
 
 
 @pytest.mark.parametrize("model", ["lightgbm", "random_forest", "linear"])
@@ -119,14 +80,14 @@ def test_a_fold_is_judged_by_a_fit_that_has_not_learnt_its_rows(
     params, rng = load_params(project.params), np.random.default_rng(0)
     frame = pl.DataFrame({"x": rng.normal(size=400), "kind": ["a", "b"] * 200})
     frame = frame.with_columns(y=pl.col("x") * 2 + (pl.col("kind") == "a"))
-    fold = tune.make_fold(frame[:300], frame[300:], frame["y"], learner(params))
+    fold = tune.make_fold(frame[:300], frame[300:], frame["y"], "regression", False)
     rmse, trees = tune.evaluate(fold, learner(params), params, "rmse")
     assert rmse < 1 < frame["y"].std()
     raw = learner(params).fit_trees(params, fold, trees)
     again = tune.predictions(fold, learner(params), raw)
     assert np.sqrt(np.mean((again.scores - again.actual) ** 2)) == pytest.approx(rmse)
     strange = frame[300:].with_columns(kind=pl.lit("c"))
-    fold = tune.make_fold(frame[:300], strange, frame["y"], learner(params))
+    fold = tune.make_fold(frame[:300], strange, frame["y"], "regression", False)
     assert (
         tune.evaluate(fold, learner(params), params, "rmse")[0] > rmse
     ), "categories are those of the first rows"

@@ -208,8 +208,15 @@ def test_of_many_rows_a_part_is_drawn_and_the_interval_is_that_of_all() -> None:
         assert np.diff(few[name]) == pytest.approx(np.diff(interval), rel=0.2)
 
 
-def test_the_prediction_interval_holds_as_many_rows_as_it_says(trained: Project) -> None:
-    low, high = read_json(trained.metrics)["prediction_interval"]
+def test_the_prediction_interval_comes_from_rows_that_are_not_test(trained: Project) -> None:
+    report = read_json(trained.metrics)
+    known = pl.read_parquet(trained.out_of_fold)
+    low, high = report["prediction_interval"]
+    residuals = (known["actual"] - known["score"]).sort()
+    outside = known.height - residuals.is_between(low, high).sum()
+    assert 0.04 < outside / known.height < 0.05
+    assert report["held_out"]["rmse"] == pytest.approx((residuals**2).mean() ** 0.5)
     rows = pl.read_parquet(trained.processed / "test" / "*.parquet")
     errors = rows["euros"].to_numpy() - load(trained.candidate).score_features(rows)
-    assert np.mean((errors >= low) & (errors <= high)) == pytest.approx(0.95, abs=0.02)
+    covered = np.mean((errors >= low) & (errors <= high))
+    assert report["prediction_interval_coverage"] == covered == pytest.approx(0.95, abs=0.05)

@@ -12,6 +12,7 @@ from mlops_loop.commands import compare, predict
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models import summary
+from mlops_loop.models.bootstrap import best_threshold
 from mlops_loop.models.explanations import explanation
 from mlops_loop.project import UserError, load_settings
 from mlops_loop.tracking import registry as tracking
@@ -146,11 +147,14 @@ def test_balanced_classes_stay_calibrated(trained: Project, model: str) -> None:
     trained.edit(train__random_forest__trees=20)
     learning, validation, test = (rare(seed) for seed in range(3))
     params, inputs = load_params(trained.params), pl.Schema({"size": pl.Float64()})
-    fitted = train.train(learning, validation, [pl.col("size")], inputs, params).candidate
+    training = train.train(learning, validation, [pl.col("size")], inputs, params)
+    fitted, known = training.candidate, training.held_out
     share, scores = test["class"].mean(), fitted.score_features(test)
     assert scores.mean() == pytest.approx(share, rel=0.2)
     assert replace(fitted, weights=()).score_features(test).mean() > 3 * share
     assert fitted.threshold < 0.5, "the best F1 of a rare class needs less than one half"
+    assert fitted.threshold == best_threshold(known["actual"].to_numpy(), known["score"].to_numpy())
+    assert known["score"].mean() == pytest.approx(validation["class"].mean(), rel=0.2)
 
 
 def rare(seed: int) -> pl.DataFrame:
@@ -226,7 +230,8 @@ def test_tiny_tables_break_nothing(trained: Project, case: str, model: str) -> N
     params, features = load_params(trained.params), [pl.col(name) for name in test.columns[:-1]]
     inputs = pl.Schema({name: pl.Float64() for name in test.columns[:-1]})
     fitted = train.train(learning, validation, features, inputs, params)
-    report, rows = evaluate.evaluate(test, fitted.candidate, fitted.baseline, {}, params)
+    models = fitted.candidate, fitted.baseline
+    report, rows = evaluate.evaluate(test, *models, fitted.held_out, {}, params)
     json.dumps(report, allow_nan=False)
     assert np.isfinite(report["test"]["rmse" if task == "regression" else "log_loss"])
     found = explanation(test, fitted.candidate, SCORING[task], 0)

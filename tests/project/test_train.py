@@ -8,7 +8,7 @@ import pytest
 import skops.io
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
-from mlops_loop.models.model import Encoder, load, model_hash
+from mlops_loop.models.model import Encoder, load, model_hash, unweighted
 from mlops_loop.project import UserError
 from project.models import train
 from project.params import load_params
@@ -115,8 +115,8 @@ def test_balanced_classes_count_the_same() -> None:
     weights = train.balanced(pl.Series(["a", "b", "a", "a"]), ("a", "b"))
     assert weights == pytest.approx((4 / 6, 2))
     scores = np.array([0.5, 0.75])
-    assert train.unweighted(scores, weights) == pytest.approx([0.25, 0.5])
-    assert train.unweighted(scores, ()) is scores
+    assert unweighted(scores, weights) == pytest.approx([0.25, 0.5])
+    assert unweighted(scores, ()) is scores
 
 
 @pytest.mark.parametrize(
@@ -204,3 +204,29 @@ def test_the_report_says_what_was_trained(trained: Project) -> None:
     assert record["model_hash"] == model_hash(trained.candidate)
     assert len(record["training_id"]) == 32
     assert record["started"] <= record["ended"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("mode", ["folds", "validation"])
+def test_held_out_predictions_are_of_models_that_have_not_seen_the_row(
+    trained: Project, mode: str, model: str
+) -> None:
+    rng, splits = np.random.default_rng(0), ("train", "validation")
+    for split in splits:  # a target of nothing but noise
+        [path] = (trained.processed / split).iterdir()
+        noise = pl.Series("euros", rng.normal(size=rows_of(trained, split).height))
+        rows_of(trained, split).with_columns(noise).write_parquet(path)
+    trained.edit(train__model=model, train__out_of_fold=mode, train__random_forest__trees=20)
+    trained.edit(train__lightgbm__min_child_samples=1, train__random_forest__min_samples_leaf=1)
+    train.main(trained)
+    held_out = pl.read_parquet(trained.out_of_fold)
+    assert held_out.columns == ["row", "fold", "actual", "score", "time"]
+    rows = pl.concat([rows_of(trained, split) for split in splits])[held_out["row"]]
+    assert held_out["actual"].equals(rows["euros"], check_names=False)
+    times = [pl.read_parquet(trained.interim / split / "*.parquet") for split in splits]
+    known = pl.concat(times)["sold_at"][held_out["row"]]
+    assert held_out["time"].equals(known, check_names=False)
+    validation = rows_of(trained, "validation").height
+    in_folds = rows_of(trained, "train").height * 5 // 6
+    assert held_out.height == validation if mode == "validation" else held_out.height > in_folds
+    assert abs(held_out.select(pl.corr("actual", "score")).item()) < 0.1

@@ -41,6 +41,7 @@ class Paths:
         self.candidate = root / "models" / "candidate"
         self.baseline = root / "models" / "baseline"
         self.training = root / "models" / "training.json"
+        self.out_of_fold = root / "models" / "out_of_fold.parquet"
         self.scores = root / "models" / "test_scores.npy"
         self.run = root / "models" / "run.json"
 

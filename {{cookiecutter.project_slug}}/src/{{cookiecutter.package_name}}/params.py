@@ -58,6 +58,7 @@ class Train(Section):
     threads: Annotated[int, Field(ge=0)]
     class_weight: Literal["balanced"] | None
     threshold: Share | None
+    out_of_fold: Literal["auto", "validation", "folds"]
     lightgbm: LightGBM
     random_forest: RandomForest
     linear: Linear

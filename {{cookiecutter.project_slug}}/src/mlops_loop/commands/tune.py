@@ -20,19 +20,19 @@ from sklearn import model_selection as sk
 
 from ..config import changed, edit, flat
 from ..console import aligned, figure, interval, parse, track
-from ..data.contract import Contract, load_contract
-from ..data.splits import stable_hash
+from ..data.contract import load_contract
 from ..files import replaced
 from ..lineage import lineage
 from ..models.bootstrap import Predictions, best_threshold, improvement
-from ..models.dataset import Fold, balanced, find_classes, table
+from ..models.dataset import Fold
+from ..models.held_out import make_fold, make_folds, read_keys
 from ..models.learner import Learner, P
-from ..models.model import Encoder, decide, unweighted
-from ..models.types import Array, Floats
+from ..models.model import decide, unweighted
+from ..models.types import Floats
 from ..project import Paths, UserError, load_settings
 
 # They decide how a fit is done or used, not how good it can be.
-NOT_SEARCHED = ("model", "threads", "class_weight", "threshold", "lightgbm.folds")
+NOT_SEARCHED = ("model", "threads", "class_weight", "threshold", "out_of_fold", "lightgbm.folds")
 FEWEST_FOR_IMPORTANCE = 5
 
 
@@ -99,55 +99,15 @@ def read_rows(paths: Paths, split: str, target: str) -> pl.DataFrame:
 def prepare(learner: Learner[Any], paths: Paths) -> Search:
     """The search that params.yaml defines; raises UserError where it is not possible."""
     metric, space = learner.tune.metric or learner.scoring.primary, read_space(learner)
-    rows = read_rows(paths, "train", learner.target)
-    origin = pl.read_parquet(paths.interim / "train" / "*.parquet")
-    places = positions(origin, learner, load_contract(paths.contract))
-    folds = [make_fold(rows[a], rows[b], rows[:, -1], learner) for a, b in places]
-    params = flat(learner.params)
-    return Search(learner, metric, space, folds, {key: params[key] for key in space})
-
-
-def positions(
-    rows: pl.DataFrame, learner: Learner[Any], contract: Contract
-) -> list[tuple[Array, Array]]:
-    """The positions of the training and the validation rows of each fold.
-
-    Groups stay together; with a time column each fold trains on what came before it; else rows are
-    shuffled, and classes keep their shares. `rows` are those of data/interim/train, the target
-    last. Raises UserError when they are too few.
-    """
-    number, group, times = learner.tune.folds, learner.group, contract.names("time")
-    target = rows[:, -1].to_numpy()
-    if group and group not in rows.columns:
-        raise UserError(
-            f"prepare.group: {group} is personal data and dropped; set prepare.pii: hash."
-        )
+    params, rows = flat(learner.params), read_rows(paths, "train", learner.target)
+    known, classes = rows[:, -1], None if learner.task == "regression" else rows[:, -1]
+    keys = read_keys(paths, ["train"], load_contract(paths.contract), learner.group)
     try:
-        if group:
-            groups = stable_hash(rows.select(group)).to_numpy()
-            return list(sk.GroupKFold(number).split(target, groups=groups))
-        if times:
-            order = np.argsort(rows[times[0]].to_physical().to_numpy(), kind="stable")
-            return [(order[a], order[b]) for a, b in sk.TimeSeriesSplit(number).split(order)]
-        splitter = sk.KFold if learner.task == "regression" else sk.StratifiedKFold
-        shuffled = splitter(number, shuffle=True, random_state=learner.seed)
-        return list(shuffled.split(target, target))
+        places = make_folds(learner.tune.folds, keys, learner.group, classes, learner.seed)
     except ValueError as error:
-        raise UserError(f"params.yaml: tune.folds: {error}") from error
-
-
-def make_fold(
-    train: pl.DataFrame, valid: pl.DataFrame, known: pl.Series, learner: Learner[Any]
-) -> Fold:
-    """Encode two frames whose last column is the target; everything fitted sees `train` only.
-
-    `known` are targets of every class. Raises UserError for a single class.
-    """
-    encoder = Encoder.fit(train[:, :-1])
-    classes = find_classes(learner.task, train[:, -1], known)
-    weights = balanced(train[:, -1], classes) if learner.balanced else ()
-    one, other = (table(frame, encoder, classes, weights) for frame in (train, valid))
-    return Fold(one, other, len(classes), weights)
+        raise UserError(f"params.yaml: tune.folds: {error}.") from error
+    folds = [make_fold(rows[a], rows[b], known, learner.task, learner.balanced) for a, b in places]
+    return Search(learner, metric, space, folds, {key: params[key] for key in space})
 
 
 def predictions(fold: Fold, learner: Learner[Any], raw: Floats) -> Predictions:
@@ -263,7 +223,8 @@ def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
     if best == now:
         return [f"The current parameters are the best; {unchanged}"]
     rows, others = (read_rows(paths, name, learner.target) for name in ("train", "validation"))
-    fold = make_fold(rows, others, pl.concat([rows[:, -1], others[:, -1]]), learner)
+    known = pl.concat([rows[:, -1], others[:, -1]])
+    fold = make_fold(rows, others, known, learner.task, learner.balanced)
 
     def fit(trial: FrozenTrial) -> Predictions:
         params = changed(learner.params, trial.params)

@@ -51,7 +51,7 @@ class Table:
 class Fitted:
     """An estimator, the number of its trees (0 if it has none) and its validation history.
 
-    `holdout_model` has not seen validation, so a threshold can be chosen there.
+    `holdout_model`, where the fit leaves one, has not seen validation.
     """
 
     estimator: Estimator

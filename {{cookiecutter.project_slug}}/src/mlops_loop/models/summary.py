@@ -34,6 +34,9 @@ def metrics(paths: Paths) -> list[str]:
         limits = interval(report["intervals"][name])
         simple = figure(report["baseline"][name])
         table.append((name, figure(value), limits, simple))
+    if ends := report.get("prediction_interval"):
+        coverage = f"{report['prediction_interval_coverage']:.1%}"
+        table.append(("in interval", coverage, interval(ends), "around the prediction"))
     if "calibration" in report:
         error = figure(report["calibration"]["error"])
         table.append(("calibration", error, "expected error", ""))

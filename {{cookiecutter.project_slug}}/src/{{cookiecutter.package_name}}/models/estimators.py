@@ -4,7 +4,6 @@ mlops_loop.models.persistence writes and reads their files.
 """
 
 import os
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,8 @@ def fit(task: str, params: Train, seed: int, train: Table, validation: Table) ->
     """Fit the model of `train.model`, in the end on train and validation together."""
     if params.model == "lightgbm":
         return fit_lightgbm(task, params, seed, train, validation)
-    fit_rows = partial(fit_sklearn, task, params, seed, train)
     trees = params.random_forest.trees if params.model == "random_forest" else 0
-    tunes_threshold = task == "binary" and params.threshold is None
-    holdout = fit_rows(train) if tunes_threshold else None
-    return Fitted(fit_rows(train + validation), trees, holdout_model=holdout)
+    return Fitted(fit_sklearn(task, params, seed, train, train + validation), trees)
 
 
 def fit_baseline(task: str, train: Table, validation: Table) -> Fitted:

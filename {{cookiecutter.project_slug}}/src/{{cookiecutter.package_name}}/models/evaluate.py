@@ -10,6 +10,7 @@ from mlops_loop.files import read_json, replaced, rounded, write_json
 from mlops_loop.models import slices
 from mlops_loop.models.bootstrap import Predictions, calibration, intervals, outcome
 from mlops_loop.models.explanations import explanation
+from mlops_loop.models.held_out import judge_interval, read_predictions
 from mlops_loop.models.model import Model, load
 from mlops_loop.project import Paths, run_stage
 
@@ -20,7 +21,12 @@ from .plots import draw_all
 
 
 def evaluate(
-    test: pl.DataFrame, candidate: Model, baseline: Model, rows: dict[str, int], params: Params
+    test: pl.DataFrame,
+    candidate: Model,
+    baseline: Model,
+    held_out: pl.DataFrame,
+    rows: dict[str, int],
+    params: Params,
 ) -> tuple[dict[str, Any], Predictions]:
     """The content of reports/metrics.json, and the candidate's predictions.
 
@@ -36,12 +42,11 @@ def evaluate(
         "test": judged_by.scoring.score(ours),
         "intervals": intervals(judged_by.scoring, ours, judged_by.bootstrap),
         "baseline": judged_by.scoring.score(simple),
+        "held_out": judged_by.scoring.score(read_predictions(held_out, candidate)),
         "rows": {**rows, "test": test.height},
     }
     if params.task == "regression":
-        # The same width for every row (Papadopoulos et al., 2002).
-        ends = [(1 - params.evaluate.confidence) / 2, (1 + params.evaluate.confidence) / 2]
-        report["prediction_interval"] = np.quantile(ours.actual - ours.scores, ends).tolist()
+        report |= judge_interval(held_out, ours, params.evaluate.confidence)
     if params.task == "binary":
         report["threshold"] = candidate.threshold
     if candidate.classes:
@@ -54,8 +59,8 @@ def main(paths: Paths) -> None:
     params, contract = load_params(paths.params), load_contract(paths.contract)
     candidate, baseline = load(paths.candidate), load(paths.baseline)
     test = pl.read_parquet(paths.processed / "test" / "*.parquet")
-    rows = read_json(paths.training)["rows"]
-    report, ours = evaluate(test, candidate, baseline, rows, params)
+    held_out, rows = pl.read_parquet(paths.out_of_fold), read_json(paths.training)["rows"]
+    report, ours = evaluate(test, candidate, baseline, held_out, rows, params)
     judged_by = judging(params, params.evaluate)
     found = explanation(test, candidate, judged_by.scoring, params.seed)
     features, declared = test.select(*found["importance"]), slices.read_declared(paths, contract)

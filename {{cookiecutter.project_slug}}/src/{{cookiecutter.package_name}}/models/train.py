@@ -6,29 +6,37 @@ from functools import partial
 from time import time
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from mlops_loop.console import working
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.features import deserialise
+from mlops_loop.files import replaced
+from mlops_loop.models import held_out
 from mlops_loop.models.bootstrap import best_threshold
-from mlops_loop.models.dataset import Fitted, Table, balanced, find_classes, table, used_inputs
-from mlops_loop.models.model import Encoder, Model, raw_scores, unweighted
+from mlops_loop.models.dataset import Fitted, Fold, balanced, find_classes, table, used_inputs
+from mlops_loop.models.model import Encoder, Model, raw_scores
 from mlops_loop.models.training import write_training
+from mlops_loop.models.types import Floats
 from mlops_loop.project import Paths, run_stage
 
 from .. import PROJECT
 from ..features.definitions import TARGET
 from ..params import Params, load_params
-from .estimators import fit, fit_baseline
+from .estimators import fit, fit_baseline, fit_trees
 
 
 @dataclass(frozen=True)
 class Training:
-    """Result of a training; `report` is the content of models/training.json."""
+    """Result of a training; `report` is the content of models/training.json.
+
+    `held_out` are the predictions of rows that a model of the candidate's kind has not seen.
+    """
 
     candidate: Model
     baseline: Model
+    held_out: pl.DataFrame
     report: dict[str, Any]
 
 
@@ -38,42 +46,62 @@ def train(
     features: Sequence[pl.Expr],
     inputs: pl.Schema,
     params: Params,
+    folds: held_out.Folds = (),
 ) -> Training:
     """Fit the candidate and the baseline; the last column of the frames is the target.
 
-    Raises UserError where the target does not fit `params.task`.
+    Rows of `folds` are held out of fits of their own, or without folds those of validation. Raises
+    UserError where the target does not fit `params.task`.
     """
     target = train_rows.columns[-1]
     encoder = Encoder.fit(train_rows.drop(target))
-    known = pl.concat([train_rows[target], validation_rows[target]])
-    classes = find_classes(params.task, train_rows[target], known)
-    weights = balanced(known, classes) if params.train.class_weight else ()
+    both = pl.concat([train_rows, validation_rows])
+    classes = find_classes(params.task, train_rows[target], both[target])
+    weights = balanced(both[target], classes) if params.train.class_weight else ()
     rows = table(train_rows, encoder, classes, weights)
     validation = table(validation_rows, encoder, classes, weights)
     fitted = fit(params.task, params.train, params.seed, rows, validation)
     simple = fit_baseline(params.task, rows, validation)
+    fold = Fold(rows, validation, len(classes), weights)
+    predicted = predict_held_out(params, fitted, both, folds, fold)
     model = partial(Model, params.task, target, inputs, tuple(features), encoder, classes=classes)
-    threshold = find_threshold(params, fitted, validation, weights)
     report = {
         "model": params.train.model,
         "trees": fitted.trees,
         "rows": {"train": train_rows.height, "validation": validation_rows.height},
         "history": fitted.history,
     }
+    threshold = find_threshold(params, predicted)
     candidate = model(estimator=fitted.estimator, weights=weights, threshold=threshold)
-    return Training(candidate, model(estimator=simple.estimator), report)
+    return Training(candidate, model(estimator=simple.estimator), predicted, report)
 
 
-def find_threshold(
-    params: Params, fitted: Fitted, validation: Table, weights: tuple[float, ...]
-) -> float:
-    """`train.threshold`, else the best F1 on validation of the model that has not seen it."""
+def predict_held_out(
+    params: Params, fitted: Fitted, rows: pl.DataFrame, folds: held_out.Folds, validation: Fold
+) -> pl.DataFrame:
+    """Predict the rows of `folds`, else of `validation`, by models that have not seen them."""
+
+    def score(fold: Fold) -> Floats:
+        if fold is validation and fitted.holdout_model is not None:
+            return raw_scores(params.task, fitted.holdout_model, fold.valid.matrix)
+        return fit_trees(params, fold, fitted.trees)
+
+    last = np.arange(len(validation.train.target), rows.height)
+    weighted, known = bool(validation.weights), rows[:, -1]
+    parts = (
+        (held, held_out.make_fold(rows[learn], rows[held], known, params.task, weighted))
+        for learn, held in folds
+    )
+    return held_out.predict_folds(parts if folds else [(last, validation)], score)
+
+
+def find_threshold(params: Params, predicted: pl.DataFrame) -> float:
+    """`train.threshold`, else the best F1 of the held-out predictions."""
     if params.train.threshold is not None:
         return params.train.threshold
-    if params.task != "binary" or fitted.holdout_model is None:
+    if params.task != "binary":
         return 0.5
-    scores = raw_scores(params.task, fitted.holdout_model, validation.matrix)
-    return best_threshold(validation.target, unweighted(scores, weights))
+    return best_threshold(predicted["actual"].to_numpy(), predicted["score"].to_numpy())
 
 
 def main(paths: Paths) -> None:
@@ -87,8 +115,15 @@ def main(paths: Paths) -> None:
         pl.read_parquet(paths.processed / name / "*.parquet").select(pl.exclude(target), target)
         for name in ("train", "validation")
     )
+    group, known = params.prepare.group, pl.concat([train_rows[target], validation_rows[target]])
+    keys = held_out.read_keys(paths, ("train", "validation"), contract, group)
+    classes = None if params.task == "regression" else known
+    folds = held_out.plan_folds(params.train.out_of_fold, keys, group, classes, params.seed)
     with working("train"):
-        done = train(train_rows, validation_rows, features, inputs, params)
+        done = train(train_rows, validation_rows, features, inputs, params, folds)
+    times = keys.select(pl.exclude("group"))
+    with replaced(paths.out_of_fold) as temporary:
+        done.held_out.join(times, on="row", how="left").write_parquet(temporary)
     write_training(paths, params, started, done.candidate, done.baseline, done.report)
 
 
