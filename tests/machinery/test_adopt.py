@@ -219,11 +219,9 @@ READ: dict[str, tuple[list[str], str, list[Any]]] = {
     "German dates, short": (["31.1.2024", "5.1.2024", "24.12.2023"], "Date", JANUARY),
     "month names": (["Jan 31, 2024", "Jan 5, 2024", "Dec 24, 2023"], "Date", JANUARY),
     "mixed dates": (["2024-01-31", "05.01.2024", "Dec 24, 2023"], "Date", JANUARY),
-    "compact dates": (
-        ["20240131", "20240105", "20231224"],
-        "Int64",
-        [20240131, 20240105, 20231224],
-    ),
+    "compact dates": (["20240131", "20240105", "20231224"], "Date", JANUARY),
+    "US dates with dashes": (["01-31-2024", "01-05-2024", "12-24-2023"], "Date", JANUARY),
+    "months": (["Jan-2024", "Mar-2024"], "Date", [date(2024, 1, 1), date(2024, 3, 1)]),
     "times": (
         ["2024-01-31 12:00:00", "2024-01-05 12:30:00", "2023-12-24 23:59:00"],
         "Datetime",
@@ -243,6 +241,17 @@ READ: dict[str, tuple[list[str], str, list[Any]]] = {
         ["2024-01-31T12:00:00Z", "2024-01-05T12:30:00Z", "2023-12-24T23:59:00Z"],
         "Datetime",
         NOON,
+    ),
+    "times, compact": (["20240131T120000", "20240105T123000", "20231224T235900"], "Datetime", NOON),
+    "times in UTC, as a word": (
+        ["2024-01-31 12:00:00 UTC", "2024-01-05 12:30:00 UTC", "2023-12-24 23:59:00 UTC"],
+        "Datetime",
+        NOON,
+    ),
+    "clock times": (
+        ["07:15", "23:40"],
+        "Datetime",
+        [datetime(1970, 1, 1, 7, 15), datetime(1970, 1, 1, 23, 40)],
     ),
     "times with a zone": (
         ["2024-01-31T13:00:00+01:00", "2024-01-05T07:30:00-05:00", "2023-12-24T23:59:00+00:00"],
@@ -275,6 +284,18 @@ READ: dict[str, tuple[list[str], str, list[Any]]] = {
     "plus and minus": (["+", "-", "-"], "String", ["+", "-", "-"]),
     "whole with thousands": (["1,234", "12,345", "987"], "Int64", [1234, 12345, 987]),
     "spaces for thousands": (["1 234,5", "12 345,0", "9,5"], "Float64", [1234.5, 12345.0, 9.5]),
+    "spaces without break": (["1\u202f234", "12\u202f345"], "Int64", [1234, 12345]),
+    "dollars": (["$1,234.50", "($9.00)", "-$3.25"], "Float64", [1234.5, -9, -3.25]),
+    "euros": (["1.234,50 €", "9,00 €", "3,25- €"], "Float64", [1234.5, 9, -3.25]),
+    "shares": (["12.5%", "3%", "100.0 %"], "Float64", [12.5, 3, 100]),
+    "lakhs": (["12,34,567", "1,234", "12,345"], "Int64", [1234567, 1234, 12345]),
+    "a decimal mark among another": (
+        ["12,5", "13,75", "52.123"],
+        "String",
+        ["12,5", "13,75", "52.123"],
+    ),
+    "limits": (["21", "35", "90+", "<0.5"], "Float64", [21, 35, 90, 0.5]),
+    "bands": (["<5", ">10", "5-10"], "String", ["<5", ">10", "5-10"]),
     "a word among categories": (["red", "none", "blue"], "String", ["red", "none", "blue"]),
 }
 
@@ -369,7 +390,7 @@ def test_few_categories_are_slices_and_traits_of_people_sensitive(
     blank: Blank, tmp_path: Path
 ) -> None:
     few = {f"kind {i}": filled(["a", "b", "c", None]) for i in range(6)}
-    people = {"applicantSex": filled(["f", "m"]), "age_years": filled(range(18, 80))}
+    people = {"applicantSex": filled(["f", "m"]), "age_years": filled(range(18, 48))}
     others = {"sexton": filled([f"name{i}" for i in range(11)]), "usage": filled(range(30))}
     contract = blank.adopt(write(tmp_path / "t.csv", {**people, **few, **others}))
     sliced = [c.name for c in contract.columns if c.slice]
@@ -707,18 +728,72 @@ def test_a_copy_of_the_target_is_left_out(blank: Blank, tmp_path: Path) -> None:
     table.write_csv(tmp_path / "t.csv")
     contract = blank.adopt(tmp_path / "t.csv", "rent")
     assert column(contract, "cents").role == "ignored"
-    assert column(contract, "cents").description.startswith("leakage: a copy of the target")
+    assert column(contract, "cents").description.startswith(
+        "leakage: its values alone tell the target"
+    )
     assert "follows the target closely" in column(contract, "band").description
     blank.through(*DATA)
     assert blank.features() == ["area", "rooms", "district", "band"]
 
 
-def test_a_class_in_other_words_is_left_out(blank: Blank, tmp_path: Path) -> None:
-    table = graded(["good", "bad", "ugly"])
-    code = pl.col("y").replace_strict({"good": 1, "bad": 2, "ugly": 3})
-    table.with_columns(code=code).write_csv(tmp_path / "t.csv")
-    contract = blank.adopt(tmp_path / "t.csv")
-    assert column(contract, "code").description.startswith("leakage: a copy of the target")
+HINTS: dict[str, tuple[pl.Expr, str, str]] = {
+    "a code": (pl.col("y").replace_strict({"good": 1, "bad": 2}), "ignored", "leakage"),
+    "values of a class": (
+        pl.when(pl.col("rooms") > 2).then("y").otherwise(pl.format("{} too", "y")),
+        "ignored",
+        "leakage: its values alone tell the target",
+    ),
+    "missing for a class": (pl.when(pl.col("y") != "good").then("area"), "ignored", "leakage"),
+    "an order": (pl.col("area") * 2, "input", "number; follows the target closely (0.950)"),
+    "chance": (pl.col("rooms"), "input", "whole number"),
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_a_column_that_tells_the_class_is_flagged(blank: Blank, tmp_path: Path, name: str) -> None:
+    hint, role, why = HINTS[name]
+    graded(["good", "bad"]).with_columns(hint=hint).write_csv(tmp_path / "t.csv")
+    found = column(blank.adopt(tmp_path / "t.csv"), "hint")
+    assert found.role == role and found.description.startswith(why)
+
+
+# Words that mean "missing", and other readings.
+
+
+def test_a_word_means_missing_in_its_own_column_only(
+    blank: Blank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = {
+        "fee": filled(["free", *map(str, range(2, 30))]),
+        "visit": filled(["0", *(f"2024-02-{day}" for day in range(10, 29))]),
+        "children": filled([0, 1, 2]),
+        "plan": filled(["free", "paid", "None"]),
+    }
+    write_rows(tmp_path / "t.csv", table)
+    contract = blank.adopt(tmp_path / "t.csv", "plan", time="none")
+    said = capsys.readouterr().out
+    for sentence in ("3 values 'free' read", "3 values '0' read", "20 values 'None' read"):
+        assert f"{sentence} as missing" in said
+    assert column(contract, "fee").missing[-1] == "free"
+    blank.through(ingest, validate)
+    rows = blank.raw_rows()
+    assert rows.null_count().row(0) == (3, 3, 0, 20)
+    assert set(rows["plan"].drop_nulls()) == {"free", "paid"}
+
+
+OTHERWISE = {
+    "day first?": (["01/02/2024", "03/04/2024"], "read as %m/%d/%Y, though %d/%m/%Y fits as well"),
+    "thousands?": (["1.234", "12.345"], ""),
+    "thousands, or not": (["1,234", "12,345"], "read as 1,234.5, though 1234,5 fits as well"),
+    "a limit": (["90+", "20", "30"], "limits such as 90+ read as the number"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_may_be_read_otherwise_is_said(blank: Blank, tmp_path: Path, name: str) -> None:
+    words, remark = OTHERWISE[name]
+    contract = blank.adopt(write(tmp_path / "t.csv", {"x": filled(words), "z": filled("abc")}))
+    assert column(contract, "x").description.partition("; ")[2] == remark
 
 
 # Splits.

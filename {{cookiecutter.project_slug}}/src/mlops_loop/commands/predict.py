@@ -37,7 +37,7 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
             "not call them nullable."
         )
     columns = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
-    typed, broken = check_values(table, columns, contract.text)
+    typed, broken = check_values(table, columns)
     rows = pl.DataFrame({"row": pl.int_range(frame.height, eager=True)})
     good = rows.select(~pl.col("row").is_in(broken["row"].implode())).to_series()
     scored = model.predict_table(typed.filter(good)).with_columns(rows.filter(good)["row"])

@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from ..config import Section, load
-from .text import Text, parse, present
+from .text import MISSING, NUMBER, parse, present
 
 DTYPES: dict[str, pl.DataType] = {
     "Int64": pl.Int64(),
@@ -26,7 +26,6 @@ STORED_ROLES = (*FEATURE_ROLES, "id")  # columns of data/interim, beside the tar
 FAILURES = pl.Schema({"row": pl.Int64, "column": pl.String, "rule": pl.String, "value": pl.String})
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 Limit = int | float | date | datetime | None
-Formats = tuple[str, ...] | None
 
 
 class Column(Section):
@@ -39,7 +38,8 @@ class Column(Section):
     min: Limit = None
     max: Limit = None
     categories: Annotated[tuple[str | int | bool, ...] | None, Field(strict=False)] = None
-    formats: Annotated[Formats, Field(strict=False)] = None
+    formats: Annotated[tuple[str, ...] | None, Field(strict=False)] = None
+    missing: Annotated[tuple[str, ...], Field(strict=False)] = MISSING
     description: str
     pii: bool = False
     slice: bool = False
@@ -79,8 +79,10 @@ class Column(Section):
             raise ValueError(f"column {self.name}: a {self.dtype} has no min or max")
         if not all(isinstance(value, allowed) for value in limits):
             raise ValueError(f"column {self.name}: min and max must be of type {self.dtype}")
-        if self.formats and not self.dtype.startswith("Date"):
-            raise ValueError(f"column {self.name}: only a Date or Datetime has formats")
+        if self.formats and self.dtype in ("String", "Boolean"):
+            raise ValueError(f"column {self.name}: only numbers and dates have formats")
+        if self.formats and allowed != (date,) and not all(map(NUMBER.fullmatch, self.formats)):
+            raise ValueError(f"column {self.name}: formats of numbers are ways to write 1234.5")
         kind = {"String": str, "Int64": int, "Boolean": bool}.get(self.dtype)
         if self.categories and not (kind and all(type(c) is kind for c in self.categories)):
             raise ValueError(f"column {self.name}: categories must be of type {self.dtype}")
@@ -91,7 +93,6 @@ class Contract(Section):
     """The data contract: every column of the raw table."""
 
     max_duplicate_share: Annotated[float, Field(ge=0, le=1)]
-    text: Text = Text()
     columns: Annotated[tuple[Column, ...], Field(strict=False, min_length=1)]
 
     @model_validator(mode="after")
@@ -111,7 +112,7 @@ class Contract(Section):
 
     def read(self, frame: Frame, names: Collection[str]) -> Frame:
         """Select the columns of `names` with their dtypes; see `read_columns`."""
-        return read_columns(frame, [c for c in self.columns if c.name in names], self.text)
+        return read_columns(frame, [c for c in self.columns if c.name in names])
 
     def dtypes(self, *roles: str, pii: bool = False) -> pl.Schema:
         """Names and dtypes of the columns with one of `roles`; personal data only with `pii`."""
@@ -138,28 +139,31 @@ def load_contract(path: Path) -> Contract:
     return load(path, Contract)
 
 
-def read_columns(frame: Frame, columns: Iterable[Column], text: Text) -> Frame:
+def read_columns(frame: Frame, columns: Iterable[Column]) -> Frame:
     """Select `columns` with their dtypes, parsing text; values that cannot be read become null."""
     held = frame.collect_schema()
     return frame.select(
-        _cast(c.name, held[c.name], DTYPES[c.dtype], text, c.formats) for c in columns
+        _cast(c.name, held[c.name], DTYPES[c.dtype], c.missing, c.formats) for c in columns
     )
 
 
 def conform(frame: Frame, schema: pl.Schema) -> Frame:
     """Select the columns of `schema` with its dtypes; values that cannot be cast become null."""
     held = frame.collect_schema()
-    text = Text(missing=())
-    return frame.select(_cast(name, held[name], dtype, text) for name, dtype in schema.items())
+    return frame.select(_cast(name, held[name], dtype) for name, dtype in schema.items())
 
 
 def _cast(
-    name: str, held: pl.DataType, dtype: pl.DataType, text: Text, formats: Formats = None
+    name: str,
+    held: pl.DataType,
+    dtype: pl.DataType,
+    missing: tuple[str, ...] = (),
+    formats: tuple[str, ...] | None = None,
 ) -> pl.Expr:
     """The column with `dtype`; text is parsed, and what cannot be read becomes null."""
     column = pl.col(name)
     if held == pl.String:
-        column = parse(column, dtype, text, formats)
+        column = parse(column, dtype, missing, formats)
     elif held.is_float() and dtype.is_integer():
         column = pl.when(column == column.round()).then(column)
     if held not in (dtype, pl.String):
@@ -169,14 +173,14 @@ def _cast(
 
 
 def check_values(
-    frame: pl.DataFrame, columns: Collection[Column], text: Text
+    frame: pl.DataFrame, columns: Collection[Column]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read `columns` as `read_columns` does, and check them.
 
     Returns them with every value that breaks its column's dtype or rules, as rows of FAILURES.
     """
-    typed = read_columns(frame, columns, text)
-    unread = {name: _find_unread(frame[name], typed[name], text) for name in typed.columns}
+    typed = read_columns(frame, columns)
+    unread = {c.name: _find_unread(frame[c.name], typed[c.name], c.missing) for c in columns}
     found = [
         _failures(frame[name], rows, f"is {typed[name].dtype}") for name, rows in unread.items()
     ]
@@ -187,13 +191,13 @@ def check_values(
     return typed, pl.concat([pl.DataFrame(schema=FAILURES), *found])
 
 
-def _find_unread(given: pl.Series, typed: pl.Series, text: Text) -> pl.Series:
+def _find_unread(given: pl.Series, typed: pl.Series, missing: tuple[str, ...]) -> pl.Series:
     """True for each value that was given and became null when read."""
     if typed.null_count() == given.null_count():
         return pl.repeat(False, len(given), eager=True)
     value = pl.col(given.name)
     if given.dtype == pl.String:
-        value = present(value, text)
+        value = present(value, missing)
     elif given.dtype.is_float():
         value = value.fill_nan(None)
     return given.to_frame().select(value.is_not_null()).to_series() & typed.is_null()

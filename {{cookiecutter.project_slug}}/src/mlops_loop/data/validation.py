@@ -39,7 +39,7 @@ def validate(frame: pl.DataFrame, contract: Contract, file: str) -> list[Violati
             checked.append(column)
     # Reports are committed: personal data must not be in them.
     personal = {column.name for column in contract.columns if column.pii}
-    _, found = check_values(frame, checked, contract.text)
+    _, found = check_values(frame, checked)
     groups = found.group_by("column", "rule", maintain_order=True)
     for column, rule, count, row, value in groups.agg(
         count=pl.len(), row=pl.col("row").first() + 1, value=pl.col("value").first()

@@ -46,26 +46,26 @@ class Plan:
 def plan_new_table(args: Namespace, raw: pl.DataFrame, paths: Paths) -> Plan:
     """Plan every column of an unknown table; raises UserError if nothing can be predicted."""
     table = profile(raw)
-    dates = [p.name for p in table.profiles.values() if p.dtype in TEMPORAL]
+    dates = [name for name, p in table.items() if p.column.dtype in TEMPORAL]
     for argument, name, known in (
-        ("TARGET", args.target or "", table.profiles),
+        ("TARGET", args.target or "", table),
         ("TIME", args.time, ["none", *dates]),
-        ("GROUP", args.group, table.profiles),
+        ("GROUP", args.group, table),
     ):
         if name not in (None, *known):
             raise UserError(f"{argument}={name}: no suitable column; choose {', '.join(known)}.")
-    task = find_task(table.profiles[args.target], args.task)
+    task = find_task(table[args.target], args.task)
     plans = plan_columns(table, args.target, task, args.time, args.group)
     if not any(plan.kind for plan in plans):
         reasons = "\n".join(aligned(render.column_table(plans)))
         raise UserError(f"{args.data}: no column is left to predict from.\n{reasons}")
     title = args.data.name.split(".")[0]
     folder = paths.external / (re.sub(r"\W+", "_", title).strip("_").lower() or "table")
-    time = next((plan.profile.name for plan in plans if plan.role == "time"), None)
-    by = args.group or time
+    time = next((plan.column.name for plan in plans if plan.column.role == "time"), None)
+    by, duplicates = args.group or time, 1 - raw.hash_rows().n_unique() / raw.height
     card = render.data_card(title, args.target, task, by or "a stable hash", plans)
     texts = {
-        paths.contract: render.contract_text(paths.contract, table, task, plans),
+        paths.contract: render.contract_text(paths.contract, duplicates, task, plans),
         paths.definitions: render.definitions(paths.definitions, args.target, task, plans),
         paths.data_card: card + render.file_row(args.data, raw.height),
         **{path: None for path in folder.glob("*") if path.name != args.data.name},

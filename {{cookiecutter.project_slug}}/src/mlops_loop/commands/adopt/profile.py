@@ -1,82 +1,124 @@
-"""Types, text conventions and figures of the columns of an unknown table."""
+"""Types, formats and figures of the columns of an unknown table."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 import polars as pl
 
 from ...data.contract import Column, read_columns
-from ...data.text import BOOLEANS, MISSING, Text, number_pattern, parse, present
+from ...data.text import BOOLEANS, LIMIT, MISSING, NUMBER, parse_date, plain_number, present
 from ...project import UserError
 
 SAMPLE = 10_000  # rows that a guess is made on; it is then held against all
 LIKELY = 0.9  # share of distinct values that must fit
 FEW_WORDS = 5  # other words among numbers or dates: they can only mean "missing"
-TOP = 5
+TRIED = 200  # dates that every format is tried on
 YEARS = (1600, 2300)
 NUMERIC, TEMPORAL = ("Int64", "Float64"), ("Date", "Datetime")
 
-# Decimal mark and thousands separator; of those that fit as many columns the first is taken.
-NUMBERS = (".", ".,", ",.", ",", ". ", ", ", ".'")
+UNIT = r"[A-Z]{0,2}\p{Sc}|%|USD|EUR|GBP|CHF"
+# Ways to write 1234.5; of those that fit as many columns the first is taken.
+NUMBERS = ("1234.5", "1,234.5", "1.234,5", "1234,5", "1 234.5", "1 234,5", "1'234.5")
+SORTABLE = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d")
 DAYS = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y"),
-    *("%m/%d/%y", "%d/%m/%y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
+    *("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d.%m.%y", "%m/%d/%y"),
+    *("%d/%m/%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
 )
-
-CLOCKS = (
-    *("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M", " %H:%M:%S%.f", "T%H:%M:%S%.f"),
-    *(" %I:%M %p", " %I:%M:%S %p", "T%H:%M:%SZ", "T%H:%M:%S%.fZ", "T%H:%M:%S%:z", " %H:%M:%S%:z"),
+MONTHS = ("%b-%Y", "%b %Y", "%B %Y", "%b-%y", "%Y-%m", "%m/%Y")
+CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p")
+ZONES = ("", " UTC", "%#z", " %#z")
+PATTERNS = (
+    *(*SORTABLE, *DAYS, *MONTHS, *CLOCKS),
+    *map("".join, product(SORTABLE, " T", (*CLOCKS, "%H%M%S"), ZONES)),
+    *map("".join, product(DAYS, " ", CLOCKS)),
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Profile:
-    """One column: its type, the formats of its dates, and its values; `filled` rows have one."""
-
-    name: str
-    values: pl.Series
-    dtype: str
-    formats: tuple[str, ...] | None
-    rows: int
-    filled: int
-    distinct: int
-    low: Any
-    high: Any
-    top: list[tuple[Any, int]]
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table whose text has been read, the conventions of its text, and a profile per column."""
+class Profile:
+    """One column: how it is read, its values, and remarks on what could be read otherwise."""
 
-    frame: pl.DataFrame
-    text: Text
-    profiles: dict[str, Profile]
+    column: Column
+    values: pl.Series
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.values)
+
+    @cached_property
+    def filled(self) -> int:
+        """The number of rows with a value."""
+        return self.values.count()
+
+    @cached_property
+    def distinct(self) -> int:
+        """The number of different values."""
+        return self.values.drop_nulls().n_unique()
+
+    @property
+    def limits(self) -> tuple[Any, Any]:
+        """The least and the greatest value."""
+        return self.values.min(), self.values.max()
+
+    @property
+    def clock(self) -> bool:
+        """True for clock times without a date."""
+        return set(self.column.formats or ()) & set(CLOCKS) != set()
 
 
-def profile(raw: pl.DataFrame) -> Table:
+def profile(raw: pl.DataFrame) -> dict[str, Profile]:
     """Profile a table; text columns are read as the numbers or dates that they hold."""
     some = raw.sample(min(SAMPLE, raw.height), seed=0).select(pl.col(pl.String).str.strip_chars())
-    words = {column.name: column.drop_nulls().unique() for column in some}
-    text, columns = find_conventions(words), {}
+    missing = {c.name: MISSING if set(c) != {"+", "-"} else () for c in some}
+    words = {n: some[n].filter(~some[n].is_in(["", *missing[n]])).unique() for n in missing}
+    fitting = {name: find_numbers(found) for name, found in words.items()}
+    common = Counter(number for numbers in fitting.values() for number in numbers)
+    profiles = {}
     for values in raw:
-        name = values.name
-        dtype, formats = guess(words[name], text) if name in words else (native(values), None)
-        columns[name] = Column(
-            name=name, dtype=dtype, role="input", nullable=True, formats=formats, description=""
+        name, formats, dtype = values.name, None, native(values)
+        if name in words:
+            number = max(fitting[name], key=lambda number: common[number], default=None)
+            dtype, formats = guess(words[name], number)
+        column = Column(
+            name=name,
+            dtype=dtype,
+            role="input",
+            nullable=True,
+            formats=formats,
+            missing=missing.get(name, MISSING),
+            description="",
         )
-    frame = read_columns(raw, columns.values(), text)
-    for name in words:
-        filled = raw.select(present(pl.col(name), text)).to_series().is_not_null()
-        unread = raw[name].filter(filled & frame[name].is_null()).str.strip_chars()
-        unread = unread.unique(maintain_order=True)
-        if len(unread) > FEW_WORDS:
-            columns[name] = columns[name].model_copy(update={"dtype": "String", "formats": None})
-            frame = frame.with_columns(read_columns(raw, [columns[name]], text))
-        elif len(unread):
-            text = text.model_copy(update={"missing": (*text.missing, *unread)})
-    return Table(frame, text, {name: measure(frame[name], columns[name]) for name in columns})
+        profiles[name] = read(values, column)
+    return profiles
+
+
+def read(values: pl.Series, column: Column) -> Profile:
+    """Read a column; a few words that do not fit mean "missing", with more of them it is text."""
+    typed = read_columns(values.to_frame(), [column]).to_series()
+    if values.dtype != pl.String:
+        return Profile(column, typed)
+    given = values.to_frame().select(present(pl.col(values.name), ())).to_series()
+    odd = given.filter(typed.is_null() & ~given.is_in(column.missing)).unique(maintain_order=True)
+    digits = column.dtype in NUMERIC and odd.str.contains(r"\d").any()
+    if len(odd) > FEW_WORDS or digits:
+        return read(values, column.model_copy(update={"dtype": "String", "formats": None}))
+    if len(odd):
+        column = column.model_copy(update={"missing": (*column.missing, *odd)})
+    counts = given.filter(given.is_in(column.missing)).alias("").value_counts(sort=True)
+    remarks = [f"{count:,} values {word!r} read as missing" for word, count in counts.rows()[:3]]
+    if column.dtype in NUMERIC:
+        limits = given.filter(given.str.contains(LIMIT)).head(1)
+        remarks += [f"limits such as {limit} read as the number" for limit in limits]
+    for pattern in column.formats or ():
+        if swapped := other_reading(given.filter(typed.is_not_null()), pattern):
+            remarks.append(f"read as {pattern}, though {swapped} fits as well")
+    return Profile(column, typed, tuple(remarks))
 
 
 def native(values: pl.Series) -> Any:
@@ -95,70 +137,78 @@ def native(values: pl.Series) -> Any:
     return names.get(dtype.base_type(), "String")
 
 
-def find_conventions(words: dict[str, pl.Series]) -> Text:
-    """Find how numbers are written, by the columns that fit, and which words mean "missing"."""
-    meant = [values.filter(~values.is_in(["", *MISSING])) for values in words.values()]
-    texts = [Text(decimal=m[0], thousands=m[1:] or None) for m in NUMBERS]  # type: ignore[arg-type]
-    best = max(texts, key=lambda t: sum(share(v, number_pattern(t)) >= LIKELY for v in meant))
-    signs = any(set(values) == {"+", "-"} for values in words.values())
-    return best.model_copy(update={"missing": tuple(w for w in MISSING if w != "-" or not signs)})
-
-
-def share(values: pl.Series, pattern: str) -> float:
-    """Return the share of the values that match a pattern."""
-    return int(values.str.contains(pattern).sum()) / max(1, len(values))
-
-
-def guess(values: pl.Series, text: Text) -> tuple[Any, tuple[str, ...] | None]:
-    """Guess the type of distinct words, and the formats if they are dates."""
-    meant = values.filter(~values.is_in(["", *text.missing]))
-    if meant.is_empty():
+def guess(words: pl.Series, number: str | None) -> tuple[Any, tuple[str, ...] | None]:
+    """Guess the type and formats of distinct words, which may be numbers that are written so."""
+    if words.is_empty():
         return "String", None
-    if set(meant.str.to_lowercase()) <= set(BOOLEANS) - {"0", "1"}:
+    if set(words.str.to_lowercase()) <= set(BOOLEANS) - {"0", "1"}:
         return "Boolean", None
-    # A number with leading zeros is a code: a postal code, an article, an account.
-    if share(meant, number_pattern(text)) >= LIKELY and not meant.str.contains(r"^0\d").any():
-        whole = not meant.str.contains(rf"\d*[{text.decimal}]\d*|\d[eE]").any()
-        return ("Int64" if whole else "Float64"), None
-    formats = find_formats(meant) if share(meant, r"\d.*[-/. :].*\d") >= LIKELY else ()
-    if formats:
+    share = words.str.contains(r"^(19|20)\d{6}$" if number else r"\d\D*\d").sum() / len(words)
+    if share >= (1 if number else LIKELY) and (formats := find_formats(words)):
         clock = any("%H" in pattern or "%I" in pattern for pattern in formats)
         return ("Datetime" if clock else "Date"), formats
-    return "String", None
+    if number is None:
+        return "String", None
+    example = write_unit(words, number)
+    plain = plain_words(words, example)
+    dtype = "Float64" if plain.str.contains("[.eE]").any() else "Int64"
+    return dtype, None if (plain == words).all() else (example,)
+
+
+def find_numbers(words: pl.Series) -> list[str]:
+    """Find the ways to write 1234.5 that fit; none for codes with leading zeros, and for limits."""
+    if words.str.contains(r"^0\d").any() or words.str.contains(LIMIT).sum() > len(words) / 2:
+        return []
+    fitting = []
+    for number in NUMBERS:
+        read = plain_words(words, write_unit(words, number)).is_not_null()
+        thousands, decimal = re.escape(number[1:-5]), re.escape(number[-2])
+        grouped = words.str.contains(f"{thousands}\\d\\d\\d") & bool(thousands)
+        fraction = words.str.contains(rf"{decimal}\d+\D*$")
+        # 52.123 among 12,5: the decimal mark of another program rather than a thousand.
+        mixed = grouped.any() and fraction.any() and not (grouped & fraction).any()
+        if read.any() and read.sum() >= LIKELY * len(words) and not mixed:
+            fitting.append(number)
+    return fitting
+
+
+def write_unit(words: pl.Series, number: str) -> str:
+    """Return a way to write 1234.5 with the currency or percent sign of the words, if any."""
+    units = words.str.extract(f"({UNIT})").drop_nulls().mode().sort().head(1)
+    for unit in units:
+        first = words.str.contains(rf"^\W*{re.escape(unit)}").any()
+        return f"{unit}{number}" if first else f"{number}{unit}"
+    return number
+
+
+def plain_words(words: pl.Series, example: str) -> pl.Series:
+    """Rewrite the words that are numbers as `plain_number` does."""
+    return words.to_frame().select(plain_number(pl.col(words.name), example)).to_series()
 
 
 def find_formats(words: pl.Series) -> tuple[str, ...]:
-    """Find the fewest formats that read the dates, the one that reads most of them first."""
-    patterns = [day + clock for day, clock in product(DAYS, CLOCKS)]
-    column, dtype = pl.col(words.name), pl.Datetime("us")
-    years = [parse(column, dtype, Text(), (p,)).alias(p).dt.year() for p in patterns]
-    unread = words.to_frame().select(y.is_between(*YEARS).fill_null(False) for y in years)
-    chosen: list[str] = []
+    """Find formats that read the dates, each time the one that reads most of those left."""
+    unread, column, chosen = words.to_frame(), pl.col(words.name), list[str]()
+
+    def fits(pattern: str) -> pl.Expr:
+        year = parse_date(column, pattern).dt.year()
+        return year.is_between(*YEARS).fill_null(False).alias(pattern)
+
     while unread.height:
-        counts = unread.sum().row(0)
+        counts = unread.head(TRIED).select(map(fits, PATTERNS)).sum().row(0)
         if not max(counts):
             break
-        chosen.append(patterns[counts.index(max(counts))])
-        unread = unread.filter(~pl.col(chosen[-1]))
+        chosen.append(PATTERNS[counts.index(max(counts))])
+        unread = unread.filter(~fits(chosen[-1]))
     return tuple(chosen) if unread.height <= (1 - LIKELY) * len(words) else ()
 
 
-def measure(values: pl.Series, column: Column) -> Profile:
-    """Measure a column: its range, if its values have an order, and its most frequent values."""
-    # Without a name: a column may be called `count`, as Polars calls the other one.
-    filled = values.drop_nulls().alias("")
-    ordered, distinct = column.dtype in (*NUMERIC, *TEMPORAL), filled.n_unique()
-    top = filled.value_counts(sort=True).head(TOP).rows()
-    return Profile(
-        column.name,
-        values,
-        column.dtype,
-        column.formats,
-        rows=len(values),
-        filled=len(filled),
-        distinct=distinct,
-        low=filled.min() if ordered else None,
-        high=filled.max() if ordered else None,
-        # The most frequent of nearly as many values as rows are not typical.
-        top=top if 2 * distinct < len(filled) else [],
-    )
+def other_reading(words: pl.Series, pattern: str) -> str | None:
+    """Return a format with day and month, or the marks, swapped that reads all words as well."""
+    number = NUMBER.fullmatch(pattern)
+    if number and number[2] in (".", ","):
+        same = words.str.contains(rf"^\D*\d+[{number[2]}]\d\d\d\D*$").all()
+        return f"1234{number[2]}5" if same else None
+    swapped = re.sub(r"^%([md])([/-])%([md])", r"%\3\2%\1", pattern)
+    read = words.to_frame().select(parse_date(pl.col(words.name), swapped).is_not_null())
+    return swapped if swapped != pattern and read.to_series().all() else None

@@ -11,56 +11,47 @@ from typing import Any
 
 from ...console import LONGEST, cell, markdown
 from ...data.contract import DTYPES
-from .profile import NUMERIC, Profile, Table
+from .profile import NUMERIC, TEMPORAL, Profile
 from .roles import ColumnPlan, Task
 
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
-FEW_ROWS, FOLDS = 1_000, 5
+FEW_ROWS, FOLDS, TOP = 1_000, 5, 5
 IMPORT = "import polars as pl\n"
 HEADER = ("column", "dtype", "role", "missing", "distinct", "values", "why")
 
 
-def contract_text(path: Path, table: Table, task: Task, plans: list[ColumnPlan]) -> str:
+def contract_text(path: Path, duplicates: float, task: Task, plans: list[ColumnPlan]) -> str:
     """Render contract.yaml with the explanations of the old one and a column for every plan."""
     explanations = re.split(r"^(?!#)", path.read_text(encoding="utf-8"), maxsplit=1, flags=re.M)[0]
-    duplicates = 1 - table.frame.hash_rows().n_unique() / table.frame.height
-    columns = (contract_column(plan, task).items() for plan in plans)
     lines = [
         explanations,
         f"max_duplicate_share: {round(max(0.01, 2 * duplicates), 2)}",
-        f"text: {as_yaml(table.text.model_dump())}",
         "\ncolumns:",
-        *("  - " + "\n    ".join(f"{key}: {value}" for key, value in column) for column in columns),
     ]
+    for plan in plans:
+        column = plan.column.model_copy(update=limits(plan, task))
+        rules = column.model_dump(exclude_defaults=True).items()
+        lines.append("  - " + "\n    ".join(f"{key}: {as_yaml(value)}" for key, value in rules))
     return "\n".join(lines) + "\n"
 
 
-def contract_column(plan: ColumnPlan, task: Task) -> dict[str, str]:
-    """Return what contract.yaml says of a column, as YAML by key."""
-    profile = plan.profile
-    column = {"name": as_yaml(profile.name), "dtype": profile.dtype, "role": plan.role}
-    rules: dict[str, Any] = {"nullable": profile.filled < profile.rows}
-    if profile.formats:
-        rules["formats"] = profile.formats
-    if plan.role in ("input", "outcome", "time"):
-        rules |= limits(profile, plan.role == "outcome" and task.name != "regression")
-    rules |= {"description": plan.why, "pii": plan.pii}
-    rules |= {key: True for key in ("slice", "sensitive") if getattr(plan, key)}
-    return column | {key: as_yaml(value) for key, value in rules.items()}
-
-
-def limits(profile: Profile, classes: bool) -> dict[str, Any]:
+def limits(plan: ColumnPlan, task: Task) -> dict[str, Any]:
     """Return rules that leave room: a range as wide again on both sides, or few categories."""
-    few = profile.dtype == "String" and profile.distinct <= MOST_LISTED
-    if few or (classes and profile.dtype != "Boolean"):
-        values = profile.values.drop_nulls().unique().sort()
-        return {"categories": values.cast(DTYPES[profile.dtype]).to_list()}
-    if profile.dtype not in NUMERIC:
+    profile, dtype = plan.profile, plan.column.dtype
+    if plan.column.role not in ("input", "outcome", "time"):
         return {}
-    room = profile.high - profile.low
+    few = dtype == "String" and profile.distinct <= MOST_LISTED
+    classes = plan.column.role == "outcome" and task.name != "regression"
+    if few or (classes and dtype != "Boolean"):
+        values = profile.values.drop_nulls().unique().sort()
+        return {"categories": tuple(values.cast(DTYPES[dtype]))}
+    if dtype not in NUMERIC:
+        return {}
+    low, high = profile.limits
+    room = high - low
     digits = 1 - math.floor(math.log10(room or 1))
-    low = type(room)(0) if profile.low >= 0 else round(profile.low - room, digits)
-    return {"min": low, "max": round(profile.high + room, digits)}
+    low = type(room)(0) if low >= 0 else round(low - room, digits)
+    return {"min": low, "max": round(high + room, digits)}
 
 
 def as_yaml(value: Any) -> str:
@@ -102,9 +93,10 @@ def definitions(path: Path, target: str, task: Task, plans: list[ColumnPlan]) ->
 
 def expressions(plan: ColumnPlan) -> list[str]:
     """Return the features of a column, as a colleague could type them."""
-    name, dtype = plan.profile.name, plan.profile.dtype
+    name, dtype = plan.column.name, plan.column.dtype
     if plan.kind == "date":
-        parts = ["year", "month", "weekday"] + ["hour"] * (dtype == "Datetime")
+        parts = ["hour", "minute"] if plan.profile.clock else ["year", "month", "weekday"]
+        parts += ["hour"] * (dtype == "Datetime" and not plan.profile.clock)
         return [
             f"pl.col({name!r}).dt.{part}().cast(pl.Int32).alias({f'{name}_{part}'!r})"
             for part in parts
@@ -117,18 +109,22 @@ def column_table(plans: list[ColumnPlan]) -> list[tuple[str, ...]]:
     """Return a header and a row per column: what was found in it and decided."""
     rows: list[tuple[str, ...]] = [HEADER]
     for plan in plans:
-        p = plan.profile
+        c, p = plan.column, plan.profile
         missing, distinct = f"{1 - p.filled / p.rows:.1%}", f"{p.distinct:,}"
-        values = "not shown" if plan.pii else describe(p)
-        rows.append((p.name, p.dtype, plan.role, missing, distinct, values, plan.why))
+        values = "not shown" if c.pii else describe(p)
+        rows.append((c.name, c.dtype, c.role, missing, distinct, values, c.description))
     return rows
 
 
 def describe(profile: Profile) -> str:
     """Return the range of numbers and dates, or the most frequent categories with their counts."""
-    if profile.low is not None:
-        return f"{profile.low} to {profile.high}"
-    text = ", ".join(f"{value} ({count:,})" for value, count in profile.top)
+    if profile.column.dtype in (*NUMERIC, *TEMPORAL):
+        return "{} to {}".format(*profile.limits)
+    if 2 * profile.distinct >= profile.filled:  # the most frequent of them are not typical
+        return ""
+    # Without a name: a column may be called `count`, as Polars calls the other one.
+    counts = profile.values.drop_nulls().alias("").value_counts(sort=True).head(TOP)
+    text = ", ".join(f"{value} ({count:,})" for value, count in counts.rows())
     return shorten(text, LONGEST, placeholder="…")
 
 
@@ -145,7 +141,7 @@ Written by `make adopt`. What it decided stands in `contract.yaml`, `params.yaml
 | task | {task.name}: {task.why} |
 | classes left out, too rare to learn | {listed(task.rare)} |
 | split by | {cell(split)} |
-| personal data | {listed(plan.profile.name for plan in plans if plan.pii)} |
+| personal data | {listed(plan.column.name for plan in plans if plan.column.pii)} |
 
 Personal data are not used by the model. They never reach `data/interim` in the clear: they are
 dropped, or hashed with your key (`prepare.pii`).

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from ...data.contract import DTYPES
+from ...data.contract import DTYPES, Column
+from ...data.splits import time_cuts
 from ...project import UserError
-from .profile import NUMERIC, TEMPORAL, Profile, Table, share
+from .profile import NUMERIC, TEMPORAL, Profile
 
 Kind = Literal["number", "category", "date"]
 LEAST_ROWS = 20
@@ -20,8 +21,8 @@ CODE_SHARE = 0.05  # a code with fewer values per row is a category, with more a
 HARDLY_FILLED = 0.005  # a share: most samples of the rows would hold no value
 OWN_VALUE_SHARE = 0.5  # a text with more values per row says nothing about other rows
 WORDS_OF_PROSE = 4
-COPY, SUSPICIOUS = 0.9999, 0.95  # rank correlation with the target
-COMPARED_ROWS = 100_000
+COPY, SUSPICIOUS = 0.9999, 0.95  # how far a column alone tells the target
+COMPARED_ROWS, ROWS_PER_VALUE = 100_000, 5
 LOOKED_AT = 1_000
 MOST_SLICED, MOST_GROUPS = 5, 10  # columns, and values of each
 
@@ -60,15 +61,11 @@ PERSONAL = (
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """A column's role in the contract, its reason, and the kind of its feature, if it is one."""
+    """A column of the contract, its profile, and the kind of its feature, if it is one."""
 
+    column: Column
     profile: Profile
-    role: str
-    why: str
     kind: Kind | None = None
-    pii: bool = False
-    slice: bool = False
-    sensitive: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,157 +83,202 @@ def find_task(profile: Profile, given: str | None) -> Task:
 
     Raises UserError for a target that cannot be predicted, or not as given.
     """
-    values, number = profile.values.drop_nulls(), profile.dtype in NUMERIC
+    values, distinct, dtype = profile.values.drop_nulls(), profile.distinct, profile.column.dtype
+    number = dtype in NUMERIC
     whole = number and bool((values == values.round()).all())
     name, why = suggest_task(profile, whole)
     if given == "classification":
-        given = "binary" if profile.distinct == 2 else "multiclass"
+        given = "binary" if distinct == 2 else "multiclass"
     if given and given != name:
         name, why = given, "asked for"
     classes = name != "regression"
     counts = values.alias("class").value_counts(sort=True)
     rare = counts.filter(pl.col("count") < LEAST_PER_CLASS)["class"]
+    problem = ""
     if profile.filled < LEAST_ROWS:
         problem = f"{profile.filled} rows have a value; at least {LEAST_ROWS} are needed"
-    elif profile.distinct < 2:
+    elif distinct < 2:
         problem = "holds one value only; there is nothing to predict"
-    elif profile.dtype in TEMPORAL:
+    elif dtype in TEMPORAL:
         problem = "holds dates; predict a number or a class, e.g. days until it"
     elif not classes and not number:
-        problem = f"is {profile.dtype}; a regression needs numbers"
-    elif name == "binary" and profile.distinct != 2:
-        problem = f"has {profile.distinct} values; binary needs two"
-    elif name == "multiclass" and not 2 < profile.distinct <= MOST_CLASSES:
-        problem = f"has {profile.distinct} different values; multiclass needs 3 to {MOST_CLASSES}"
+        problem = f"is {dtype}; a regression needs numbers"
+    elif name == "binary" and distinct != 2:
+        problem = f"has {distinct} values; binary needs two"
+    elif name == "multiclass" and not 2 < distinct <= MOST_CLASSES:
+        problem = f"has {distinct} different values; multiclass needs 3 to {MOST_CLASSES}"
         problem += "; group them, or name another column"
     elif classes and number and not whole:
         problem = "holds fractions, which are no classes"
     elif classes and counts.height - len(rare) < 2:
         problem = f"at most one value has {LEAST_PER_CLASS} rows; there is nothing to learn"
-    elif not classes:
+    if problem:
+        text = f" It is text: {values[0]!r} is no number." if dtype == "String" and distinct else ""
+        raise UserError(f"{profile.column.name}: {problem}.{text}")
+    if not classes:
         return Task(name, why, "Float64")  # prices in whole euros may have cents next month
-    else:
-        dtype = "Int64" if number else profile.dtype
-        return Task(name, why, dtype, tuple(rare.cast(DTYPES[dtype])))
-    raise UserError(f"{profile.name}: {problem}.")
+    dtype = "Int64" if number else dtype
+    return Task(name, why, dtype, tuple(rare.cast(DTYPES[dtype])))
 
 
 def suggest_task(profile: Profile, whole: bool) -> tuple[str, str]:
     """Suggest a task and its reason for a target, whose numbers may be whole."""
-    if profile.distinct == 2 and (whole or profile.dtype not in NUMERIC):
+    number, distinct = profile.column.dtype in NUMERIC, profile.distinct
+    if distinct == 2 and (whole or not number):
         return "binary", "two values"
-    if profile.dtype not in NUMERIC:
-        return "multiclass", f"{profile.distinct} labels"
-    codes = whole and profile.distinct <= FEW_CODES and profile.low in (0, 1)
-    if codes and profile.high - profile.low + 1 == profile.distinct:
-        return "multiclass", f"whole numbers from {profile.low:g} to {profile.high:g}"
-    return "regression", f"a number with {profile.distinct} values"
+    if not number:
+        return "multiclass", f"{distinct} labels"
+    low, high = profile.limits
+    if whole and low in (0, 1) and high - low + 1 == distinct <= FEW_CODES:
+        return "multiclass", f"whole numbers from {low:g} to {high:g}"
+    return "regression", f"a number with {distinct} values"
 
 
 def plan_columns(
-    table: Table, target: str, task: Task, time: str | None, group: str | None
+    profiles: dict[str, Profile], target: str, task: Task, time: str | None, group: str | None
 ) -> list[ColumnPlan]:
-    """Plan every column; without `time` the only complete date column is the time."""
-    some = table.frame.filter(pl.col(target).is_not_null())
+    """Plan every column; without `time` the only date column is the time, if it can be."""
+    table = pl.DataFrame([profile.values for profile in profiles.values()])
+    some = table.filter(pl.col(target).is_not_null())
     some = some.sample(min(some.height, COMPARED_ROWS), seed=0)
-    dates = [p for p in table.profiles.values() if p.dtype in TEMPORAL]
-    complete = [p.name for p in dates if p.filled == p.rows and p.distinct > LEAST_PER_CLASS]
+    dates = [name for name, p in profiles.items() if p.column.dtype in TEMPORAL and not p.clock]
     when, reason = None if time == "none" else time, "asked for"
-    if time is None and len(dates) == len(complete) == 1 and not BIRTH.search(complete[0]):
-        when, reason = complete[0], "the only complete date column"
+    if time is None and len(dates) == 1 and not BIRTH.search(dates[0]):
+        only = profiles[dates[0]]
+        if only.filled == only.rows and can_split(only):
+            when, reason = dates[0], "the only complete date column"
+    if when and not can_split(profiles[when]):
+        raise UserError(f"TIME={when}: its dates cannot split the rows; choose TIME=none.")
     plans = []
-    for name, profile in table.profiles.items():
+    for name, profile in profiles.items():
         if name == target:
-            profile = replace(profile, dtype=task.dtype)
-            plans.append(ColumnPlan(profile, "outcome", f"the target: {task.why}"))
+            plan = decide(profile, "outcome", f"the target: {task.why}")
+            plan = replace(plan, column=plan.column.model_copy(update={"dtype": task.dtype}))
         elif name == group:
             pii = find_personal(profile) is not None
-            plans.append(ColumnPlan(profile, "id", "its rows stay in one split", pii=pii))
+            plan = decide(profile, "id", "its rows stay in one split", pii=pii)
         elif name == when:
-            plans.append(ColumnPlan(profile, "time", f"rows are split by it: {reason}", "date"))
+            plan = decide(profile, "time", f"rows are split by it: {reason}", "date")
         else:
-            plans.append(plan_column(profile, similarity(some, profile, target, task)))
+            plan = plan_column(profile, similarity(some[name], some[target], task))
+        plans.append(plan)
     few = [p for p in plans if p.kind == "category" and p.profile.distinct <= MOST_GROUPS]
-    traits = [p for p in plans if any(map(SENSITIVE.fullmatch, WORD.findall(p.profile.name)))]
-    return [
-        replace(p, slice=p in few[:MOST_SLICED], sensitive=p in traits and p.role == "input")
-        for p in plans
-    ]
+    sliced = [p.column.name for p in few[:MOST_SLICED]]
+    for number, plan in enumerate(plans):
+        name, role = plan.column.name, plan.column.role
+        sensitive = any(map(SENSITIVE.fullmatch, WORD.findall(name))) and role == "input"
+        marks = {"slice": name in sliced, "sensitive": sensitive}
+        plans[number] = replace(plan, column=plan.column.model_copy(update=marks))
+    return plans
+
+
+def can_split(profile: Profile) -> bool:
+    """True for dates that leave no split without rows."""
+    first, _ = profile.limits
+    validation, test = time_cuts(profile.values.drop_nulls(), None)
+    return first is not None and first < validation < test
+
+
+def decide(
+    profile: Profile, role: str, why: str, kind: Kind | None = None, pii: bool = False
+) -> ColumnPlan:
+    """Plan a column with this role; the reason is followed by the remarks on its values."""
+    rules = {"role": role, "pii": pii, "nullable": profile.filled < profile.rows}
+    rules["description"] = "; ".join((why, *profile.remarks))
+    return ColumnPlan(profile.column.model_copy(update=rules), profile, kind)
 
 
 def plan_column(profile: Profile, link: float) -> ColumnPlan:
     """Plan a column that may be an input by the first rule that applies."""
     if profile.filled <= HARDLY_FILLED * profile.rows:
         few = f"only {profile.filled} values" if profile.filled else "no value at all"
-        return ColumnPlan(profile, "ignored", few)
+        return decide(profile, "ignored", few)
     if people := find_personal(profile):
         role = "id" if profile.distinct == profile.rows else "ignored"
-        return ColumnPlan(profile, role, f"personal data: looks like {people}", pii=True)
+        return decide(profile, role, f"personal data: looks like {people}", pii=True)
     if profile.distinct == 1 and profile.filled == profile.rows:
-        return ColumnPlan(profile, "ignored", f"one value only: {profile.values[0]}")
+        return decide(profile, "ignored", f"one value only: {profile.values[0]}")
     if link >= COPY:
-        why = "leakage: a copy of the target in other words or numbers"
-        return ColumnPlan(profile, "ignored", why)
+        return decide(profile, "ignored", "leakage: its values alone tell the target")
     role, why, kind = by_type(profile)
     if link >= SUSPICIOUS and kind:
         why += f"; follows the target closely ({link:.3f}): make it an outcome if it is known"
         why += " only afterwards"
-    return ColumnPlan(profile, role, why, kind)
+    return decide(profile, role, why, kind)
 
 
 def by_type(profile: Profile) -> tuple[str, str, Kind | None]:
     """Return role, reason and kind of feature of a column by its type and number of values."""
-    unique, coded = profile.distinct == profile.rows, CODE.search(profile.name)
-    if profile.dtype in TEMPORAL:
-        return "input", "date: year, month, weekday", "date"
-    if profile.dtype in ("Boolean", "Float64"):
-        return "input", "yes or no" if profile.dtype == "Boolean" else "number", "number"
-    if profile.dtype == "String":
-        own = profile.distinct / profile.filled
+    name, dtype, distinct = profile.column.name, profile.column.dtype, profile.distinct
+    unique, coded = distinct == profile.rows, CODE.search(name)
+    if dtype in TEMPORAL:
+        parts = "clock time: hour, minute" if profile.clock else "date: year, month, weekday"
+        return "input", parts, "date"
+    if dtype in ("Boolean", "Float64"):
+        return "input", "yes or no" if dtype == "Boolean" else "number", "number"
+    if dtype == "String":
+        own = distinct / profile.filled
         words = profile.values.drop_nulls().head(LOOKED_AT).str.count_matches(r"\S+").median()
         prose = isinstance(words, float) and words >= WORDS_OF_PROSE
-        if prose and (own > OWN_VALUE_SHARE or profile.distinct > MANY_CATEGORIES):
+        if prose and (own > OWN_VALUE_SHARE or distinct > MANY_CATEGORIES):
             return "ignored", "free text", None
-        if unique:
-            return "id", "identifier: another value in every row", None
-        if own > OWN_VALUE_SHARE:
+        if own > OWN_VALUE_SHARE and not unique:
             return "ignored", f"{own:.0%} of the values occur only here", None
-        high = "high cardinality: " if profile.distinct > MANY_CATEGORIES else ""
-        return "input", f"{high}{profile.distinct} categories", "category"
-    if unique and coded:
-        return "id", "identifier: another value in every row", None
-    if unique and profile.low in (0, 1) and profile.high - profile.low + 1 == profile.rows:
+        if not unique:
+            high = "high cardinality: " if distinct > MANY_CATEGORIES else ""
+            return "input", f"{high}{distinct} categories", "category"
+    elif unique and not coded and is_row_number(profile):
         return "ignored", "row number", None
+    if unique:
+        return "id", "identifier: another value in every row", None
     if not coded:
         return "input", "whole number", "number"
-    if profile.distinct <= max(MANY_CATEGORIES, CODE_SHARE * profile.filled):
-        return "input", f"code with {profile.distinct} values", "category"
-    why = f"identifier that repeats; GROUP={profile.name} keeps its rows in one split"
-    return "ignored", why, None
+    if distinct <= max(MANY_CATEGORIES, CODE_SHARE * profile.filled):
+        return "input", f"code with {distinct} values", "category"
+    return "ignored", f"identifier that repeats; GROUP={name} keeps its rows in one split", None
+
+
+def is_row_number(profile: Profile) -> bool:
+    """True for whole numbers that count the rows from 0 or 1."""
+    low, high = profile.limits
+    return low in (0, 1) and high - low + 1 == profile.rows
 
 
 def find_personal(profile: Profile) -> str | None:
     """Name the kind of personal data that a column seems to hold, by its name and values."""
-    if profile.dtype not in ("String", "Int64"):
+    if profile.column.dtype not in ("String", "Int64"):
         return None
     texts = profile.values.drop_nulls().unique(maintain_order=True).head(LOOKED_AT)
     for what, title, pattern, alone in PERSONAL:
-        personal = share(texts.cast(pl.String), pattern)
-        titled = re.search(title, profile.name, re.I) and personal > OWN_VALUE_SHARE
+        personal = texts.cast(pl.String).str.contains(pattern).sum() / max(1, len(texts))
+        titled = re.search(title, profile.column.name, re.I) and personal > OWN_VALUE_SHARE
         if titled or (alone and personal >= ALONE):
             return what
     return None
 
 
-def similarity(some: pl.DataFrame, profile: Profile, target: str, task: Task) -> float:
-    """Compare a column with the target: rank correlation, or 1 if each value stands for a class."""
-    both = some.select(profile.name, target).drop_nulls()
+def similarity(values: pl.Series, target: pl.Series, task: Task) -> float:
+    """How far a column alone tells the target; 1 if each value, or a missing one, is of one class.
+
+    By rank correlation in a regression. The order of a number can make it suspicious only: a class
+    may well begin at a limit.
+    """
+    both = pl.DataFrame({"value": values, "target": target})
     if task.name == "regression":
-        if profile.dtype not in NUMERIC or profile.filled < LEAST_ROWS:
+        both = both.drop_nulls()
+        if not values.dtype.is_numeric() or both.height < LEAST_ROWS:
             return 0.0
-        link = pl.corr(profile.name, target, method="spearman").abs()
-        return float(both.select(link.fill_nan(0).fill_null(0)).item())
-    classes = some[target].n_unique()
-    if profile.distinct != classes or both.height < LEAST_ROWS:
-        return 0.0
-    return float(both.n_unique() == classes == both[profile.name].n_unique())
+        link = both.select(pl.corr("value", "target", method="spearman").abs())
+        return float(link.fill_nan(0).fill_null(0).item())
+    few = ROWS_PER_VALUE * values.n_unique() <= both.height
+    value = pl.col("value") if few else pl.col("value").is_null()
+    most = pl.col("target").unique_counts().max().cast(pl.Int64)
+    guessed, rows = both.select(most).item(), both.height
+    told = both.group_by(value.alias("value")).agg(most).select(pl.sum("target")).item()
+    link = (told - guessed) / (rows - guessed)
+    if not few and (values.dtype.is_numeric() or values.dtype.is_temporal()):
+        order = both.drop_nulls().sort("value", "target").get_column("target")
+        changes = order.rle_id().n_unique() - order.n_unique()
+        chance = len(order) - order.unique_counts().cast(float).pow(2).sum() / max(1, len(order))
+        link = max(link, min(SUSPICIOUS, 1 - changes / chance)) if chance else link
+    return float(link)
