@@ -30,6 +30,7 @@ from project.models import evaluate, register, train
 from project.params import load_params
 from projects import Project, registry_of
 
+TOOL = adopt.tool
 STAGES = (ingest, validate, prepare, featurize, train, evaluate, register)
 DATA = STAGES[:4]
 ROWS = 200
@@ -478,6 +479,21 @@ def test_columns_of_any_name_are_features(learner: Blank, tmp_path: Path) -> Non
     assert learner.raw_rows().equals(table)
 
 
+def test_features_of_any_name_pass_the_gate(blank: Blank, tmp_path: Path) -> None:
+    run = ("black", "ruff")
+    blank.patch.setattr(adopt, "tool", lambda p, *c: TOOL(p, *c) if c[0] in run else None)
+    long = "When you buy a table for your own kitchen, which of these woods do you prefer, if any?"
+    table = {long * 2: filled("ab"), "wide – roughly": filled([1.5, 2]), 'it\'s "so"': filled("cd")}
+    days = [f"2024-01-{1 + i % 28:02}" for i in range(60)]
+    table |= {"sold": days, "sold_month": filled([1, 2, 3]), "sold_year": filled([7, 8])}
+    contract = blank.adopt(write(tmp_path / "t.csv", table))
+    for command in (["black", "--check"], ["isort", "--check"], ["ruff", "check"]):
+        TOOL(blank, *command, blank.definitions)
+    blank.through(*DATA)
+    others = ["sold_year_2", "sold_month_2", "sold_weekday", "sold_month", "sold_year"]
+    assert sorted(blank.features()) == sorted([*names(contract)[:3], *others])
+
+
 WORDS = ["n/a?", "10:30", "a:b", "? x", "??", "- a", "#1", "{a}", "[b]", "yes", "~", "'q'"]
 WORDS += ['"', "a, b", "*x", "&y", "!t", "%z", "@w", "`v", "x: y", "a #b", "a b", "ü/€", "=", "|"]
 
@@ -662,7 +678,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "torn parquet": ("t.parquet", b"PAR1 torn", "cannot be read"),
     "a name that is a pattern": (
         "t.csv",
-        b"^a.*$,y\n1,2\n" * 30,
+        b"^a.*$,y\n" + b"1,2\n" * 30,
         r"the column \^a\.\*\$ for a pattern; rename it",
     ),
     "a name for all": (
@@ -670,7 +686,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
         b"*,y\n" + b"1,2\n" * 30,
         r"Polars takes the column \* for a pattern; rename it",
     ),
-    "a short line": ("t.csv", b"a,y\n1,2\n3\n" * 9, "Row #3: Expected 2 columns, got 1"),
+    "a short line": ("t.csv", b"a,y\n" + b"1,2\n3\n" * 9, "Row #3: Expected 2 columns, got 1"),
 }
 
 

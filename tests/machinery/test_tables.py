@@ -25,6 +25,11 @@ from mlops_loop.project import UserError
         (b"alone\n1\n", ["alone"], ("1",)),
         (b"\nalone\n1\n", ["alone"], ("1",)),
         (b"a,b\n\n1,2\n,\n,\n", ["a", "b"], ("1", "2")),
+        (b"a,b\r1,2\r", ["a", "b"], ("1", "2")),
+        (b"sep=;\na;b\n1,5;2\n", ["a", "b"], ("1,5", "2")),
+        (b"a,b\n'1','x, y'\n", ["a", "b"], ("1", "x, y")),
+        (b"Trees,of 2024\n\nwood,a,b\noak,1,2\n", ["wood", "a", "b"], ("oak", "1", "2")),
+        (b"Trees,,\nwood,a,b\noak,1,2\n", ["wood", "a", "b"], ("oak", "1", "2")),
     ],
 )
 def test_dialects(tmp_path: Path, content: bytes, names: list[str], row: tuple[str, ...]) -> None:
@@ -60,6 +65,10 @@ def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> N
         (b"a,b\n" + b"1,2\n" * 40_000 + b"\xe9,3\n", "Row #40002: .*invalid UTF8"),
         (b"a,^b.*$\n1,2\n", "for a pattern; rename it"),
         (b"\n\n", "the file is empty"),
+        (b"1.5,oak,2\n2.5,oak,2\n", r"line 1 holds values \(1.5, oak, 2\) in the place of"),
+        (b"wood,x\n1,oak,2\n2,elm,2\n", "line 2 holds values"),
+        (b"a  b\n 1 2\n3  4\n", "blanks separate its columns"),
+        ("나무,값\n전나무,1\n구역,2\n".encode("cp949"), "iconv -f cp949 -t utf-8"),
     ],
 )
 def test_what_would_be_misread_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

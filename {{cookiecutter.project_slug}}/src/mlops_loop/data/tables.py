@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 import polars as pl
@@ -21,6 +22,9 @@ from ..project import UserError
 PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
 SEPARATORS = ",;\t|"
+QUOTED = r"(?m)(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|$)"
+# Non-ASCII letters of Western Europe stand in ones, twos and threes between others.
+WESTERN = r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»‘’“”–—…•\xa0]{1,3}(?![^\x00-\x7f])"
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
@@ -110,23 +114,21 @@ def _csv_chunks(path: Path) -> Iterator[pl.DataFrame]:
         file.seek(0)
         encoding = _encoding(head)
         text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
-        # A line that the limit has cut in two would distort the vote on the separator.
-        lines = text if len(head) < HEAD_BYTES else text.rpartition("\n")[0]
-        mark = separator(lines)
-        rows = enumerate(csv.reader(io.StringIO(lines, newline=""), delimiter=mark))
-        blank, header = next(((number, row) for number, row in rows if row), (0, []))
-        names = unique_names(header)
-        if not names:
-            raise BrokenFile(path, "the file is empty.")
+        if len(head) == HEAD_BYTES:  # a line that the limit has cut would distort the dialect
+            text = text[: max(text.rfind("\n"), text.rfind("\r"))]
+        mark, quote, skip, names = find_dialect(text)
         recoded = codecs.EncodedFile(file, "utf-8", encoding, errors="replace")
         source = _Source(file if encoding == "utf-8" else recoded)
         # In one thread, because only then a broken row is named by its number.
         read = ReadOptions(
-            use_threads=False, block_size=BLOCK_BYTES, skip_rows=blank, column_names=names
+            use_threads=False, block_size=BLOCK_BYTES, skip_rows=skip, column_names=names
         )
         # A blank line is a missing value of a single column, and no row of several.
         parse = ParseOptions(
-            delimiter=mark, newlines_in_values=True, ignore_empty_lines=len(names) > 1
+            delimiter=mark,
+            quote_char=quote,
+            newlines_in_values=True,
+            ignore_empty_lines=len(names) > 1,
         )
         convert = ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -136,7 +138,7 @@ def _csv_chunks(path: Path) -> Iterator[pl.DataFrame]:
         )
         for number, batch in enumerate(open_csv(source, read, parse, convert)):
             yield pl.DataFrame(pl.from_arrow(batch))[int(number == 0) :]
-        if source.quotes % 2:
+        if quote == '"' and source.quotes % 2:
             raise BrokenFile(path, "a quote is not closed; double it where it is part of a text.")
 
 
@@ -146,20 +148,60 @@ def _encoding(head: bytes) -> str:
     if head.startswith(b"PK\x03\x04") or b"\x00" in head:
         raise ValueError("not text, whatever its name says; save it as CSV.")
     try:
-        head[: head.rfind(b"\n") + 1 or None].decode()
+        codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return "cp1252"  # of older programs on Windows
+        text = head.decode("cp1252", errors="replace")  # of older programs on Windows
+        if 2 * len("".join(re.findall(WESTERN, text))) < len(re.findall(r"[^\x00-\x7f]", text)):
+            raise ValueError(
+                "its text is neither UTF-8 nor of Western Europe; convert it from its code page, "
+                "e.g. `iconv -f cp949 -t utf-8` (Korean; cp932 Japanese, gb18030 Chinese, cp1251 "
+                "Cyrillic)."
+            ) from None
+        return "cp1252"
     return "utf-8"
 
 
-def separator(head: str) -> str:
-    """The separator that splits most lines into as many fields as the header has, above one."""
+def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
+    """Find the separator, the quote, the number of lines before the header, and the column names.
+
+    The header is the first row that is as wide as most. Raises ValueError where it holds values,
+    and for columns between blanks.
+    """
+    lines = text.splitlines()
+    quote = "'" if '"' not in text and 2 * len(re.findall(QUOTED, text)) > len(lines) else '"'
+    given = re.match(r"sep=(.)[\r\n]", text)
+    mark = given[1] if given else separator(text, quote)
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark, quotechar=quote))
+    if given:
+        rows[0] = []
+    filled = [row for row in rows if row]
+    if not filled:
+        raise ValueError("the file is empty.")
+    width = mode(map(len, filled))
+    words = {len(line.split()) for line in lines if line.strip()}
+    if width == 1 and len(words) == 1 and words != {1} and len(lines) > 2:
+        raise ValueError("blanks separate its columns; write it with commas or tabs.")
+    header = next(row for row in filled if len(row) == width and 2 * sum(map(bool, row)) >= width)
+    skip = rows.index(header)
+    columns = zip(*(row for row in rows[skip + 1 :] if len(row) == width), strict=True)
+    number = r" *[+-]?\d+[.,]?\d*" if any(rows[:skip]) else r" *[+-]?\d+[.,]\d+"
+    values = [c for c, column in zip(header, columns) if re.fullmatch(number, c) or c in column]
+    if 2 * len(values) > width:
+        raise ValueError(
+            f"line {skip + 1} holds values ({', '.join(values[:3])}) in the place of column names; "
+            "put a line of names there."
+        )
+    return mark, quote, skip, unique_names(header)
+
+
+def separator(text: str, quote: str) -> str:
+    """The separator that splits most lines into as many fields as others, above one."""
 
     def score(mark: str) -> tuple[float, int]:
-        rows = csv.reader(io.StringIO(head, newline=""), delimiter=mark)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark, quotechar=quote)
         widths = [len(row) for row in rows if row] or [1]
-        share = widths.count(widths[0]) / len(widths)
-        return (share, widths[0]) if widths[0] > 1 else (0, 0)
+        width = mode(widths)
+        return (widths.count(width) / len(widths), width) if width > 1 else (0, 0)
 
     return max(SEPARATORS, key=score)
 

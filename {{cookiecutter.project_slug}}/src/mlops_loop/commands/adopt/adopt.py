@@ -161,6 +161,8 @@ def carry_out(plan: Plan, data: Path, paths: Paths) -> list[str]:
         if plan.params:
             missing = edit(paths.params, plan.params)
             tool(paths, "black", "--quiet", paths.definitions)
+            # Names may be longer than a line, and hold letters that look like others.
+            tool(paths, "ruff", "check", "--quiet", "--add-noqa", paths.definitions)
         tool(paths, "dvc", "add", "--quiet", plan.folder)
     return missing
 

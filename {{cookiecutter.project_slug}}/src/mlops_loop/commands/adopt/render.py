@@ -11,6 +11,7 @@ from typing import Any
 
 from ...console import LONGEST, cell, markdown
 from ...data.contract import DTYPES
+from ...data.tables import unique_names
 from .profile import NUMERIC, TEMPORAL, Profile
 from .roles import ColumnPlan, Task
 
@@ -81,7 +82,8 @@ def params(folder: str, task: Task, group: str | None, rows: int, shuffled: bool
 def definitions(path: Path, target: str, task: Task, plans: list[ColumnPlan]) -> str:
     """Render definitions.py with the explanations of the old one."""
     explanations = path.read_text(encoding="utf-8").partition(IMPORT)[0]
-    features = "".join(f"    {feature},\n" for plan in plans for feature in expressions(plan))
+    names = [plan.column.name for plan in plans]
+    features = "".join(f"    {text},\n" for plan in plans for text in expressions(plan, names))
     excluded = f'(~pl.col({target!r}).is_in({list(task.rare)})).alias("classes with rows enough"),'
     return (
         f"{explanations}{IMPORT}\n"
@@ -91,15 +93,16 @@ def definitions(path: Path, target: str, task: Task, plans: list[ColumnPlan]) ->
     )
 
 
-def expressions(plan: ColumnPlan) -> list[str]:
-    """Return the features of a column, as a colleague could type them."""
+def expressions(plan: ColumnPlan, names: list[str]) -> list[str]:
+    """Return the features of a column, none called as one of `names`."""
     name, dtype = plan.column.name, plan.column.dtype
     if plan.kind == "date":
         parts = ["hour", "minute"] if plan.profile.clock else ["year", "month", "weekday"]
         parts += ["hour"] * (dtype == "Datetime" and not plan.profile.clock)
+        aliases = [unique_names([*names, f"{name}_{part}"])[-1] for part in parts]
         return [
-            f"pl.col({name!r}).dt.{part}().cast(pl.Int32).alias({f'{name}_{part}'!r})"
-            for part in parts
+            f"pl.col({name!r}).dt.{part}().cast(pl.Int32).alias({alias!r})"
+            for part, alias in zip(parts, aliases, strict=True)
         ]
     cast = ".cast(pl.String)" if plan.kind == "category" and dtype != "String" else ""
     return [f"pl.col({name!r}){cast}"] if plan.kind else []
