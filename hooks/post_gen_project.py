@@ -124,7 +124,10 @@ def make_environment() -> str:
         return "environment and commit hooks: install make and run `make setup`."
     if COOKIECUTTER["setup"] == "no":
         return "environment and commit hooks: run `make setup`."
-    done = subprocess.run(["make", "--no-print-directory", "setup"], check=False)
+    try:
+        done = subprocess.run(["make", "--no-print-directory", "setup"], check=False)
+    except KeyboardInterrupt:
+        return "environment: interrupted; `make setup` continues."
     return "environment: see above; `make setup` finishes it." if done.returncode else ""
 
 
@@ -151,6 +154,7 @@ def set_up() -> None:
     left = [why_none, make_environment(), "" if why_none else commit()]
     if any(left):
         print(f"\nLeft to do in {ROOT}:", *(f"- {each}" for each in left if each), sep="\n")
+    print(f"\nNext:\n  cd {ROOT.name}\n  make train\nAll verbs: make")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_two_experiments_leave_the_workspace_alone(project: Path) -> None:
     assert now[:3] == [f"{value:.5g}" for value in ours.values()]
     assert set(few[3:]) == {"lightgbm", "0.05", "20"} and "linear" in simple[3:]
     assert len({float(cells[0]) for cells in (now, few, simple)}) == 3
-    assert run(project, "make", "experiments").stdout in said
+    assert run(project, "make", "experiment").stdout in said
     assert said.endswith("`.venv/bin/dvc exp branch simple` makes a git branch of it.\n")
     assert "Running stage 'evaluate'" in said
 

@@ -184,6 +184,5 @@ def test_interrupted_it_leaves_no_trace(project: Path, tmp_path: Path) -> None:
     assert state(project) == before
 
 
-def test_no_version_is_asked_for(project: Path) -> None:
-    said = run(project, "make", "reproduce", succeeds=False).stdout
-    assert said.startswith("Name the version: make reproduce VERSION=3")
+def test_without_a_version_it_is_the_champions(project: Path) -> None:
+    assert run(project, "make", "-n", "reproduce").stdout.endswith('reproduce "champion"\n')

@@ -146,7 +146,7 @@ def md5_of(project: Path, name: str) -> set[str]:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("", "Name the place: make remote URL=s3://bucket/path"),
+        ("", "give URL=, as in: make remote URL=s3://bucket/path"),
         ("ftp://host/path", "use s3://bucket/…, gs://bucket/…, ssh://host/… or a folder"),
         ("ssh://me:word@host/path", "URL: git would store the password"),
         ("data/store", "data/store: name a folder outside of the project"),

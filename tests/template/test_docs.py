@@ -51,7 +51,7 @@ RUN_BY = {
         "make reproduce VERSION=1": "docs/walkthrough.md: make reproduce VERSION=1",
         "make tune": 'tests/journeys/test_tune.py: "make", "tune"',
         'make experiment SET="train.learning_rate=0.05"': 'docs/walkthrough.md: make experiment SET="train.learning_rate=0.05"',
-        "make experiments": "docs/walkthrough.md: make experiments",
+        "make experiment": "docs/walkthrough.md: make experiment\n",
         "make serve": "tests/journeys/test_serving.py: def test_a_prediction_is_the_champions",
         "make work": 'tests/journeys/test_serving.py: "make", "work"',
         "make stream < records.jsonl > predicted.jsonl": 'tests/journeys/test_serving.py: "make", "stream"',

@@ -188,7 +188,8 @@ def test_code_is_not_denser(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", VERBS)
 def test_help_lists_few_verbs(level: str, tmp_path: Path) -> None:
     project = render(tmp_path, level=level)
-    assert len(run(project, "make").stdout.splitlines()) <= VERBS[level]
+    verbs = [line for line in run(project, "make").stdout.splitlines() if line.startswith("  ")]
+    assert 0 < len(verbs) <= VERBS[level]
 
 
 def test_machinery_is_copied_as_it_is(tmp_path: Path) -> None:

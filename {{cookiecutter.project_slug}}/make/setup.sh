@@ -2,51 +2,42 @@
 # Build .venv with exactly what its arguments, the locks, name, and install the commit hooks. What is
 # there already is left alone, so a second run finishes what the first could not.
 set -eu
-unset CONDA_PREFIX GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE PIP_PREFIX PIP_TARGET PIP_USER PYTHONHOME \
-    PYTHONPATH UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON VIRTUAL_ENV
+unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE PIP_PREFIX PIP_TARGET PIP_USER PYTHONHOME PYTHONPATH
 PATH=$PWD/.venv/bin:$PATH
 new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
 offline="the packages could not be installed, see above; is there a network?"
+trap 'echo "Interrupted; \`make setup\` continues here." >&2; exit 130' INT
 
-fail() {
-    echo "Left to do: $1 Then run \`make setup\` in $PWD." >&2
-    exit 1
-}
+fail() { echo "Left to do: $1 Then run \`make setup\` in $PWD." >&2; exit 1; }
 
-stamp() { # of this .venv, in this place, with these locks; setup.mk computes the same
+stamp() { # of this .venv, in this place, with these locks; the Makefile computes the same
     echo ".venv/.ready-$({ (cd .venv 2> /dev/null && pwd -P); cat "$@"; } | cksum | cut -d ' ' -f 1)"
 }
 
-is_usable() { # its scripts name the place where it was made
-    .venv/bin/python -c "$new_enough" && grep -qF "$(cd .venv && pwd -P)" .venv/bin/activate
-} 2> /dev/null
-
 create() {
     rm -rf .venv
-    for python in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 none; do
-        test "$python" = none || "$python" -c "$new_enough" 2> /dev/null && break
+    for python in "${PYTHON:-python3}" python3.13 python3.12 python3.11 false; do
+        "$python" -c "$new_enough" 2> /dev/null && break
     done
-    test "$python" != none || fail "install Python 3.11 or newer, or name it: make setup PYTHON=…."
-    if command -v uv > /dev/null; then
-        uv venv --quiet --python "$python" .venv || fail "uv cannot create .venv, see above."
-    else
-        "$python" -m venv .venv || fail "$python cannot create .venv; install python3-venv or uv."
-        sed -n '/^uv==/,/[^\\]$/p' requirements/dev.txt > .venv/uv.txt
-        .venv/bin/python -m pip install --quiet --require-hashes --only-binary=:all: \
-            --requirement .venv/uv.txt || fail "$offline"
-    fi
+    test "$python" != false || fail "install Python 3.11 or newer, or name it: make setup PYTHON=…."
+    uv=$(command -v uv || true)
+    "$python" -m venv ${uv:+--without-pip} .venv || fail "$python cannot create .venv; install python3-venv or uv."
+    test -z "$uv" || return 0
+    sed -n '/^uv==/,/[^\\]$/p' requirements/dev.txt > .venv/uv.txt
+    .venv/bin/pip install --quiet --require-hashes --only-binary=:all: --requirement .venv/uv.txt || fail "$offline"
 }
 
 if [ ! -e "$(stamp "$@")" ]; then
-    { is_usable && command -v uv; } > /dev/null || create
+    # The scripts in .venv name the place where it was made.
+    { .venv/bin/python -c "$new_enough" && grep -qF "$(cd .venv && pwd -P)" .venv/bin/activate &&
+        command -v uv; } > /dev/null 2>&1 || create
     rm -f .venv/.ready-*
     mkdir -p "${UV_CACHE_DIR:-$HOME/.cache/uv}" 2> /dev/null || export UV_NO_CACHE=1
-    echo "Installing $(cat "$@" | grep -c '^[^ #]*==') locked packages into .venv, about 1.3 GB"
-    quiet=$(test -t 2 || echo yes) # no terminal, no progress
-    uv pip sync ${quiet:+--quiet} --python .venv/bin/python --compile-bytecode \
-        --require-hashes --build-constraint "$1" "$@" || fail "$offline"
+    echo "Installing $(cat "$@" | grep -c '^[^ #]*==') locked packages into .venv: about 1.3 GB, a few minutes"
+    uv pip sync --quiet --python .venv/bin/python --require-hashes --build-constraint "$1" "$@" || fail "$offline"
+    echo "Compiling them to bytecode: a minute or two, and every later command starts faster"
     # The locked uv carries the build backend that pyproject.toml names: no download.
-    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable . || fail "$offline"
+    .venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode --no-deps --editable . || fail "$offline"
     touch "$(stamp "$@")"
 fi
 

@@ -1,5 +1,5 @@
-# Looking, checking, sharing, cleaning.
-.PHONY: check fix test ui notebook clean
+##@ Tools
+.PHONY: check fix test ui notebook remote pull clean setup lock
 CHECK := SKIP=dvc-status $(BIN)/pre-commit run --all-files
 
 check: $(READY) ## run the commit gate on every file that git tracks; repairs stay in the work tree
@@ -8,34 +8,48 @@ check: $(READY) ## run the commit gate on every file that git tracks; repairs st
 fix: $(READY) ## repair what the tools can repair, then check
 	@$(CHECK) > /dev/null || $(CHECK)
 
-test: $(READY) ## run the tests (ARGS= for pytest)
+test: $(READY) ## run the tests of data, features, model and pipeline [ARGS= for pytest]
 	@$(BIN)/pytest $(ARGS)
 
-ui: $(READY) ## open MLflow's pages on this project's runs and models (PORT=5000)
+ui: $(READY) ## open MLflow's pages on this project's runs and models [PORT=5000]
 	@store=$$($(BIN)/python -c 'from $(PACKAGE) import PROJECT; from mlops_loop.project import \
 		load_settings; print(load_settings(PROJECT).tracking_uri)') && case $$store in \
 	http*) echo "Runs and models are at $$store" ;; \
 	*) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		exec $(BIN)/mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$store" ;; \
-	esac
+		exec $(BIN)/mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$store" ;; esac
 
 notebook: $(READY) $(call extra,notebook) ## start JupyterLab on notebooks/
 	@$(BIN)/jupyter lab --notebook-dir notebooks
 
-# Raw and external data, the registry and DVC's cache stay.
-REBUILDABLE := data/interim data/processed models reports/plots reports/explain $(wildcard .*_cache)
+remote: $(READY) ## share the data: URL=s3://bucket/path, gs://…, ssh://… or /folder [ENDPOINT=https://…]
+	$(call need,URL,make remote URL=s3://bucket/path)
+	@sh make/dvc.sh share "$(URL)" "$(ENDPOINT)"
 
+pull: $(READY) ## pull this commit's data [ALLOW_MISSING=file: write the reason instead of failing]
+	@sh make/dvc.sh pull "$(ALLOW_MISSING)"
+
+# Raw and external data, the registry and DVC's cache stay.
 clean: ## remove caches and what `make train` rebuilds
-	@for path in $(wildcard $(REBUILDABLE)); do echo "removing $$path"; rm -rf "$$path"; done
+	rm -rf $(wildcard data/interim data/processed models reports/plots reports/explain .*_cache)
 	@find src tests -name __pycache__ -prune -exec rm -rf {} +
 
-# The data in a place that the team shares. Credentials: .env, or where the provider's tools keep them.
-WITH_ENV := $(if $(wildcard .env),$(BIN)/dotenv run --no-override --)
+setup: $(READY) ## finish what is missing: environment and commit hooks
+setup $(LOCKED):
+	@PYTHON="$(PYTHON)" sh make/setup.sh $(LOCKS)
 
-.PHONY: remote pull
-remote: $(READY) ## share the data: URL=s3://bucket/path, gs://…, ssh://… or /folder (ENDPOINT=https://…)
-	@test -n "$(URL)" || { echo "Name the place: make remote URL=s3://bucket/path" >&2; exit 2; }
-	@$(WITH_ENV) sh make/remote.sh share "$(URL)" "$(ENDPOINT)"
+.venv/.ready-%: | $(LOCKED)
+	@$(eval lock := requirements/$(firstword $(subst -, ,$*)).txt) echo "Installing $(lock) into .venv"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --requirement $(lock)
+	@touch $@
 
-pull: $(READY) ## pull this commit's data (ALLOW_MISSING=file: write the reason instead of failing)
-	@$(WITH_ENV) sh make/remote.sh pull "$(ALLOW_MISSING)"
+# Each lock but the first is a dependency group; those of dev and serving go with any other.
+GROUPS := $(filter-out base dev serving,$(basename $(notdir $(wildcard requirements/*.txt))))
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-strip-extras $(if $(UPGRADE),--upgrade)
+lock: $(READY) ## compile pyproject.toml into requirements/ [UPGRADE=1 for newer versions]
+	$(COMPILE) pyproject.toml --output-file requirements/base.txt
+	set -- --constraints requirements/base.txt; \
+	for group in $(patsubst requirements/%.txt,%,$(filter-out %/base.txt,$(LOCKS))) $(GROUPS); do \
+		$(COMPILE) --group pyproject.toml:$$group "$$@" --output-file requirements/$$group.txt || exit; \
+		case $$group in dev | serving) set -- "$$@" --constraints requirements/$$group.txt ;; esac; \
+	done

@@ -21,10 +21,10 @@ def run_verb(verbs: Mapping[str, Callable[..., None]]) -> None:
 
 
 def parse(verb: str, arguments: Sequence[str], **defaults: Any) -> Namespace:
-    """Read options as make passes them on, `--name=value`; a blank value leaves the default."""
+    """Read options as make passes them on, `--NAME=value`; a blank value leaves the default."""
     parser = ArgumentParser(prog=f"make {verb}", allow_abbrev=False)
     for name in defaults:
-        parser.add_argument(f"--{name.replace('_', '-')}")
+        parser.add_argument(f"--{name.upper()}", f"--{name.replace('_', '-')}", dest=name)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value}
     return Namespace(**defaults | given)
 

@@ -101,9 +101,12 @@ def pii_key(paths: Paths) -> str:
 
 
 def run(main: Callable[[], None], code: int = 1) -> None:
-    """Run a command; a UserError ends it with its message and this exit code."""
+    """Run a command; a UserError ends it with its message and this exit code, Ctrl-C with 130."""
     try:
         main()
+    except KeyboardInterrupt:
+        print("Interrupted; the same command continues.", file=sys.stderr)
+        sys.exit(130)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(code)
