@@ -21,6 +21,7 @@ KEEP = {
             ".github/workflows/cd.yml",
             ".gitlab-cd.yml",
             "deploy",
+            "docs/service.md",
             "make/serving.mk",
             "requirements/app.txt",
             "requirements/export.txt",
