@@ -59,7 +59,7 @@ def test_a_version_goes_from_test_over_staging_to_production(
         "point": 7,
         "name": "to staging on approval",
         "passed": True,
-        "found": "by Ana",
+        "found": "Ana",
     }
     live = deliver_to("production", service, monkeypatch, "--approved-by", "Ana")
     assert live["passed"]
@@ -78,24 +78,17 @@ def test_to_ask_is_not_to_deliver_and_nobody_at_the_address_is_said(
     assert not release.report_path(service.project, "test").exists()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (None, r"delivery-staging.json: missing; run `make deliver ENVIRONMENT=staging`"),
-        ({"passed": False}, r"version 1 failed in staging \(delivery-staging.json\)"),
-        ({"model_hash": "other", "version": 7}, r"is of version 7, not of version 1"),
-    ],
-)
+@pytest.mark.parametrize("change", [None, {"passed": False}, {"model_hash": "other"}])
 def test_a_failing_staging_blocks_production(
-    change: dict[str, Any] | None, message: str, service: Service, registry: tracking.Registry
+    change: dict[str, Any] | None, service: Service, registry: tracking.Registry
 ) -> None:
     project, version = service.project, registry.find("champion")
-    report = {"passed": True, "model_hash": version.tags["model_hash"], "version": 1, "time": ""}
+    report = {"passed": True, "model_hash": version.tags["model_hash"], "time": ""}
     if change is not None:
         release.report_path(project, "staging").write_text(json.dumps(report | change))
+    message = r"delivery-staging.json reports no passed delivery of version 1: first run `make del"
     with pytest.raises(UserError, match=message):
         release.check_way(project, "production", version, "Ana")
-    assert not release.report_path(project, "production").exists()
 
 
 def told(client: TestClient) -> dict[str, Any]:
@@ -103,17 +96,19 @@ def told(client: TestClient) -> dict[str, Any]:
     return found
 
 
-def test_another_model_contract_or_library_is_not_compatible(
-    client: TestClient, service: Service
-) -> None:
-    contract = load_contract(service.project.contract)
+def test_another_model_contract_or_library_is_not_compatible(client: TestClient) -> None:
     tags = told(client)["lineage"]
-    assert release.check_compatible(told(client), tags, contract, "test").passed
-    other = told(client) | {"contract": {"columns": []}}
+    assert release.check_compatible(told(client), tags, "test").passed
+    other = told(client)
     other["runtime"]["polars"] = "0.20.1"
-    check = release.check_compatible(other, tags | {"model_hash": "other"}, contract, "staging")
+    changed = tags | {"model_hash": "other", "contract_hash": "other"}
+    check = release.check_compatible(other, changed, "staging")
     assert not check.passed
-    for words in ("another model_hash; another contract; ", "its ENVIRONMENT is test; ", "0.20.1"):
+    for words in (
+        "another model_hash; another contract_hash; ",
+        "its ENVIRONMENT is test; ",
+        "0.20.1",
+    ):
         assert words in check.found
 
 

@@ -3,16 +3,14 @@
 Until then it reports no figure: repeated looks find differences where there are none.
 """
 
-import sys
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sql
 
 from ..console import aligned, figure
 from ..models.types import Floats
-from ..project import Paths, UserError, load_settings, run
+from ..project import Paths, UserError, load_settings
 from . import prediction_log as log
 from .follow import ALIASES
 from .params import Serving
@@ -22,40 +20,28 @@ MISMATCH = 0.001  # p-value below which chance does not explain how many units e
 METRICS = ("correct", "absolute_error")  # of classes, and of a regression
 
 
-class Result(NamedTuple):
-    """Challenger minus champion: the difference, its interval, and the p-value of no difference."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-
-
 def read_values(
     engine: sql.Engine, options: Serving, versions: tuple[int, int]
 ) -> tuple[Floats, Floats]:
     """Read the metric of the first labelled units of each version.
 
-    A unit counts once, by its first label: predictions for one customer are not independent. Raises
-    UserError where the design changed, the split is broken, or the log does not respond.
+    A unit counts once, by its first label: predictions for one customer are not independent. Those
+    of another design do not count. Raises UserError where the split is broken, or the log does not
+    respond.
     """
     test = options.ab
-    start = test.started or datetime.min
-    of_test = p.version.in_(versions), p.shown, p.time >= start
-    of_design = p.strategy == options.logged_strategy
+    of_test = (
+        p.version.in_(versions),
+        p.strategy == options.logged_strategy,
+        p.time >= (test.started or datetime.min),
+    )
     distinct = sql.func.count(p.unit.distinct())
-    counts = sql.select(p.version, distinct).group_by(p.version)
-    others = sql.select(sql.func.count()).where(*of_test, p.strategy.like("ab:%"), ~of_design)
-    labelled = log.answered.where(*of_test, of_design)
+    counts = sql.select(p.version, distinct).where(*of_test).group_by(p.version)
+    labelled = log.answered.where(*of_test)
     found: dict[int, dict[int, float]] = {version: {} for version in versions}
     try:
         with engine.connect() as connection:
-            if number := connection.execute(others).scalar():
-                raise UserError(
-                    f"params.yaml: serving.ab or sticky_by was changed after {number:,} "
-                    f"predictions of this test: restore it, or {restart()}"
-                )
-            units = dict(connection.execute(counts.where(*of_test, of_design)).all())
+            units = dict(connection.execute(counts).all())
             check_split(test.share, *(units.get(version, 0) for version in versions))
             by_time = labelled.order_by(log.feedback.c.time, log.feedback.c.id)
             for row, value in log.measure(connection, by_time, options.task):
@@ -94,8 +80,8 @@ def restart() -> str:
     return f"restart the test with serving.ab.started: {now}."
 
 
-def compare(options: Serving, ours: Floats, theirs: Floats) -> Result:
-    """Compare the challenger's values, `theirs`, with the champion's.
+def compare(options: Serving, ours: Floats, theirs: Floats) -> tuple[float, float, float]:
+    """The interval of the challenger's mean minus the champion's, and the p-value of no difference.
 
     Errors are compared by Welch's t-test, rates by Fisher's exact test, with Newcombe's interval
     (1998, method 10).
@@ -106,7 +92,7 @@ def compare(options: Serving, ours: Floats, theirs: Floats) -> Result:
     if options.task == "regression":
         found = stats.ttest_ind(theirs, ours, equal_var=False)
         low, high = found.confidence_interval(confidence)
-        return Result(difference, float(low), float(high), float(found.pvalue))
+        return float(low), float(high), float(found.pvalue)
     table = [(int(arm.sum()), int(len(arm) - arm.sum())) for arm in (ours, theirs)]
     (low, high), (their_low, their_high) = (
         stats.binomtest(ones, ones + zeros).proportion_ci(confidence, "wilson")
@@ -114,23 +100,23 @@ def compare(options: Serving, ours: Floats, theirs: Floats) -> Result:
     )
     below = float(np.hypot(theirs.mean() - their_low, high - ours.mean()))
     above = float(np.hypot(their_high - theirs.mean(), ours.mean() - low))
-    p_value = float(stats.fisher_exact(table).pvalue)
-    return Result(difference, difference - below, difference + above, p_value)
+    return difference - below, difference + above, float(stats.fisher_exact(table).pvalue)
 
 
 def summary(options: Serving, versions: tuple[int, int], ours: Floats, theirs: Floats) -> str:
     """Compare the values of both versions; returns the result with what to do."""
-    result, metric = compare(options, ours, theirs), METRICS[options.task == "regression"]
+    low, high, p_value = compare(options, ours, theirs)
+    difference, metric = theirs.mean() - ours.mean(), METRICS[options.task == "regression"]
     means = figure(ours.mean()), figure(theirs.mean())
     rows = zip(ALIASES, map(str, versions), means, strict=True)
-    found = f"{result.difference:+.4g} ({result.low:+.4g} to {result.high:+.4g})"
+    found = f"{difference:+.4g} ({low:+.4g} to {high:+.4g})"
     lines = [
         *aligned([("", "version", metric), *rows]),
-        f"Difference {found}, p = {result.p_value:.2g}: {options.ab.size:,} units each, "
+        f"Difference {found}, p = {p_value:.2g}: {options.ab.size:,} units each, "
         f"confidence {options.ab.confidence:g}.",
     ]
-    is_better = (result.difference < 0) == (options.task == "regression")
-    if not result.p_value < 1 - options.ab.confidence:  # it is nan where no value differs
+    is_better = (difference < 0) == (options.task == "regression")
+    if not p_value < 1 - options.ab.confidence:  # it is nan where no value differs
         lines.append("No significant difference: keep the champion.")
     elif not is_better:
         lines.append("The challenger is worse: keep the champion.")
@@ -140,8 +126,8 @@ def summary(options: Serving, versions: tuple[int, int], ours: Floats, theirs: F
     return "\n".join(lines)
 
 
-def report(paths: Paths, options: Serving) -> None:
-    """Print the result; exit code 1 before the test is finished."""
+def main(paths: Paths, options: Serving) -> None:
+    """Print the result; raises UserError where no test runs."""
     settings = load_settings(paths)
     if options.strategy != "ab":
         raise UserError("params.yaml: serving.strategy is not ab: no A/B test runs.")
@@ -157,10 +143,5 @@ def report(paths: Paths, options: Serving) -> None:
             f"The test is not finished: the champion has {len(ours):,} and the challenger "
             f"{len(theirs):,} of {options.ab.size:,} labelled units."
         )
-        sys.exit(1)
-    print(summary(options, versions, ours, theirs))
-
-
-def main(paths: Paths, options: Serving) -> None:
-    """Report the result; a UserError ends with exit code 2."""
-    run(lambda: report(paths, options), code=2)
+    else:
+        print(summary(options, versions, ours, theirs))

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..lineage import runtime
@@ -24,8 +24,6 @@ JSON = "application/json"
 KEY = APIKeyHeader(name="X-API-Key", auto_error=False)  # a field for it at /docs
 KEYED: Any = {401: {}}
 POSTED: Any = {code: {} for code in (400, 401, 408, 413, 415, 422, 500, 503)}
-# So that the documentation links a job with the place where it is found.
-LINK = {"operationId": "find_job", "parameters": {"job_id": "$response.body#/job_id"}}
 
 
 class Feedback(BaseModel):
@@ -134,7 +132,7 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: dict[str, A
         "/jobs",
         dependencies=keyed,
         status_code=202,
-        responses=POSTED | {202: {"links": {"job": LINK}}},
+        responses=POSTED,
         openapi_extra=_body(body),
     )
     async def put(request: Request, response: Response, explain: bool = False) -> dict[str, str]:
@@ -152,7 +150,6 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: dict[str, A
     @app.get(
         "/jobs/{job_id}",
         dependencies=keyed,
-        operation_id="find_job",
         response_model=Job,
         responses={code: {} for code in (401, 404, 422, 503)},
     )
@@ -192,11 +189,14 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
     @app.get("/metrics", dependencies=keyed, responses=KEYED, response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counters in Prometheus' text."""
-        served = {alias: each.version for alias, each in versions.served.items()}
-        queued = await service.jobs.run(service.jobs.wait_seconds)
-        waiting = predictor.outbox.waiting
-        text = telemetry.export(served, versions.refused, waiting, queued)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        telemetry.version.clear()
+        for alias, served in versions.served.items():
+            telemetry.version.labels(alias).set(served.version)
+        for alias, is_refused in versions.refused.items():
+            telemetry.refused.labels(alias).set(is_refused)
+        telemetry.outbox_bytes.set(predictor.outbox.waiting)
+        telemetry.job_wait.set(await service.jobs.run(service.jobs.wait_seconds))
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/health")
     async def health() -> dict[str, str]:

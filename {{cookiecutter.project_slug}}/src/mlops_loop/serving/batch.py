@@ -44,10 +44,9 @@ def publish(
                 whole.write_database(table, connection, if_table_exists="append")
                 rows += chunk.height
     except (sql.exc.SQLAlchemyError, DatabaseError) as error:
-        # The message of the database alone: the statement holds rows, which may be personal.
+        # The first line of the database alone: the statement holds rows, which may be personal.
         cause = error.__cause__ if isinstance(error, DatabaseError) else error
-        reason = getattr(cause, "orig", cause)
-        reason = getattr(getattr(reason, "diag", None), "message_primary", None) or reason
+        reason = str(getattr(cause, "orig", cause)).partition("\n")[0]
         raise UserError(
             f"TABLE={table} cannot take the rows, and has none of them: {reason}\n"
             "If it has other columns, name another TABLE."

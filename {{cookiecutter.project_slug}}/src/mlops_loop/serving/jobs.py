@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 import sqlalchemy as sql
@@ -59,22 +59,17 @@ class Jobs:
 
     def put(self, content: bytes, key: str, explained: bool = False) -> str | None:
         """Add a job and return its id; None where it would exceed the limit of waiting bytes."""
-        job: dict[str, Any] = {
-            "id": str(uuid.uuid4()),
-            "time": _now(),
-            "status": QUEUED,
-            "attempts": 0,
-            "explained": explained,
-            "key": key,
-            "content": content,
-        }
+        job_id = str(uuid.uuid4())
+        job = table.insert().values(
+            id=job_id, time=_now(), explained=explained, key=key, content=content
+        )
         size = sql.func.sum(sql.func.length(c.content))
         waiting = sql.select(size).where(c.status.in_((QUEUED, RUNNING)))
         with self._database.begin() as connection:
             if (connection.scalar(waiting) or 0) + len(content) > self._max_bytes:
                 return None
-            connection.execute(table.insert().values(job))
-        return str(job["id"])
+            connection.execute(job)
+        return job_id
 
     def take(self) -> Job | None:
         """Lease the oldest free job to the caller; None where there is none.
@@ -82,8 +77,7 @@ class Jobs:
         Jobs that crashed MAX_ATTEMPTS workers are marked failed.
         """
         now = _now()
-        earliest, latest = now - self.lease, now + self.lease  # a clock may be put back
-        lost = (c.status == RUNNING) & ((c.taken < earliest) | (c.taken > latest))
+        lost = (c.status == RUNNING) & ~c.taken.between(now - self.lease, now + self.lease)
         crashed = table.update().where(lost & (c.attempts >= MAX_ATTEMPTS))
         oldest = sql.select(c.id).where((c.status == QUEUED) | lost).order_by(c.time).limit(1)
         # PostgreSQL gives each of several workers another job; SQLite lets one write at a time.

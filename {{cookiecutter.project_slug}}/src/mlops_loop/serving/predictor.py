@@ -23,8 +23,8 @@ from .follow import CHALLENGER
 from .params import Serving
 from .prediction_log import Outbox, OutboxFull, TooLarge, is_number
 from .prediction_log import predictions as log
-from .router import Assignment, Router, assign_all
-from .schema import Record, is_list
+from .router import Assignment, Router, SeveralUnits
+from .schema import Record, RequestSchema, is_list
 from .versions import LoadedVersion
 
 MAX_INLINE_ROWS = 64  # are scored on the event loop; more go to a thread
@@ -43,6 +43,7 @@ class InvalidScore(Exception):
 FAILURES: dict[type[Exception], tuple[int, str]] = {
     ValidationError: (422, ""),
     RequestValidationError: (422, ""),
+    SeveralUnits: (422, "send one record: serving.sticky_by chooses a version for each"),
     InvalidScore: (500, "the model's score for this input is not finite"),
     TooLarge: (413, "the records exceed what the prediction log may hold (serving.outbox_bytes)"),
     OutboxFull: (503, "the prediction log is full; nothing was predicted"),
@@ -145,23 +146,18 @@ class Predictor:
         """Predict a body that holds one record or a list of them; returns JSON.
 
         Equal keys get the same version where the strategy allows it. Raises ValidationError that
-        names field and rule, InvalidScore, OutboxFull or TooLarge.
+        names field and rule, SeveralUnits, InvalidScore, OutboxFull or TooLarge.
         """
         started = time.perf_counter()
         champion, served = self.router.versions.champion, self.router.versions.served
         records = champion.requests.validate(content)
-        assignments = self.router.assign(served, records, key or request_id)
-        predictions: list[Record] = [{} for _ in records]
-        for each in assignments:
-            chosen = [records[row] for row in each.rows]
-            found = present(each.served, await self._score(each.served, chosen))
-            if explain:
-                await asyncio.to_thread(add_explanations, each.served, chosen, found)
-            for row, prediction in zip(each.rows, found, strict=True):
-                predictions[row] = prediction
-        entries = self._entries(assignments, records, predictions, request_id, started)
+        chosen = self.router.assign(served, records, key or request_id)
+        predictions = present(chosen.served, await self._score(chosen.served, records))
+        if explain:
+            await asyncio.to_thread(add_explanations, chosen.served, records, predictions)
+        entries = self._entries(chosen, records, predictions, request_id, started)
         await self._logging.submit(self.outbox, entries)
-        count(champion, assignments, records)
+        count(champion.requests, chosen.served, records)
         if self.options.strategy == "shadow" and CHALLENGER in served:
             if self._room.acquire(blocking=False):
                 self._shadow.submit(self._predict_unseen, served[CHALLENGER], records, request_id)
@@ -185,8 +181,8 @@ class Predictor:
             if self.outbox.waiting > self.options.outbox_bytes / 2:  # the rest is for what is shown
                 raise OutboxFull
             predictions = present(served, score(served, records))
-            assignment = assign_all("shadow", CHALLENGER, served, len(records))
-            entries = self._entries([assignment], records, predictions, request_id, started)
+            unseen = Assignment("shadow", CHALLENGER, served)
+            entries = self._entries(unseen, records, predictions, request_id, started)
             self.outbox.append(log, [{**each, "shown": False} for each in entries])
         except Exception as error:
             telemetry.unshown.inc(len(records))
@@ -202,7 +198,7 @@ class Predictor:
 
     def _entries(
         self,
-        assignments: list[Assignment],
+        chosen: Assignment,
         records: list[Record],
         predictions: list[Record],
         request_id: str,
@@ -214,21 +210,15 @@ class Predictor:
             "request_id": request_id,
             "latency_ms": (time.perf_counter() - started) * 1e3,
             "shown": True,
+            "version": chosen.served.version,
+            "alias": chosen.alias,
+            "strategy": chosen.strategy,
+            "unit": chosen.unit,
             **self.context,
         }
         return [
-            {
-                **common,
-                "id": predictions[row]["prediction_id"],
-                "version": each.served.version,
-                "alias": each.alias,
-                "strategy": each.strategy,
-                "unit": unit,
-                "inputs": records[row],
-                "output": predictions[row],
-            }
-            for each in assignments
-            for row, unit in zip(each.rows, each.units, strict=True)
+            {**common, "id": output["prediction_id"], "inputs": inputs, "output": output}
+            for inputs, output in zip(records, predictions, strict=True)
         ]
 
     def _write(self, outbox: Outbox, several: list[list[Record]]) -> list[None]:
@@ -288,11 +278,10 @@ def add_explanations(
         prediction["explanation"] = {"base": base, "contributions": found}
 
 
-def count(champion: LoadedVersion, assignments: list[Assignment], records: list[Record]) -> None:
+def count(requests: RequestSchema, served: LoadedVersion, records: list[Record]) -> None:
     """Count rows by version, missing values, and values that the contract does not list."""
-    for each in assignments:
-        telemetry.predictions.labels(each.served.version).inc(len(each.rows))
-    for column, listed in champion.requests.listed.items():
+    telemetry.predictions.labels(served.version).inc(len(records))
+    for column, listed in requests.listed.items():
         values = [record[column] for record in records]
         if nulls := values.count(None):
             telemetry.missing.labels(column).inc(nulls)

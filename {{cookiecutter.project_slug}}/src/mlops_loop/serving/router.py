@@ -2,10 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 from statistics import fmean, stdev
+from typing import NamedTuple
 
 import sqlalchemy as sql
 
@@ -22,24 +21,21 @@ LATEST = 1_000  # rewards of a version that count, so that a decline is noticed
 LEAST = 10  # rewards of each version before they count
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """Rows of a request that one version predicts, with the unit of each (A/B test, canary)."""
+class Assignment(NamedTuple):
+    """The version that predicts a request, and the request's unit (A/B test, canary)."""
 
     strategy: str
     alias: str
     served: LoadedVersion
-    rows: Sequence[int]
-    units: Sequence[int | None]
+    unit: int | None = None
 
 
-def assign_all(strategy: str, alias: str, served: LoadedVersion, rows: int) -> Assignment:
-    """Assign all rows of a request to one version."""
-    return Assignment(strategy, alias, served, range(rows), [None] * rows)
+class SeveralUnits(Exception):
+    """A request of several records, of which each may belong to another unit."""
 
 
 class Router:
-    """Assigns the rows of a request to versions."""
+    """Assigns requests to versions."""
 
     def __init__(self, options: Serving, versions: Versions, random: Random) -> None:
         names = [column.name for column in versions.champion.requests.columns]
@@ -56,23 +52,21 @@ class Router:
 
     def assign(
         self, served: dict[str, LoadedVersion], records: list[Record], key: str
-    ) -> list[Assignment]:
-        """Assign records to versions; equal keys, or values of `sticky_by`, get the same one."""
+    ) -> Assignment:
+        """Assign a request to a version; equal keys, or values of `sticky_by`, get the same one.
+
+        Raises SeveralUnits for several records where each has a key of its own.
+        """
         strategy, share = self.strategy(served), self._challenger_share(served)
         if not share:
-            return [assign_all(strategy, CHAMPION, served[CHAMPION], len(records))]
-        column = self.options.sticky_by
-        # Another champion's requests may lack the column.
-        values = [record.get(column, key) if column else key for record in records]
-        units = [unit(strategy, value) for value in values]
-        rows: dict[str, list[int]] = {CHAMPION: [], CHALLENGER: []}
-        for row, each in enumerate(units):
-            rows[CHALLENGER if each < share * UNITS else CHAMPION].append(row)
-        return [
-            Assignment(strategy, alias, served[alias], chosen, [units[row] for row in chosen])
-            for alias, chosen in rows.items()
-            if chosen
-        ]
+            return Assignment(strategy, CHAMPION, served[CHAMPION])
+        if column := self.options.sticky_by:
+            if len(records) > 1:
+                raise SeveralUnits
+            key = str(records[0].get(column, key))  # another champion's requests may lack it
+        found = unit(strategy, key)
+        alias = CHALLENGER if found < share * UNITS else CHAMPION
+        return Assignment(strategy, alias, served[alias], found)
 
     def _challenger_share(self, served: dict[str, LoadedVersion]) -> float:
         if CHALLENGER not in served:
@@ -96,7 +90,7 @@ class Router:
                 telemetry.log("watch", problem=type(error).__name__)
 
 
-def unit(salt: str, key: object) -> int:
+def unit(salt: str, key: str) -> int:
     """A hash of a key below UNITS; the key itself may be personal data."""
     return int.from_bytes(hashlib.sha256(f"{salt} {key}".encode()).digest()[:4])
 

@@ -37,21 +37,14 @@ def _whole(value: Any) -> Any:
 Int64 = Annotated[int, Field(ge=-INT64, lt=INT64), BeforeValidator(_whole)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
-TYPES: dict[str, Any] = {
-    "Int64": Int64,
-    "Float64": float,
-    "String": Text,
-    "Boolean": bool,
-    "Date": date,
-    "Datetime": Annotated[NaiveDatetime, WithJsonSchema(DATETIME)],
-}
-EXAMPLES: dict[str, Any] = {
-    "Int64": 1,
-    "Float64": 1.0,
-    "String": "text",
-    "Boolean": True,
-    "Date": "2024-01-31",
-    "Datetime": "2024-01-31T12:00:00",
+# The type of a value, and an example.
+TYPES: dict[str, tuple[Any, Any]] = {
+    "Int64": (Int64, 1),
+    "Float64": (float, 1.0),
+    "String": (Text, "text"),
+    "Boolean": (bool, True),
+    "Date": (date, "2024-01-31"),
+    "Datetime": (Annotated[NaiveDatetime, WithJsonSchema(DATETIME)], "2024-01-31T12:00:00"),
 }
 
 
@@ -66,7 +59,10 @@ class RequestSchema:
         columns = request_columns(contract)
         # Columns may be called anything, and a field of pydantic may not: the alias is the name.
         fields: dict[str, Any] = {
-            f"field_{number}": (_type(column), _field(column))
+            f"field_{number}": (
+                _type(column),
+                Field(None if column.nullable else ..., alias=column.name),
+            )
             for number, column in enumerate(columns)
         }
         self.example = {column.name: _example(column) for column in columns}
@@ -116,12 +112,8 @@ def _type(column: Column) -> Any:
     limits: dict[str, Any] = {"ge": column.min, "le": column.max}
     examples = list(column.categories) if column.categories else None
     field = Field(description=column.description, examples=examples, **limits)
-    kind: Any = Annotated[TYPES[column.dtype], field]
+    kind: Any = Annotated[TYPES[column.dtype][0], field]
     return kind | None if column.nullable else kind
-
-
-def _field(column: Column) -> Any:
-    return Field(None if column.nullable else ..., alias=column.name)
 
 
 def _example(column: Column) -> Any:
@@ -129,7 +121,7 @@ def _example(column: Column) -> Any:
         return column.categories[0]
     value = column.min if column.min is not None else column.max
     if value is None:
-        return EXAMPLES[column.dtype]
+        return TYPES[column.dtype][1]
     if column.dtype == "Datetime" and type(value) is date:
         value = datetime.combine(value, datetime.min.time())
     return value.isoformat() if isinstance(value, date) else value

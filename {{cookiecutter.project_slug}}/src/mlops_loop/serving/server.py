@@ -19,7 +19,6 @@ from .auth import key_hashes
 from .params import Serving
 from .service import Service, assemble
 
-MAX_PORT = 2**16 - 1
 CONNECTIONS = 2  # for each request at once: most connections wait between two requests
 SWITCH_SECONDS = 0.000_5  # the longest that a request waits for another thread
 MAX_HEAD_BYTES = 1 << 16
@@ -44,17 +43,14 @@ def main(paths: Paths, options: Serving, create_app: CreateApp) -> None:
 
 def check_free(host: str, port: str) -> None:
     """Raise UserError where the service cannot listen, before a model is loaded."""
-    if not port.isdecimal() or int(port) > MAX_PORT:
-        raise UserError(f"PORT={port}: not a valid port.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, int(port)), family=family).close()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise UserError(
-                f"PORT={port} is in use by another program; end that, or choose another PORT."
-            ) from None
-        raise UserError(f"HOST={host}, PORT={port}: {error.strerror}.") from error
+    except (OSError, OverflowError, ValueError) as error:
+        words = f"HOST={host}, PORT={port}: {error}; choose another."
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            words = f"PORT={port} is in use by another program; end that, or choose another PORT."
+        raise UserError(words) from None
 
 
 def server(app: FastAPI, options: Serving, host: str, port: int) -> uvicorn.Server:

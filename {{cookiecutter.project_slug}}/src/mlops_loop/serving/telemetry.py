@@ -6,13 +6,13 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
 from fastapi.responses import JSONResponse
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram
 
 Message = MutableMapping[str, Any]
 Asgi = Callable[[Message, Any, Any], Awaitable[None]]
@@ -85,20 +85,6 @@ class TelemetryMiddleware:
             latency.labels(path).observe(took)
             line = {"request_id": request_id, "method": scope["method"], "path": path}
             log("request", **line, status=status, ms=round(took * 1e3, 3))
-
-
-def export(
-    versions: Mapping[str, int], refusals: Mapping[str, bool], waiting: int, queued: float
-) -> bytes:
-    """All metrics in Prometheus' text, with the present state of versions, outbox and jobs."""
-    version.clear()
-    for alias, number in versions.items():
-        version.labels(alias).set(number)
-    for alias, is_refused in refusals.items():
-        refused.labels(alias).set(is_refused)
-    outbox_bytes.set(waiting)
-    job_wait.set(queued)
-    return generate_latest()
 
 
 def log(event: str, **fields: Any) -> None:

@@ -22,11 +22,6 @@ STALE_SECONDS = 60  # since the last look at the registry
 # For the registry to be read before the service starts: with a version to serve, or with none.
 COPY_SECONDS, FIRST_SECONDS = 15, 120
 
-MISSING = {
-    CHAMPION: "the registry has no champion; run `make train` first.",
-    CHALLENGER: "there is no challenger: the champion answers everything",
-}
-
 
 @dataclass(frozen=True)
 class LoadedVersion:
@@ -84,10 +79,8 @@ class Versions:
     @property
     def refused(self) -> dict[str, bool]:
         """For each alias, whether the version that the registry names is not served, or unknown."""
-        problems = {**self.problems}
-        unknown = problems.pop("registry") is not None
-        fine = (None, MISSING[CHALLENGER])
-        return {alias: unknown or text not in fine for alias, text in problems.items()}
+        registry, *problems = self.problems.items()
+        return {alias: (registry[1] or text) is not None for alias, text in problems}
 
     def refresh(self) -> None:
         """Serve the versions that the folder names now; whatever fails, the old one stays."""
@@ -110,7 +103,9 @@ class Versions:
         ref, old = read_ref(self._folder / f"{alias}.json"), self.served.get(alias)
         if old and alias == CHALLENGER and (ref is None or self._misfit(old)):
             self.served = {CHAMPION: self.champion}
-        return self._serve(alias, ref) if ref else MISSING[alias]
+        if ref is None and alias == CHAMPION:
+            return "the registry has no champion; run `make train` first."
+        return self._serve(alias, ref) if ref else None
 
     def _serve(self, alias: str, ref: VersionRef) -> str | None:
         """Load and check a version unless it is served; returns why it is refused, if so."""
