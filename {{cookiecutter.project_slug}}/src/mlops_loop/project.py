@@ -43,7 +43,9 @@ class Paths:
         self.training = root / "models" / "training.json"
         self.out_of_fold = root / "models" / "out_of_fold.parquet"
         self.scores = root / "models" / "test_scores.npy"
+        self.out_of_fold = root / "models" / "out_of_fold.parquet"
         self.run = root / "models" / "run.json"
+        self.profile = root / "models" / "profile"
 
         self.validation_report = root / "reports" / "validation.json"
         self.prepare_report = root / "reports" / "prepare.json"
@@ -55,6 +57,7 @@ class Paths:
         self.model_card = root / "reports" / "model_card.md"
         self.model_page = root / "reports" / "model_card.html"
         self.gate = root / "reports" / "gate.json"
+        self.monitoring = root / "reports" / "monitoring"
         self.tuning = root / "reports" / "tuning"
 
         self.served = root / ".serving" / "models"

@@ -38,7 +38,7 @@ from ..project import Paths, Settings, UserError
 
 MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
 EXAMPLE_ROWS = 5
-GOLDEN = "golden.json"
+GOLDEN, PROFILE = "golden.json", "profile"
 RUN_ID = re.compile("[0-9a-f]{32}")
 
 NAMES = ("long", "double", "string", "boolean", "datetime", "datetime")
@@ -314,7 +314,7 @@ def _log_model(paths: Paths, run_id: str) -> None:
 
 
 def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
-    """Add reports, plots, dvc.lock and golden requests to a run; repeating it changes nothing."""
+    """Add reports, plots, profile, dvc.lock and golden requests to a run; repeatable."""
     client = registry.client
     report = read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
@@ -327,6 +327,7 @@ def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
     known = [Metric(name, value, time, 0) for name, value in metrics.items() if value is not None]
     client.log_batch(run_id, known)
     client.log_artifacts(run_id, str(paths.plots), "plots")
+    client.log_artifacts(run_id, str(paths.profile), PROFILE)
     for path in (paths.metrics, paths.slices, paths.explanations):
         client.log_artifact(run_id, str(path), "reports")
     if paths.dvc_lock.exists():

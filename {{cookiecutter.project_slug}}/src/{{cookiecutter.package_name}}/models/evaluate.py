@@ -12,6 +12,7 @@ from mlops_loop.models.bootstrap import Predictions, calibration, intervals, out
 from mlops_loop.models.explanations import explanation
 from mlops_loop.models.held_out import judge_interval, read_predictions
 from mlops_loop.models.model import Model, load
+from mlops_loop.models.profile import write_profile
 from mlops_loop.project import Paths, run_stage
 
 from .. import PROJECT
@@ -55,7 +56,7 @@ def evaluate(
 
 
 def main(paths: Paths) -> None:
-    """Write the test scores into models/; metrics, explanations, slices and plots into reports/."""
+    """Write scores and profile into models/; metrics, explanations, slices, plots into reports/."""
     params, contract = load_params(paths.params), load_contract(paths.contract)
     candidate, baseline = load(paths.candidate), load(paths.baseline)
     test = pl.read_parquet(paths.processed / "test" / "*.parquet")
@@ -69,6 +70,7 @@ def main(paths: Paths) -> None:
         draw_all(temporary, ours, candidate, found)
     with replaced(paths.scores) as temporary, temporary.open("wb") as file:
         np.save(file, ours.scores)
+    write_profile(paths, contract, candidate, judged_by.scoring, ours)
     write_json(paths.explanations, rounded(found))
     write_json(paths.slices, rounded(groups))
     write_json(paths.metrics, report)
