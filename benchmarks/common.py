@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 TEMPLATE = Path(__file__).resolve().parent.parent
 BUILD = TEMPLATE / "build" / "bench"
 RESULTS = Path(__file__).resolve().parent / "results"
-PAGES = (Path(__file__).resolve().parent / "README.md", TEMPLATE / "README.md")
+PAGES = (Path(__file__).resolve().parent / "README.md",)
 MIB = 1 << 20
 
 Rows = list[dict[str, Any]]
