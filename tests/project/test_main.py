@@ -4,7 +4,11 @@ import re
 import subprocess
 import sys
 
+import pytest
 from helpers import SOURCE
+
+sys.path.insert(0, str(SOURCE / "src"))
+from mlops_loop.project import run
 
 VERBS = f"""
 import importlib.util, sys
@@ -24,4 +28,15 @@ print(*VERBS)
 def test_every_verb_of_make_is_there_and_none_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", VERBS], capture_output=True, text=True, check=True)
     recipes = "".join(path.read_text() for path in (SOURCE / "make").glob("*.mk"))
-    assert set(done.stdout.split()) == set(re.findall(r"\$\(RUN\) (\w+)", recipes))
+    rules = re.findall(r"^([a-z ]+): .*\n\t@\$\(RUN\) \$@", recipes, re.MULTILINE)
+    called = re.findall(r"\$\(RUN\) (\w+)", recipes) + " ".join(rules).split()
+    assert set(done.stdout.split()) == set(called)
+
+
+def test_an_interrupted_command_ends_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="130"):
+        run(interrupted)
+    assert capsys.readouterr().err == "Interrupted; the same command continues.\n"
