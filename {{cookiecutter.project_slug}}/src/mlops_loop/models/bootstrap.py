@@ -173,16 +173,14 @@ def calibration(rows: Predictions) -> dict[str, Any]:
     predicted = rows.scores if binary else rows.scores.max(axis=1)
     observed = rows.actual == (1 if binary else rows.labels)
     numbers = np.minimum((predicted * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    bins = []
-    gaps = []
-    for number in np.unique(numbers):
-        inside = numbers == number
-        mean = predicted[inside].mean()
-        share = observed[inside].mean()
-        rows_inside = int(inside.sum())
-        bins.append({"predicted": mean, "observed": share, "rows": rows_inside})
-        gaps.append(rows_inside * abs(mean - share))
-    return {"error": sum(gaps) / len(predicted), "bins": bins}
+    counts = np.bincount(numbers)
+    rows_inside = counts[counts > 0]
+    mean, share = (
+        np.bincount(numbers, values)[counts > 0] / rows_inside for values in (predicted, observed)
+    )
+    error = np.average(np.abs(mean - share), weights=rows_inside)
+    bins = pl.DataFrame({"predicted": mean, "observed": share, "rows": rows_inside})
+    return {"error": float(error), "bins": bins.to_dicts()}
 
 
 def best_threshold(actual: Array, scores: Floats) -> float:

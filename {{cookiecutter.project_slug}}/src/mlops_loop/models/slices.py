@@ -1,6 +1,6 @@
 """Slice-based evaluation: declared slices, worst slices found, and fairness gaps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
@@ -17,6 +17,7 @@ from .types import Array, Floats
 MOST_VALUES, QUARTERS = 20, (0.25, 0.5, 0.75)
 OTHER, MISSING = "(other)", "(missing)"
 SEARCHED_ROWS, SEARCHED, PAIRED, SHOWN = 100_000, 30, 6, 5
+Slice = tuple[tuple[int, int], ...]  # a group of one column or of two, both as numbers
 
 
 @dataclass(frozen=True)
@@ -151,81 +152,62 @@ def worst(
 
     Pairs are of the columns `declared` and the first features after them. Worse than all other rows
     is proven by Welch's test with Bonferroni's correction for the number searched, as in Slice
-    Finder (Chung et al., 2019).
+    Finder (Chung et al., 2019); a pair is also worse than either of its columns alone.
     """
-    found = candidates(parts, declared + PAIRED, losses, params.min_rows)
-    searched = found.height
-    doubt = (1 - params.bootstrap.confidence) / max(searched, 1)
-    errors = NormalDist().inv_cdf(doubt)
-    bound = pl.col("difference") + errors * pl.col("error")
-    # Rounded, as Polars adds in any order and some slices hold the same rows.
-    found = found.with_columns(bound=bound.round_sig_figs(9)).filter(bound > 0)
-    keys = ["bound", "one", "two", "first", "second"]
-    down = [key == "bound" for key in keys]
-    proven = worse_than_parents(found).sort(keys, descending=down)
-    described = []
-    for name, chosen in disjoint(proven, parts):
+    codes = [part.to_physical().cast(pl.Int64).to_numpy() for part in parts]
+    bounds = lower_bounds(codes, declared + PAIRED, losses, params)
+    described: list[dict[str, Any]] = []
+    seen = np.zeros(len(losses), dtype=bool)
+    for slice_ in sorted(bounds, key=lambda each: (-bounds[each], each)):
+        parents = [bounds.get((condition,), 0) for condition in slice_]
+        needed = max(0, *parents) if len(parents) > 1 else 0
+        if bounds[slice_] <= needed or len(described) == SHOWN:
+            continue
+        chosen = np.all([codes[column] == group for column, group in slice_], axis=0)
+        # A slice whose rows are mostly described already says nothing new.
+        if 2 * (chosen & seen).sum() > chosen.sum():
+            continue
+        seen |= chosen
         some = losses[chosen]
+        any_row = int(chosen.argmax())
+        names = [f"{parts[column].name} = {parts[column][any_row]}" for column, _ in slice_]
         value = params.scoring.from_losses(some.mean())
         interval = loss_interval(params.scoring, some, params.bootstrap)
-        described.append({"slice": name, "rows": len(some), "value": value, "interval": interval})
-    return described, searched
+        found = {"rows": len(some), "value": value, "interval": interval}
+        described.append({"slice": " and ".join(names), **found})
+    return described, len(bounds)
 
 
-def candidates(parts: Sequence[pl.Series], paired: int, losses: Floats, least: int) -> pl.DataFrame:
-    """The difference of each slice's mean loss to that of all other rows, and its standard error.
-
-    A slice of one column is given as the pair of the column with itself.
-    """
-    frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
-    lazy = frame.lazy().with_columns(loss=pl.Series(losses))
-    loss = pl.col("loss")
-    pairs = [(number, number) for number in range(len(parts))]
-    pairs += combinations(range(min(paired, len(parts))), 2)
-    totals = (
-        lazy.group_by(first=pl.col(str(one)), second=pl.col(str(two)))
-        .agg(rows=pl.len().cast(pl.Int64), total=loss.sum(), squares=(loss**2).sum())
-        .with_columns(pl.col("first", "second").cast(pl.String), one=one, two=two)
-        for one, two in pairs
-    )
-    rows, total, squares = pl.col("rows"), pl.col("total"), pl.col("squares")
-    rest = frame.height - rows
-    rest_total = float(losses.sum()) - total
-    rest_squares = float(losses @ losses) - squares
-    mean = total / rows
-    others = rest_total / rest
-    variance = (squares / rows - mean**2) / rows
-    variance += (rest_squares / rest - others**2) / rest
-    found = pl.concat(pl.collect_all(totals)).filter(rows >= least, rest >= least)
-    return found.with_columns(difference=mean - others, error=variance.clip(0).sqrt())
-
-
-def worse_than_parents(found: pl.DataFrame) -> pl.DataFrame:
-    """The slices without pairs that are no worse than a slice of one of their columns."""
-    single = pl.col("one") == pl.col("two")
-    parents = found.filter(single).select("one", "first", parent="bound")
-    both = found.join(parents, on=["one", "first"], how="left")
-    of_second = parents.rename({"one": "two", "first": "second", "parent": "parent_of_second"})
-    both = both.join(of_second, on=["two", "second"], how="left")
-    bound = pl.max_horizontal("parent", "parent_of_second").fill_null(0)
-    return both.filter(single | (pl.col("bound") > bound))
-
-
-def disjoint(found: pl.DataFrame, parts: Sequence[pl.Series]) -> Iterator[tuple[str, Array]]:
-    """Names and rows of the first few slices that hold mostly other rows than those before."""
-    seen = np.zeros(len(parts[0]), dtype=bool)
-    shown = 0
-    pairs = found.select("one", "two", "first", "second")
-    for one, two, first, second in pairs.iter_rows():
-        both = (parts[one] == first) & (parts[two] == second)
-        chosen = both.to_numpy()
-        known = (chosen & seen).sum()
-        if shown < SHOWN and 2 * known <= chosen.sum():
-            name = f"{parts[one].name} = {first}"
-            other = f"{parts[two].name} = {second}"
-            yield name if name == other else f"{name} and {other}", chosen
-            seen |= chosen
-            shown += 1
+def lower_bounds(
+    codes: Sequence[Array], paired: int, losses: Floats, params: Judging
+) -> dict[Slice, float]:
+    """How much worse each slice's mean loss is at least than that of all other rows."""
+    searched: list[tuple[int, ...]] = [(column,) for column in range(len(codes))]
+    searched += combinations(range(min(paired, len(codes))), 2)
+    slices_found: list[Slice] = []
+    differences, errors = [], []
+    for columns in searched:
+        shape = [codes[column].max() + 1 for column in columns]
+        keys = np.ravel_multi_index([codes[column] for column in columns], shape)
+        counts = np.bincount(keys)
+        enough = np.minimum(counts, len(losses) - counts) >= params.min_rows
+        rows = counts[enough]
+        rest = len(losses) - rows
+        total = np.bincount(keys, losses)[enough]
+        squares = np.bincount(keys, losses**2)[enough]
+        mean = total / rows
+        others = (losses.sum() - total) / rest
+        variance = (squares / rows - mean**2) / rows
+        variance += ((losses @ losses - squares) / rest - others**2) / rest
+        differences.append(mean - others)
+        errors.append(np.sqrt(variance.clip(0)))
+        for groups in np.transpose(np.unravel_index(np.flatnonzero(enough), shape)).tolist():
+            slices_found.append(tuple(zip(columns, groups, strict=True)))
+    doubt = (1 - params.bootstrap.confidence) / max(len(slices_found), 1)
+    away = NormalDist().inv_cdf(doubt)
+    bounds = np.concatenate(differences) + away * np.concatenate(errors)
+    # Rounded, as sums over the same rows may differ in their last digits.
+    return {each: float(f"{bound:.9g}") for each, bound in zip(slices_found, bounds, strict=True)}
 
 
 def fairness(
@@ -235,25 +217,18 @@ def fairness(
 
     Groups of too few rows do not count.
     """
-    gaps = []
+    found = []
     metrics = {**params.scoring.metrics, **params.scoring.gaps}
     for part in parts:
-        some = {}
-        for group, chosen in members(part).items():
-            if chosen.sum() >= params.min_rows:
-                some[group] = rows[chosen]
+        large = {g: rows[m] for g, m in members(part).items() if m.sum() >= params.min_rows}
         for name, metric in metrics.items():
-            values = {group: metric.compute(each) for group, each in some.items()}
+            values = {group: metric.compute(some) for group, some in large.items()}
             defined = [group for group, value in values.items() if not np.isnan(value)]
             ordered = sorted(defined, key=values.__getitem__)
             if len(ordered) > 1:
-                low = ordered[0]
-                high = ordered[-1]
-                interval = difference_interval(
-                    metric.compute, some[high], some[low], params.bootstrap
-                )
-                gap = {"gap": values[high] - values[low], "interval": interval}
-                gaps.append(
-                    {"column": part.name, "metric": name, **gap, "lowest": low, "highest": high}
-                )
-    return gaps
+                low, high = ordered[0], ordered[-1]
+                gap = {"column": part.name, "metric": name, "gap": values[high] - values[low]}
+                both = large[high], large[low]
+                interval = difference_interval(metric.compute, *both, params.bootstrap)
+                found.append({**gap, "interval": interval, "lowest": low, "highest": high})
+    return found

@@ -277,6 +277,7 @@ def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
     client.log_artifact(run_id, str(paths.requirements), "environment")
     client.log_artifact(run_id, str(paths.contract))
     client.log_artifacts(run_id, str(paths.baseline), "baseline")
+    client.log_artifact(run_id, str(paths.out_of_fold))
     _log_model(paths, run_id)
     client.set_terminated(run_id, "FINISHED", record["ended"])
     return run_id

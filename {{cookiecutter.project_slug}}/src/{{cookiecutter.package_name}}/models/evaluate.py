@@ -16,7 +16,7 @@ from mlops_loop.models.profile import write_profile
 from mlops_loop.project import Paths, run_stage
 
 from .. import PROJECT
-from ..params import Params, load_params
+from ..params import load_params
 from .metrics import judging
 from .plots import draw_all
 
@@ -27,7 +27,7 @@ def evaluate(
     baseline: Model,
     held_out: pl.DataFrame,
     rows: dict[str, int],
-    params: Params,
+    judged_by: slices.Judging,
 ) -> tuple[dict[str, Any], Predictions]:
     """The content of reports/metrics.json, and the candidate's predictions.
 
@@ -37,18 +37,17 @@ def evaluate(
         outcome(model, test[model.target], model.score_features(test))
         for model in (candidate, baseline)
     )
-    judged_by = judging(params, params.evaluate)
     report: dict[str, Any] = {
-        "task": params.task,
+        "task": candidate.task,
         "test": judged_by.scoring.score(ours),
         "intervals": intervals(judged_by.scoring, ours, judged_by.bootstrap),
         "baseline": judged_by.scoring.score(simple),
         "held_out": judged_by.scoring.score(read_predictions(held_out, candidate)),
         "rows": {**rows, "test": test.height},
     }
-    if params.task == "regression":
-        report |= judge_interval(held_out, ours, params.evaluate.confidence)
-    if params.task == "binary":
+    if candidate.task == "regression":
+        report |= judge_interval(held_out, ours, judged_by.bootstrap.confidence)
+    if candidate.task == "binary":
         report["threshold"] = candidate.threshold
     if candidate.classes:
         report["calibration"] = calibration(ours)
@@ -61,8 +60,8 @@ def main(paths: Paths) -> None:
     candidate, baseline = load(paths.candidate), load(paths.baseline)
     test = pl.read_parquet(paths.processed / "test" / "*.parquet")
     held_out, rows = pl.read_parquet(paths.out_of_fold), read_json(paths.training)["rows"]
-    report, ours = evaluate(test, candidate, baseline, held_out, rows, params)
     judged_by = judging(params, params.evaluate)
+    report, ours = evaluate(test, candidate, baseline, held_out, rows, judged_by)
     found = explanation(test, candidate, judged_by.scoring, params.seed)
     features, declared = test.select(*found["importance"]), slices.read_declared(paths, contract)
     groups = slices.report(declared, features, ours, contract, judged_by)
