@@ -6,7 +6,7 @@ TEMPLATE := {{cookiecutter.project_slug}}
 DEMO := build/my-project
 # The template's own tools; and for tests and checks the libraries of the project, whose packages are
 # imported from the template folder.
-LOCKS := $(wildcard $(addprefix $(TEMPLATE)/requirements/,base.txt dev.txt tune.txt serving.txt export.txt app.txt))
+LOCKS := $(wildcard $(addprefix $(TEMPLATE)/requirements/,base.txt dev.txt estimators.txt tune.txt serving.txt export.txt app.txt))
 READY := .venv/.ready-$(shell cksum < requirements/dev.txt | cut -d ' ' -f 1)
 LIBRARIES := .venv/.ready-libraries-$(shell cat requirements/dev.txt $(LOCKS) | cksum | cut -d ' ' -f 1)
 

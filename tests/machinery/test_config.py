@@ -35,7 +35,10 @@ def test_the_files_of_this_project_are_good() -> None:
         ({"train__trees": 3}, "params.yaml: train.trees: unknown key"),
         ({"train__max_trees": "many"}, "params.yaml: train.max_trees: Input should be a valid int"),
         ({"train__max_trees": 0}, "greater than or equal to 1 (found: 0)"),
-        ({"train__model": "catboost"}, "'lightgbm', 'random_forest' or 'linear'"),
+        (
+            {"train__model": 3},
+            "params.yaml: train.model: Input should be a valid string (found: 3)",
+        ),
         ({"ingest": {"path": "x.csv"}}, "params.yaml: ingest.source: this key is missing."),
         ({"prepare": {"group": None}}, "params.yaml: prepare.test_from: this key is missing."),
         ({"prepare__test_from": "soon"}, "params.yaml: prepare.test_from: "),
@@ -98,7 +101,7 @@ def test_an_edit_changes_only_the_lines_of_its_keys(project: Project) -> None:
     values = {"seed": 7, "train.learning_rate": 0.0625, "train.lightgbm.num_leaves": 31}
     gone, new, missing = changes(project, {**values, "train.threshold": None})
     assert gone == ["seed: 42", LINES["learning_rate"], "    num_leaves: 127"]
-    rate = "  learning_rate: 0.0625     # lightgbm"
+    rate = "  learning_rate: 0.0625     # of boosting"
     assert (new, missing) == (["seed: 7", rate, "    num_leaves: 31"], [])
 
 

@@ -21,6 +21,8 @@ def closure(name: str) -> set[str]:
     found, todo = set(), {name}
     while todo:
         found.add(name := todo.pop())
+        if name == "project.params":  # it imports kinds of estimators for their parameters alone
+            continue
         todo |= (set(imports(name, MODULES[name])) & MODULES.keys()) - found
         if name == "project.data.sources":  # whose modules are imported by name
             todo |= {other for other in MODULES if other.startswith(f"{name}.")} - found

@@ -49,7 +49,7 @@ LINEAR = {
 def test_terms_of_a_linear_model_add_up_to_its_score(trained: Project, task: str) -> None:
     model = fit(trained, task, LINEAR[task], train__model="linear")
     matrix = model.encoder.encode(rows(trained))
-    estimator: Any = model.estimator
+    estimator: Any = model.estimator.fitted
     raw = estimator.predict if task == "regression" else estimator.decision_function
     scores, values = raw(matrix), explanations.contributions(model, matrix)
     if task == "multiclass":

@@ -9,7 +9,7 @@ from mlops_loop.commands import tune
 from mlops_loop.config import changed
 from mlops_loop.project import UserError
 from project import PROJECT
-from project.models.estimators import learner
+from project.models.train import learner
 from project.params import load_params
 from projects import Project, registry_of
 
@@ -21,7 +21,7 @@ RATE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
     [
         ({"space": {}}, "tune.space.lightgbm is empty"),
         ({"space": {"lightgbm": {}}}, "tune.space.lightgbm is empty"),
-        ({"space": {"svm": RATE}}, "tune.space.lightgbm is empty"),
+        ({"space": {"svm": RATE}}, "tune.space: svm is none of lightgbm, xgboost"),
         ({"space": {"lightgbm": {"rate": [1, 2]}}}, "train.rate: unknown key"),
         ({"space": {"lightgbm": {"threads": [1, 2]}}}, "threads: this is decided, not searched"),
         ({"space": {"lightgbm": {"max_trees": []}}}, "max_trees: give a list of choices"),
@@ -59,7 +59,7 @@ def test_a_search_that_cannot_be_is_refused(
         tune.read_space(learner(load_params(project.params)))
 
 
-@pytest.mark.parametrize("model", ["lightgbm", "random_forest", "linear"])
+@pytest.mark.parametrize("model", ["lightgbm", "xgboost", "catboost", "random_forest", "linear"])
 def test_the_space_of_this_project_is_good(model: str) -> None:
     params = changed(load_params(PROJECT.params), {"train.model": model})
     if params.tune.space.get(model):
@@ -72,7 +72,7 @@ def test_folds_that_cannot_be_made_are_refused(trained: Project) -> None:
         tune.prepare(learner(load_params(trained.params)), trained)
 
 
-@pytest.mark.parametrize("model", ["lightgbm", "random_forest", "linear"])
+@pytest.mark.parametrize("model", ["lightgbm", "xgboost", "catboost", "random_forest", "linear"])
 def test_a_fold_is_judged_by_a_fit_that_has_not_learnt_its_rows(
     project: Project, model: str
 ) -> None:
@@ -83,8 +83,8 @@ def test_a_fold_is_judged_by_a_fit_that_has_not_learnt_its_rows(
     fold = tune.make_fold(frame[:300], frame[300:], frame["y"], "regression", False)
     rmse, trees = tune.evaluate(fold, learner(params), params, "rmse")
     assert rmse < 1 < frame["y"].std()
-    raw = learner(params).fit_trees(params, fold, trees)
-    again = tune.predictions(fold, learner(params), raw)
+    fitted = learner(params).fit(params, fold.train, None, trees)
+    again = tune.predictions(fold, learner(params), fitted.estimator)
     assert np.sqrt(np.mean((again.scores - again.actual) ** 2)) == pytest.approx(rmse)
     strange = frame[300:].with_columns(kind=pl.lit("c"))
     fold = tune.make_fold(frame[:300], strange, frame["y"], "regression", False)

@@ -154,7 +154,7 @@ def test_contributions_are_those_of_the_answered_class(trained: Project) -> None
     size = (pl.col("euros") // 40).clip(0, 2).cast(pl.String).alias("class")
     model = fit(trained, "multiclass", size)
     matrix = model.encoder.encode(rows(trained))
-    estimator: Any = model.estimator
+    estimator: Any = model.estimator.fitted
     raw = estimator.predict(matrix, raw_score=True)
     added = attribution.contributions(model, matrix).sum(axis=1)
     assert np.allclose(added, raw.max(axis=1))
@@ -178,9 +178,7 @@ def test_a_forest_is_not_divided(trained: Project) -> None:
     forest = {"trees": 5, "min_samples_leaf": 5}
     changes = {"train__model": "random_forest", "train__random_forest": forest}
     model = fit(trained, "regression", pl.col("euros"), **changes)
-    with pytest.raises(
-        UserError, match=r"a forest has no exact .* train.model: lightgbm or linear"
-    ):
+    with pytest.raises(UserError, match=r"RandomForestRegressor has no exact .* or a linear model"):
         explain.explain_rows(NEW, model, load_contract(trained.contract))
 
 

@@ -15,7 +15,7 @@ from project.params import load_params
 from projects import DEFINITIONS, Project, sales
 from sklearn.preprocessing import FunctionTransformer
 
-MODELS = ("lightgbm", "random_forest", "linear")
+MODELS = ("lightgbm", "xgboost", "catboost", "random_forest", "linear")
 
 
 def rows_of(project: Project, split: str) -> pl.DataFrame:

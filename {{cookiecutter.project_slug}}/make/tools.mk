@@ -33,7 +33,7 @@ clean: ## remove caches and what `make train` rebuilds
 	rm -rf $(wildcard data/interim data/processed models reports/plots reports/explain .*_cache)
 	@find src tests -name __pycache__ -prune -exec rm -rf {} +
 
-setup: $(READY) ## finish what is missing: environment and commit hooks
+setup: $(READY) $(if $(EXTRA),$(call extra,$(EXTRA))) ## finish what is missing: environment and commit hooks [EXTRA=estimators: XGBoost and CatBoost too]
 setup $(LOCKED):
 	@PYTHON="$(PYTHON)" sh make/setup.sh $(LOCKS)
 

@@ -11,7 +11,7 @@ from mlops_loop.config import changed, flat
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.data.generated import generate
 from mlops_loop.files import partitions
-from mlops_loop.models.dataset import used_inputs
+from mlops_loop.models.training import used_inputs
 from mlops_loop.project import Paths
 
 from {{ cookiecutter.package_name }} import PROJECT

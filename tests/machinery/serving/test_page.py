@@ -76,7 +76,7 @@ def test_a_model_that_cannot_be_divided_is_said_to_be_one(
     with service.running() as client:
         page = send(opened(service.project, client))
     assert not page.get("vega_lite_chart")
-    assert "A forest has no contributions" in page.caption[2].value
+    assert "This model has no exact contributions" in page.caption[2].value
 
 
 def test_the_services_own_words_say_why_nothing_is_predicted(

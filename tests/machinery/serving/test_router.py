@@ -37,7 +37,7 @@ def slow(patch: pytest.MonkeyPatch, service: Service, seconds: float) -> None:
     score, trees = Model.score_typed, read_json(service.project.training)["trees"]
 
     def scored(model: Model, rows: Any) -> Any:
-        if model.estimator.num_trees() != trees:  # type: ignore[union-attr]
+        if model.estimator.trees != trees:
             time.sleep(seconds)
         return score(model, rows)
 

@@ -61,6 +61,7 @@ def validated(model: type[Model], content: object, file: str, *within: str) -> M
             words = {
                 "missing": "this key is missing.",
                 "extra_forbidden": "unknown key; remove it or correct its spelling.",
+                "value_error": f"{problem['msg'].removeprefix('Value error, ')}.",
             }.get(problem["type"], f"{problem['msg']} (found: {problem['input']!r}).")
             lines.append(f"{file}: {key}: {words}")
         raise UserError("\n".join(lines)) from error

@@ -5,9 +5,10 @@ import json
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -51,8 +52,17 @@ def machine() -> dict[str, str]:
 @cache
 def runtime() -> dict[str, str]:
     """The versions of Python and of the libraries that predictions depend on."""
-    names = ("lightgbm", "numpy", "polars", "scikit-learn")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
+    names = "catboost", "lightgbm", "numpy", "polars", "scikit-learn", "xgboost", "xgboost-cpu"
+    return {"python": platform.python_version()} | versions(*names)
+
+
+def versions(*names: str) -> dict[str, str]:
+    """The versions of those distributions that are installed."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -7,7 +7,10 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 SPLITS = ("train", "validation", "test")
 
@@ -125,3 +128,25 @@ def run_stage(main: Callable[[Paths], None], paths: Paths) -> None:
         flock(file, LOCK_EX)
         run(lambda: main(paths))
     gc.freeze()
+
+
+@cache
+def import_library(name: str) -> ModuleType:
+    """Import LightGBM, XGBoost or CatBoost, with threads that wait quietly.
+
+    They import scikit-learn and pandas if they can, for wrappers that are not used here: five
+    sixths of LightGBM's import time, which every stage, prediction and start of a service would
+    pay. CatBoost needs pandas. Raises UserError for a library that is not installed.
+    """
+    # Waiting threads that spin for long make a fit many times slower on a busy machine.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    wrapped = {"sklearn"} if name == "catboost" else {"sklearn", "pandas"}
+    hidden = wrapped - sys.modules.keys()
+    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # None: not installed
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise UserError(f"{error}; run `make setup EXTRA=estimators` for {name}.") from error
+    finally:
+        for module in hidden:
+            del sys.modules[module]

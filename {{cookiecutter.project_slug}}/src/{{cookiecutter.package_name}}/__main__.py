@@ -58,7 +58,7 @@ def tune(*arguments: str) -> None:
     """Search for better parameters by cross-validation."""
     from mlops_loop.commands import tune as command
 
-    from .models.estimators import learner
+    from .models.train import learner
     from .params import load_params
 
     command.main(PROJECT, load_params(), learner, arguments)

@@ -9,6 +9,15 @@ from pydantic import Field, model_validator
 from mlops_loop.config import Ingest, Section, Tune, load
 
 from . import PROJECT
+from .models.estimators import (
+    CatBoost,
+    ImportPath,
+    Kind,
+    LightGBM,
+    Linear,
+    RandomForest,
+    XGBoost,
+)
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -27,32 +36,10 @@ class Featurize(Section):
     check_rows: Annotated[int, Field(ge=1)]
 
 
-class LightGBM(Section):
-    """Parameters of LightGBM alone."""
-
-    num_leaves: Annotated[int, Field(ge=2)]
-    min_child_samples: Annotated[int, Field(ge=1)]
-    early_stopping_rounds: Annotated[int, Field(ge=1)]
-    folds: Annotated[int, Field(ge=2)] | None
-
-
-class RandomForest(Section):
-    """Parameters of the random forest alone."""
-
-    trees: Annotated[int, Field(ge=1)]
-    min_samples_leaf: Annotated[int, Field(ge=1)]
-
-
-class Linear(Section):
-    """Parameters of the linear model alone."""
-
-    alpha: Annotated[float, Field(ge=0)]
-
-
 class Train(Section):
     """The model, and the parameters that several kinds share."""
 
-    model: Literal["lightgbm", "random_forest", "linear"]
+    model: str
     max_trees: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
     threads: Annotated[int, Field(ge=0)]
@@ -60,8 +47,26 @@ class Train(Section):
     threshold: Share | None
     out_of_fold: Literal["auto", "validation", "folds"]
     lightgbm: LightGBM
+    xgboost: XGBoost
+    catboost: CatBoost
     random_forest: RandomForest
     linear: Linear
+    sklearn: ImportPath
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Every kind of estimator by the name of its section."""
+        return {name: section for name, section in self if isinstance(section, Kind)}
+
+    @property
+    def section(self) -> str:
+        """The name of the section of `model`."""
+        return "sklearn" if "." in self.model else self.model
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of estimator that `model` names."""
+        return self.kinds[self.section]
 
 
 class Slices(Section):
@@ -104,12 +109,22 @@ class Params(Section):
     serving: dict[str, Any] | None = None
 
     @model_validator(mode="after")
-    def check_task(self) -> Self:
-        """Refuse parameters that the task does not have."""
+    def check(self) -> Self:
+        """Refuse parameters that the task or the estimators do not have."""
         if self.train.class_weight and self.task == "regression":
             raise ValueError("train.class_weight: regression has no classes; set null")
         if self.train.threshold and self.task != "binary":
             raise ValueError("train.threshold: only task binary has one; set null")
+        kinds = self.train.kinds
+        if self.train.section not in kinds or self.train.model == "sklearn":
+            names = ", ".join(name for name in kinds if name != "sklearn")
+            raise ValueError(
+                f"train.model: {self.train.model} is none of {names}, nor the import path of an "
+                "estimator of scikit-learn"
+            )
+        unknown = ", ".join(self.tune.space.keys() - kinds.keys())
+        if unknown:
+            raise ValueError(f"tune.space: {unknown} is none of {', '.join(kinds)}")
         return self
 
 

@@ -12,7 +12,7 @@ from ..data.contract import Contract, add_nullable, load_contract
 from ..data.tables import read_table
 from ..files import partitions, replaced, rounded, write_json
 from ..models.bootstrap import outcome
-from ..models.explanations import affordable, contributions, explanation, has_trees, is_additive
+from ..models.explanations import affordable, contributions, explanation
 from ..models.model import Model
 from ..models.slices import Judging, read_declared, report
 from ..models.types import Floats
@@ -31,10 +31,11 @@ def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Da
 
     Raises UserError as `predict` does, and for a model without exact contributions.
     """
-    if not is_additive(model):
+    if not model.estimator.is_additive:
         raise UserError(
-            "a forest has no exact contributions of its features; set train.model: lightgbm or "
-            "linear, or leave out INPUT and OUTPUT for the importance over all rows."
+            f"{type(model.estimator.fitted).__name__} has no exact contributions of its features. "
+            "Leave out INPUT and OUTPUT for the importance over all rows, or train boosted trees "
+            "or a linear model."
         )
     scored = predict(frame, model, contract)
     good = scored["error"].is_null()
@@ -79,7 +80,7 @@ def explain_version(
     ours = outcome(model, test[model.target], model.score_features(test))
     with replaced(paths.explained) as folder:
         folder.mkdir(parents=True)
-        if has_trees(model):
+        if model.estimator.trees:
             numbers = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
             matrix = model.encoder.encode(test[numbers])
             values = contributions(model, matrix)

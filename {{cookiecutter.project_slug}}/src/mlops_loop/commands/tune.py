@@ -24,11 +24,10 @@ from ..data.contract import load_contract
 from ..files import replaced
 from ..lineage import lineage
 from ..models.bootstrap import Predictions, best_threshold, improvement
-from ..models.dataset import Fold
 from ..models.held_out import make_fold, make_folds, read_keys
-from ..models.learner import Learner, P
-from ..models.model import decide, unweighted
-from ..models.types import Floats
+from ..models.model import decide, raw_scores, unweighted
+from ..models.training import Fold, Learner, P
+from ..models.types import Estimator
 from ..project import Paths, UserError, load_settings
 
 # They decide how a fit is done or used, not how good it can be.
@@ -110,11 +109,12 @@ def prepare(learner: Learner[Any], paths: Paths) -> Search:
     return Search(learner, metric, space, folds, {key: params[key] for key in space})
 
 
-def predictions(fold: Fold, learner: Learner[Any], raw: Floats) -> Predictions:
-    """Predictions of the validation rows from raw scores.
+def predictions(fold: Fold, learner: Learner[Any], estimator: Estimator) -> Predictions:
+    """Predictions of the validation rows.
 
     Of two classes by `train.threshold`, else by the threshold with the best F1.
     """
+    raw = raw_scores(learner.task, estimator, fold.valid.matrix)
     scores, threshold = unweighted(raw, fold.weights), learner.threshold
     if learner.task == "binary" and threshold is None:
         threshold = best_threshold(fold.valid.target, scores)
@@ -124,16 +124,17 @@ def predictions(fold: Fold, learner: Learner[Any], raw: Floats) -> Predictions:
 def evaluate(fold: Fold, learner: Learner[Any], params: Any, metric: str) -> tuple[float, int]:
     """The metric of the validation rows, and the number of trees of the fit.
 
-    Raises UserError where these rows leave the metric undefined.
+    These rows stop the trees and score them, which flatters every parameter set alike. Raises
+    UserError where they leave the metric undefined.
     """
-    raw, trees = learner.fit_fold(params, fold)
-    value = learner.scoring.metrics[metric].compute(predictions(fold, learner, raw))
+    fitted = learner.fit(params, fold.train, fold.valid, 0)
+    value = learner.scoring.metrics[metric].compute(predictions(fold, learner, fitted.estimator))
     if np.isnan(value):
         raise UserError(
             f"params.yaml: tune.metric: the rows of a fold leave {metric} undefined; set fewer "
             "tune.folds or another metric."
         )
-    return value, trees
+    return value, fitted.trees
 
 
 def open_study(search: Search, paths: Paths) -> optuna.Study:
@@ -170,22 +171,21 @@ def current(study: optuna.Study, search: Search) -> FrozenTrial:
 
 def plan(study: optuna.Study, search: Search) -> int:
     """Enqueue the current point and those of a grid; returns how many trials are left to run."""
-    tune, tried, points = search.learner.tune, [t.params for t in done(study)], [search.current]
+    tune, points = search.learner.tune, [search.current]
     if tune.sampler == "grid":
-        grid = sk.ParameterGrid({key: values(each) for key, each in search.space.items()})
-        points += [point for point in grid if point != search.current]
+        points += sk.ParameterGrid({key: values(each) for key, each in search.space.items()})
     # An interruption leaves trials that never end.
-    for _ in study.get_trials(states=(TrialState.WAITING,)):
-        study.ask()
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
     for point in points:
-        if point not in tried:
-            study.enqueue_trial(point)
+        study.enqueue_trial(point, skip_if_exists=True)
+    tried = done(study)
     samplers = optuna.samplers.RandomSampler, optuna.samplers.TPESampler
     study.sampler = samplers[tune.sampler == "tpe"](seed=search.learner.seed + len(tried))
-    most = min(tune.trials, len(points)) if tune.sampler == "grid" else tune.trials
-    return max(most - len(tried), int(search.current not in tried))
+    waiting = len(study.get_trials(states=(TrialState.WAITING,)))
+    most = min(tune.trials, len(tried) + waiting) if tune.sampler == "grid" else tune.trials
+    return max(most - len(tried), int(search.current not in [trial.params for trial in tried]))
 
 
 def values(each: Any) -> Any:
@@ -228,8 +228,8 @@ def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
 
     def fit(trial: FrozenTrial) -> Predictions:
         params = changed(learner.params, trial.params)
-        raw = learner.fit_trees(params, fold, trial.user_attrs["trees"])
-        return predictions(fold, learner, raw)
+        fitted = learner.fit(params, fold.train, None, trial.user_attrs["trees"])
+        return predictions(fold, learner, fitted.estimator)
 
     metric, ours = learner.scoring.metrics[search.metric], fit(study.best_trial)
     better, low, high = improvement(metric, ours, fit(current(study, search)), learner.bootstrap)

@@ -18,16 +18,6 @@ ROWS_AND_TREES, MOST_ROWS, LEAST_ROWS = 16_000, 500, 100
 DEPENDENT_ROWS, DEPENDENT, GRID, CATEGORIES = 200, 6, 20, 10
 
 
-def has_trees(model: Model) -> bool:
-    """True for LightGBM, which computes TreeSHAP itself."""
-    return hasattr(model.estimator, "num_trees")
-
-
-def is_additive(model: Model) -> bool:
-    """True where scores are exact sums of contributions of the features; a forest's are not."""
-    return has_trees(model) or hasattr(model.estimator, "steps")
-
-
 def unit(model: Model) -> str:
     """The unit of contributions."""
     if model.task == "binary":
@@ -45,34 +35,11 @@ def contributions(model: Model, matrix: Floats) -> Floats:
     width = len(model.encoder.names) + 1
     if not len(matrix):
         return np.empty((0, width))
-    estimator: Any = model.estimator
-    if has_trees(model):
-        values = np.asarray(estimator.predict(matrix, pred_contrib=True))
-    else:
-        values = _linear_terms(estimator, matrix)
-    values = values.reshape(len(matrix), -1, width)
+    values = model.estimator.contributions(matrix).reshape(len(matrix), -1, width)
     if model.task != "multiclass":
         return values[:, 0]
     predicted = model.decide(model.score_matrix(matrix))
     return values[np.arange(len(matrix)), predicted]
-
-
-def _linear_terms(pipeline: Any, matrix: Floats) -> Floats:
-    """The terms of a linear pipeline (rows x scores x features + 1), the intercept last."""
-    from scipy.sparse import issparse
-
-    columns, regression = pipeline[0], pipeline[-1]
-    encoded = columns.transform(matrix)
-    terms = encoded.toarray() if issparse(encoded) else encoded
-    terms = terms[:, None] * np.atleast_2d(regression.coef_)
-    (_, _, numeric), (_, encoder, text) = columns.transformers_[:2]
-    categories = [len(each) for each in encoder.categories_] if text else []
-    values = np.zeros((*terms.shape[:2], matrix.shape[1] + 1))
-    values[..., -1] = regression.intercept_
-    features = [*numeric, *np.repeat(text, categories).astype(int)]
-    for position, feature in enumerate(features):
-        values[..., feature] += terms[..., position]
-    return values
 
 
 def explanation(
@@ -83,7 +50,7 @@ def explanation(
     Importance is the mean absolute contribution (`values`, where they are known already), or
     without trees the permutation importance.
     """
-    if has_trees(model):
+    if model.estimator.trees:
         if values is None:
             some = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
             encoded = model.encoder.encode(test[some])
@@ -114,8 +81,7 @@ def explanation(
 
 def affordable(height: int, model: Model, effort: int, most: int, seed: int) -> Array:
     """A sample of as many rows as TreeSHAP can explain with this effort, in rows times trees."""
-    booster: Any = model.estimator
-    rows = max(LEAST_ROWS, effort // max(booster.num_trees(), 1))
+    rows = max(LEAST_ROWS, effort // max(model.estimator.trees, 1))
     return sample(height, min(most, rows), seed)
 
 

@@ -17,8 +17,8 @@ from ..data.contract import Contract
 from ..data.splits import stable_hash
 from ..project import Paths, UserError
 from .bootstrap import Predictions
-from .dataset import Fold, balanced, find_classes, table
 from .model import Encoder, Model, unweighted
+from .training import Fold, balanced, find_classes, table
 from .types import Array, Floats
 
 FOLDS, REPEATS, SMALL_TABLE = 5, 3, 3_000
@@ -104,7 +104,7 @@ def make_fold(
     classes = find_classes(task, train[:, -1], known)
     weights = balanced(train[:, -1], classes) if weighted else ()
     one, other = (table(frame, encoder, classes, weights) for frame in (train, valid))
-    return Fold(one, other, len(classes), weights)
+    return Fold(one, other, weights)
 
 
 def predict_folds(

@@ -191,9 +191,7 @@ def by_class(scores: Floats) -> Floats:
 
 def raw_scores(task: str, estimator: Estimator, matrix: Floats) -> Floats:
     """An estimator's values, P(second class) or P(each class)."""
-    # scikit-learn's classifiers predict classes unless they are called for probabilities.
-    predict = getattr(estimator, "predict_proba", estimator.predict)
-    scores = np.asarray(predict(matrix))
+    scores = np.asarray(estimator.predict(matrix))
     return scores[:, 1] if task == "binary" and scores.ndim == 2 else scores
 
 

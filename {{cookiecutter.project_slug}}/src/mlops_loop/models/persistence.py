@@ -1,105 +1,242 @@
-"""Files of estimators, in formats that run no code on load, found by their names."""
+"""The kinds of fitted estimators, whose files are found by their names."""
 
-import os
+import json
 import re
-import sys
 from dataclasses import dataclass
-from functools import cache
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Self
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 
 from ..files import read_json, write_json
-from ..project import UserError
-from .types import Estimator, Floats
+from ..project import UserError, import_library
+from .types import Array, Estimator, Floats
 
-BOOSTER, CONSTANT, SKOPS = "booster.txt", "constant.json", "estimator.skops"
 SCHEMA = "schema.json"  # in a skops file
 
 # skops names objects and their files by addresses in memory.
 ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+')
 
-# What a file of ours may hold beyond what skops trusts by itself.
-TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
+# What forests and linear models hold beyond what skops trusts by itself.
+TRUSTED_TYPES = ("numpy.dtype", "sklearn.tree._tree.Tree")
+
+
+class DummyModel(Estimator):
+    """The baseline: the target's mean, or the shares of its classes, for any features."""
+
+    file = "constant.json"
+
+    def predict(self, matrix: Floats, /) -> Array:
+        return np.full((len(matrix), *np.shape(self.fitted)), self.fitted)
+
+    def save(self, path: Path) -> None:
+        write_json(path, self.fitted)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return cls(read_json(path))
+
+
+class LightGBM(Estimator):
+    """LightGBM's Booster in its own text."""
+
+    file, libraries = "booster.txt", ("lightgbm",)
+
+    def predict(self, matrix: Floats, /) -> Array:
+        return np.asarray(self.fitted.predict(matrix))
+
+    @property
+    def trees(self) -> int:
+        return int(self.fitted.num_trees())
+
+    def contributions(self, matrix: Floats) -> Array:
+        return np.asarray(self.fitted.predict(matrix, pred_contrib=True))
+
+    def save(self, path: Path) -> None:
+        # The trees are the same with any number of threads, which the text would name.
+        text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", self.fitted.model_to_string())
+        path.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return cls(import_library("lightgbm").Booster(model_file=path))
+
+
+class XGBoost(Estimator):
+    """XGBoost's Booster in its own JSON."""
+
+    file, libraries = "xgboost.json", ("xgboost", "xgboost-cpu")
+
+    def predict(self, matrix: Floats, /) -> Array:
+        return np.asarray(self.fitted.inplace_predict(matrix), np.float64)
+
+    @property
+    def trees(self) -> int:
+        return int(self.fitted.num_boosted_rounds())
+
+    def contributions(self, matrix: Floats) -> Array:
+        library, types = import_library("xgboost"), self.fitted.feature_types
+        rows = library.DMatrix(matrix, feature_types=types, enable_categorical=True)
+        return np.asarray(self.fitted.predict(rows, pred_contribs=True), np.float64)
+
+    def save(self, path: Path) -> None:
+        self.fitted.save_model(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return cls(import_library("xgboost").Booster(model_file=path))
+
+
+class CatBoost(Estimator):
+    """CatBoost's model in its own binary format."""
+
+    file, libraries = "catboost.cbm", ("catboost",)
+
+    def predict(self, matrix: Floats, /) -> Array:
+        scores = "Probability" if len(self.fitted.classes_) else "RawFormulaVal"
+        return np.asarray(self.fitted.predict(self._pool(matrix), prediction_type=scores))
+
+    @property
+    def trees(self) -> int:
+        return int(self.fitted.tree_count_)
+
+    def contributions(self, matrix: Floats) -> Array:
+        pool = self._pool(matrix)
+        return np.asarray(self.fitted.get_feature_importance(pool, type="ShapValues"))
+
+    def _pool(self, matrix: Floats) -> Any:
+        return make_pool(matrix, self.fitted.get_cat_feature_indices())
+
+    def save(self, path: Path) -> None:
+        # The rest are times, threads and losses of the fit.
+        metadata = self.fitted.get_metadata()
+        loss = json.loads(metadata["params"])["loss_function"]
+        kept = {"class_params": metadata.get("class_params"), "params": {"loss_function": loss}}
+        for name in list(metadata.keys()):
+            metadata[name] = json.dumps(kept.get(name, {}))
+        self.fitted.save_model(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return cls(import_library("catboost").CatBoost().load_model(path))
+
+
+def make_pool(matrix: Floats, categorical: Any, **others: Any) -> Any:
+    """Convert rows for CatBoost, whose categories are integers; -1 is a missing one."""
+    import pandas as pd
+
+    columns = dict(enumerate(matrix.T))
+    codes = {i: np.nan_to_num(columns[i], nan=-1).astype(int) for i in categorical}
+    frame = pd.DataFrame(columns | codes)
+    return import_library("catboost").Pool(frame, cat_features=list(categorical), **others)
 
 
 @dataclass(frozen=True)
-class DummyModel:
-    """The baseline: the target's mean, or the shares of its classes, for any features."""
+class ScikitLearn(Estimator):
+    """An estimator of scikit-learn in a skops file.
 
-    value: float | list[float]
-
-    def predict(self, matrix: Floats, /) -> Floats:
-        """Predict the same for each row."""
-        return np.full((len(matrix), *np.shape(self.value)), self.value)
-
-
-@cache
-def import_lightgbm() -> ModuleType:
-    """Import LightGBM without pandas and scikit-learn, and with threads that wait quietly.
-
-    LightGBM imports both if it can, for wrappers that are not used here: five sixths of its import
-    time, which every stage, prediction and start of a service would pay.
+    A fit on few rows may have seen fewer than `classes`. `trusted_types` may be in the file
+    besides those that all files may hold.
     """
-    # Waiting threads that spin for long make a fit many times slower on a busy machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    hidden = {name for name in ("pandas", "sklearn") if name not in sys.modules}
-    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # None: not installed
-    try:
-        import lightgbm
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-    return lightgbm
+
+    file, libraries = "estimator.skops", ("scikit-learn", "skops")
+    classes: int = 0
+    trusted_types: tuple[str, ...] = ()
+
+    def predict(self, matrix: Floats, /) -> Array:
+        if not hasattr(self.fitted, "predict_proba"):
+            return np.asarray(self.fitted.predict(matrix))
+        scores = self.fitted.predict_proba(matrix)
+        aligned = np.zeros((len(scores), max(self.classes, scores.shape[1])))
+        aligned[:, self.fitted.classes_] = scores
+        return aligned
+
+    @property
+    def is_additive(self) -> bool:
+        """True for the linear models whose scores are the sum of their terms."""
+        last = self.fitted[-1] if hasattr(self.fitted, "steps") else self.fitted
+        return type(last).__name__ in ("Ridge", "LogisticRegression")
+
+    def contributions(self, matrix: Floats) -> Array:
+        from scipy.sparse import issparse
+
+        columns, regression = self.fitted[0], self.fitted[-1]
+        encoded = columns.transform(matrix)
+        terms = encoded.toarray() if issparse(encoded) else encoded
+        terms = terms[:, None] * np.atleast_2d(regression.coef_)
+        (_, _, numeric), (_, encoder, text) = columns.transformers_[:2]
+        categories = [len(each) for each in encoder.categories_] if text else []
+        values = np.zeros((*terms.shape[:2], matrix.shape[1] + 1))
+        values[..., -1] = regression.intercept_
+        features = [*numeric, *np.repeat(text, categories).astype(int)]
+        for position, feature in enumerate(features):
+            values[..., feature] += terms[..., position]
+        return values
+
+    def save(self, path: Path) -> None:
+        """Write equal bytes for equal estimators; raises UserError that names untrusted types."""
+        import skops.io
+
+        content = skops.io.dumps(self.fitted)
+        found = set(skops.io.get_untrusted_types(data=content))
+        unknown = sorted(found - {*TRUSTED_TYPES, *self.trusted_types})
+        if unknown:
+            raise UserError(
+                "params.yaml: train.sklearn.trusted_types: the estimator holds types that are not "
+                f"in this list. If you trust them, set it to [{', '.join(unknown)}]."
+            )
+        numbers: dict[str, str] = {}
+        dumped = ZipFile(BytesIO(content))
+        schema = ADDRESS.sub(
+            lambda address: numbers.setdefault(address.group(), str(len(numbers))),
+            dumped.read(SCHEMA).decode(),
+        )
+        with ZipFile(path, "w") as archive:
+            for name in dumped.namelist():
+                address, _, ending = name.partition(".")
+                # A ZipInfo of its own is dated 1980, whenever it is made.
+                member = ZipInfo(f"{numbers.get(address, address)}.{ending}")
+                part = schema if name == SCHEMA else dumped.read(name)
+                archive.writestr(member, part, ZIP_DEFLATED, compresslevel=1)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file; raises UserError for a type of another library than scikit-learn."""
+        import skops.io
+
+        found = skops.io.get_untrusted_types(file=path)
+        unknown = [name for name in found if name not in TRUSTED_TYPES and not is_sklearn(name)]
+        if unknown:
+            raise UserError(f"{path}: holds types that no model of ours has: {unknown}.")
+        return cls(skops.io.load(path, trusted=found))
+
+
+def is_sklearn(name: str) -> bool:
+    """True for a class of scikit-learn: unlike a function, a model cannot be made to call it."""
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith("sklearn."):
+        return False
+    found = getattr(import_module(module), attribute, None)
+    return isinstance(found, type) and found.__module__.startswith("sklearn.")
+
+
+KINDS: tuple[type[Estimator], ...] = (LightGBM, XGBoost, CatBoost, ScikitLearn, DummyModel)
 
 
 def save(estimator: Estimator, folder: Path) -> None:
-    """Write LightGBM's text, JSON for the baseline, or skops for scikit-learn."""
-    if hasattr(estimator, "model_to_string"):
-        # The trees are the same with any number of threads, which the text would name.
-        text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", estimator.model_to_string())
-        (folder / BOOSTER).write_text(text, encoding="utf-8")
-    elif isinstance(estimator, DummyModel):
-        write_json(folder / CONSTANT, estimator.value)
-    else:
-        _save_skops(estimator, folder / SKOPS)
-
-
-def _save_skops(estimator: Estimator, path: Path) -> None:
-    """Write a skops file with equal bytes for equal estimators."""
-    import skops.io
-
-    numbers: dict[str, str] = {}
-    dumped = ZipFile(BytesIO(skops.io.dumps(estimator)))
-    schema = ADDRESS.sub(
-        lambda address: numbers.setdefault(address.group(), str(len(numbers))),
-        dumped.read(SCHEMA).decode(),
-    )
-    with ZipFile(path, "w") as archive:
-        for name in dumped.namelist():
-            address, _, ending = name.partition(".")
-            # A ZipInfo of its own is dated 1980, whenever it is made.
-            member = ZipInfo(f"{numbers.get(address, address)}.{ending}")
-            content = schema if name == SCHEMA else dumped.read(name)
-            archive.writestr(member, content, ZIP_DEFLATED, compresslevel=1)
+    """Write the file of an estimator."""
+    estimator.save(folder / estimator.file)
 
 
 def load(folder: Path) -> Estimator:
-    """Read what `save` wrote; raises UserError for a file with a type that is never written."""
-    estimator: Estimator
-    if (folder / BOOSTER).exists():
-        estimator = import_lightgbm().Booster(model_file=folder / BOOSTER)
-    elif (folder / CONSTANT).exists():
-        estimator = DummyModel(read_json(folder / CONSTANT))
-    else:
-        import skops.io
-
-        path = folder / SKOPS
-        unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
-        if unknown:
-            raise UserError(f"{path}: holds types that no model of ours has: {sorted(unknown)}.")
-        estimator = skops.io.load(path, trusted=TRUSTED_TYPES)
-    return estimator
+    """Read what `save` wrote; raises UserError where this code or environment cannot."""
+    for kind in KINDS:
+        if (folder / kind.file).exists():
+            return kind.load(folder / kind.file)
+    raise UserError(
+        f"{folder}: this code does not know the kind of this model; update it to the commit that "
+        "the version is tagged with, or train another model."
+    )

@@ -14,7 +14,7 @@ import polars.selectors as cs
 
 from ..data.contract import Contract
 from ..files import COMPRESSION, read_json, replaced, write_json
-from ..project import SPLITS, Paths, UserError
+from ..project import SPLITS, Paths, UserError, import_library
 from . import persistence, slices
 from .bootstrap import Predictions, Scoring, outcome
 from .held_out import read_predictions
@@ -233,14 +233,15 @@ def fit_expectation(
     rows: Floats, losses: Floats, days: pl.Series, categorical: Sequence[int]
 ) -> tuple[Expectation, Floats]:
     """Fit expected losses; returns them too, each expected by a fit that has not seen its day."""
-    lightgbm = persistence.import_lightgbm()
+    lightgbm = import_library("lightgbm")
     cap = float(np.quantile(losses, CAP))
     clipped = np.minimum(losses, cap)
 
     def fit(some: Array) -> Expectation:
         some = some[:: -(-len(some) // MOST_ROWS)]
         data = lightgbm.Dataset(rows[some], clipped[some], categorical_feature=list(categorical))
-        return Expectation(lightgbm.train(OPTIONS, data, TREES), cap)
+        booster = lightgbm.train(OPTIONS, data, TREES)
+        return Expectation(persistence.LightGBM(booster), cap)
 
     number = days.rank("dense").to_numpy().astype(int)
     folds = (number if number.max() >= FOLDS else np.arange(len(losses))) % FOLDS

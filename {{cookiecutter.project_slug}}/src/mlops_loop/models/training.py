@@ -1,14 +1,142 @@
-"""models/ as `train` leaves it: two models, their report, and when and from what they were made."""
+"""The inputs and results of a fit: encoded tables, folds, and models/ as `train` leaves it."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from time import time
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from ..config import Section
+import numpy as np
+import polars as pl
+
+from ..config import Section, Tune
 from ..files import replaced, write_json
 from ..lineage import lineage
-from ..project import Paths, load_settings
-from .model import Model, model_hash
+from ..project import Paths, UserError, load_settings
+from .bootstrap import Bootstrap, Scoring
+from .model import Encoder, Model, encode_target, model_hash
+from .types import Array, Estimator, Floats, Label
+
+P = TypeVar("P", bound=Section)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Encoded features (rows x features, missing as NaN), target and, if any, row weights.
+
+    Categories and classes are numbered from 0; `classes` is 0 for regression.
+    """
+
+    matrix: Floats
+    target: Array
+    categorical: tuple[int, ...]
+    classes: int
+    weights: Floats | None = None
+
+    def __add__(self, other: "Table") -> "Table":
+        weighted = self.weights is not None and other.weights is not None
+        return Table(
+            np.concatenate([self.matrix, other.matrix]),
+            np.concatenate([self.target, other.target]),
+            self.categorical,
+            self.classes,
+            np.concatenate([self.weights, other.weights]) if weighted else None,
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An estimator, the number of its trees (0 if it has none) and its validation history."""
+
+    estimator: Estimator
+    trees: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One cross-validation fold; `weights` are the class weights of `train`."""
+
+    train: Table
+    valid: Table
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Learner(Generic[P]):
+    """The project's parameters, metrics and fit, for a search of parameters.
+
+    `fit` fits a table, with the number of trees given or stopped by rows of validation.
+    """
+
+    params: P
+    tune: Tune
+    task: str
+    seed: int
+    model: str
+    target: str
+    group: str | None
+    balanced: bool
+    threshold: float | None
+    scoring: Scoring
+    bootstrap: Bootstrap
+    fit: Callable[[P, Table, Table | None, int], Fitted]
+
+
+def find_classes(task: str, train: pl.Series, known: pl.Series) -> tuple[Label, ...]:
+    """The sorted classes of all known targets; none for regression.
+
+    Raises UserError where the task does not fit them, or train holds one class only.
+    """
+    dtype, classes = train.dtype, tuple(known.unique().sort().to_list())
+    if task == "regression" and (dtype.is_numeric() or dtype == pl.Boolean):
+        return ()
+    if task == "regression":
+        problem = f"is {dtype}; set binary or multiclass"
+    elif not (dtype.is_integer() or dtype in (pl.String, pl.Boolean)):
+        problem = (
+            f"is {dtype}; classes are text, integers or booleans. Set regression, or cast TARGET "
+            "in definitions.py"
+        )
+    elif train.n_unique() < 2:
+        problem = (
+            f"is {train[0]} in every row of train, so there is nothing to learn; add rows, or "
+            "split them differently (`prepare`)"
+        )
+    elif task == "binary" and len(classes) > 2:
+        problem = (
+            f"has {len(classes)} classes; set multiclass, or keep two of them by TARGET or "
+            "KEEP_ROWS in definitions.py"
+        )
+    else:
+        return classes
+    raise UserError(f"params.yaml: task: {train.name} {problem}.")
+
+
+def balanced(target: pl.Series, classes: tuple[Label, ...]) -> tuple[float, ...]:
+    """The weight of each class with which all classes count the same."""
+    # A fold may lack a class that the others have.
+    counts = np.bincount(encode_target(target, classes), minlength=len(classes)).clip(1)
+    return tuple((len(target) / (len(classes) * counts)).tolist())
+
+
+def table(
+    frame: pl.DataFrame,
+    encoder: Encoder,
+    classes: tuple[Label, ...] = (),
+    weights: tuple[float, ...] = (),
+) -> Table:
+    """Encode a frame of features whose last column is the target."""
+    matrix, target = encoder.encode(frame[:, :-1]), encode_target(frame[:, -1], classes)
+    row_weights = np.array(weights)[target] if weights else None
+    return Table(matrix, target, encoder.categorical, len(classes), row_weights)
+
+
+def used_inputs(features: Sequence[pl.Expr], known: pl.Schema) -> pl.Schema:
+    """The input columns that the features use; all of them where a feature is a selector."""
+    roots = [feature.meta.root_names() for feature in features]
+    used = {name for names in roots for name in names}
+    return pl.Schema({n: d for n, d in known.items() if n in used or not all(roots)})
 
 
 def write_training(

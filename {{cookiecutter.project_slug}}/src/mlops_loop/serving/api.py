@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..lineage import runtime
-from ..models.explanations import is_additive, unit
+from ..models.explanations import unit
 from . import auth
 from . import prediction_log as log
 from . import schema, telemetry
@@ -178,7 +178,7 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
             "predicts": model.task_signature,
             "classes": model.classes,
             "threshold": model.threshold if model.task == "binary" else None,
-            "contributions_in": unit(model) if is_additive(model) else None,
+            "contributions_in": unit(model) if model.estimator.is_additive else None,
             "lineage": served.tags,
             "metrics": served.metrics,
             "environment": predictor.context["environment"],

@@ -16,6 +16,7 @@ from ..console import parse
 from ..data.contract import Contract
 from ..files import replaced, write_json
 from ..models.model import Model
+from ..models.persistence import LightGBM, ScikitLearn
 from ..models.types import Array, Floats
 from ..project import Paths, UserError, load_settings
 
@@ -104,11 +105,11 @@ class Trees:
 
 
 def to_onnx(model: Model) -> Any:
-    """The ONNX model of a LightGBM or a linear model; raises UserError for a forest."""
-    kind = type(model.estimator).__name__
-    nodes = {"Booster": TREES, "Pipeline": LINEAR}
-    if kind not in nodes:
-        raise UserError(f"{kind} cannot be exported; set train.model: lightgbm or linear.")
+    """The ONNX model of a LightGBM or a linear model; raises UserError for any other."""
+    kind, nodes = type(model.estimator), {LightGBM: TREES, ScikitLearn: LINEAR}
+    if kind not in nodes or not model.estimator.is_additive:
+        name = type(model.estimator.fitted).__name__
+        raise UserError(f"{name} cannot be exported; set train.model: lightgbm or linear.")
     text = MODEL.format(
         features=len(model.encoder.names),
         scores=len(model.classes) if model.task == "multiclass" else 1,
@@ -116,7 +117,7 @@ def to_onnx(model: Model) -> Any:
         link=LINKS[model.task],
     )
     made = parser.parse_model(text)
-    if kind == "Booster":
+    if kind is LightGBM:
         for name, value in trees(model).items():
             made.graph.node[0].attribute.append(helper.make_attribute(name, value))
     else:
@@ -128,7 +129,7 @@ def to_onnx(model: Model) -> Any:
 
 def trees(model: Model) -> dict[str, Any]:
     """The attributes of LightGBM's trees as one node, whose output is their sum."""
-    found = Trees(model.estimator)
+    found = Trees(model.estimator.fitted)
     attributes: dict[str, Any] = dict(zip(NODES, zip(*found.nodes, strict=True), strict=True))
     attributes |= dict(zip(LEAVES, zip(*found.leaves, strict=True), strict=True))
     attributes["base_values_as_tensor"] = base(model)
@@ -140,7 +141,7 @@ def trees(model: Model) -> dict[str, Any]:
 
 def constants(model: Model) -> dict[str, Array]:
     """The constants of scaling, one-hot encoding and the linear function."""
-    estimator: Any = model.estimator
+    estimator = model.estimator.fitted
     (_, scaling, numbers), (_, encoder, texts) = estimator[0].transformers_
     codes = [np.nan_to_num(known, nan=NO_CODE) for known in encoder.categories_] if texts else []
     return {

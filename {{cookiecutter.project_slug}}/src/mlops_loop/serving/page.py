@@ -136,7 +136,7 @@ def show_prediction(predicted: dict[str, Any], unit: str | None) -> None:
         st.caption(f"From {base:.4g} to {base + sum(contributions.values()):.4g}:")
         draw_bars(steps[:STEPS], unit or "Contribution")
     else:
-        st.caption("A forest has no contributions of features.")
+        st.caption("This model has no exact contributions of features.")
     version, number = predicted["model_version"], predicted["prediction_id"]
     st.caption(f"Version {version}, prediction {number}")
 

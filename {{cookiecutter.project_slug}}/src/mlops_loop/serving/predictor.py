@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..models.explanations import contributions, is_additive
+from ..models.explanations import contributions
 from ..models.model import by_class
 from ..models.types import Floats
 from . import telemetry
@@ -267,7 +267,7 @@ def add_explanations(
 ) -> None:
     """Add an explanation to each prediction; None where the model is not additive."""
     model = served.model
-    if not is_additive(model):
+    if not model.estimator.is_additive:
         for prediction in predictions:
             prediction["explanation"] = None
         return

@@ -11,7 +11,6 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,12 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from ..config import Section, flat
 from ..data.contract import DTYPES, Contract, load_contract
 from ..files import partitions, read_json, write_json
+from ..lineage import versions
 from ..models import golden
 from ..models.model import Model, load
 from ..project import Paths, Settings, UserError
 
-MODEL_NEEDS = ("polars", "numpy", "pandas", "scikit-learn", "lightgbm", "skops", "mlflow")
+MODEL_NEEDS = ("mlflow", "numpy", "pandas", "polars")  # besides the libraries of the estimator
 EXAMPLE_ROWS = 5
 GOLDEN, PROFILE = "golden.json", "profile"
 RUN_ID = re.compile("[0-9a-f]{32}")
@@ -300,6 +300,7 @@ def _log_model(paths: Paths, run_id: str) -> None:
     for name, dtype in rows.schema.items():
         columns.append(ColSpec(TYPES[dtype], name, name not in nullable))
     output = [ColSpec(TYPES[dtype], name) for name, dtype in scored.schema.items()]
+    needed = versions(*MODEL_NEEDS, *model.estimator.libraries)
     MlflowModel.log(
         artifact_path=None,
         flavor=mlflow.pyfunc,
@@ -310,7 +311,7 @@ def _log_model(paths: Paths, run_id: str) -> None:
         signature=ModelSignature(Schema(columns), Schema(output)),
         input_example=rows.to_pandas(),
         # Without this list MLflow spends most of a minute on inferring it.
-        pip_requirements=[f"{name}=={installed(name)}" for name in MODEL_NEEDS],
+        pip_requirements=[f"{name}=={number}" for name, number in needed.items()],
     )
 
 

@@ -1,194 +1,375 @@
-"""The estimators of `train.model`: add one as a branch of `fit`, `fit_fold` and `fit_trees`.
+"""The kinds of estimators: each is its section of params.yaml, and its fit.
 
-mlops_loop.models.persistence writes and reads their files.
+Any estimator of scikit-learn needs no code: `train.model` is its import path. For another kind
+write a subclass of `Kind`, give `Train` in params.py a field of that class, and params.yaml its
+section below `train`. `fit` returns an estimator of mlops_loop.models.persistence, which has a
+class for the files of each library. params.yaml is read often, so libraries are imported late.
 """
 
 import os
-from typing import Any
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+from pydantic import Field
 
-from mlops_loop.models.dataset import Fitted, Fold, Table
-from mlops_loop.models.learner import Learner
-from mlops_loop.models.model import raw_scores
-from mlops_loop.models.persistence import DummyModel, import_lightgbm
-from mlops_loop.models.types import Estimator, Floats
+from mlops_loop.config import Section
+from mlops_loop.project import UserError, import_library
 
-from ..features.definitions import TARGET
-from ..params import Params, Train
-from .metrics import judging
+if TYPE_CHECKING:
+    from mlops_loop.models.training import Fitted, Table
+    from mlops_loop.models.types import Estimator
 
-OBJECTIVES = {
+    from ..params import Params
+
+# Objective and metric of LightGBM and XGBoost, loss of CatBoost.
+LIGHTGBM = {
     "regression": ("regression", "rmse"),
     "binary": ("binary", "binary_logloss"),
     "multiclass": ("multiclass", "multi_logloss"),
 }
+XGBOOST = {
+    "regression": ("reg:squarederror", "rmse"),
+    "binary": ("binary:logistic", "logloss"),
+    "multiclass": ("multi:softprob", "mlogloss"),
+}
+CATBOOST = {"regression": "RMSE", "binary": "Logloss", "multiclass": "MultiClass"}
 
 
-def fit(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
-    """Fit the model of `train.model`, in the end on train and validation together."""
-    if params.model == "lightgbm":
-        return fit_lightgbm(task, params, seed, train, validation)
-    trees = params.random_forest.trees if params.model == "random_forest" else 0
-    return Fitted(fit_sklearn(task, params, seed, train, train + validation), trees)
+class Kind(Section):
+    """A kind of estimator with its parameters."""
+
+    def fit(
+        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
+    ) -> "Fitted":
+        """Fit `rows`, with as many trees as help on `validation` or as are given."""
+        raise NotImplementedError
+
+    def fit_holdout(self, params: "Params", train: "Table", validation: "Table") -> "Fitted":
+        """Fit train alone, and find the number of trees."""
+        return self.fit(params, train, validation)
 
 
-def fit_baseline(task: str, train: Table, validation: Table) -> Fitted:
-    """Fit the baseline on the same rows as the candidate."""
-    target = (train + validation).target
-    shares = np.bincount(target) / len(target) if task == "multiclass" else target.mean()
-    return Fitted(DummyModel(shares.tolist()))
+class LightGBM(Kind):
+    """Gradient boosting by LightGBM."""
 
+    num_leaves: Annotated[int, Field(ge=2)]
+    min_child_samples: Annotated[int, Field(ge=1)]
+    early_stopping_rounds: Annotated[int, Field(ge=1)]
+    folds: Annotated[int, Field(ge=2)] | None
 
-def fit_lightgbm(task: str, params: Train, seed: int, train: Table, validation: Table) -> Fitted:
-    """Find the number of trees by early stopping, then refit on train and validation."""
-    lightgbm, both = import_lightgbm(), train + validation
-    options = lightgbm_options(task, params, seed, int(both.target.max()) + 1)
-    stopping = lightgbm.early_stopping(params.lightgbm.early_stopping_rounds, verbose=False)
-    if params.lightgbm.folds:
-        found: dict[str, Any] = lightgbm.cv(
-            options,
-            both.to_lightgbm(),
-            num_boost_round=params.max_trees,
-            nfold=min(params.lightgbm.folds, len(both.target)),
-            stratified=False,  # a class may have fewer rows than there are folds
-            seed=seed,
-            callbacks=[stopping],
-        )
-        losses = list(found[f"valid {options['metric']}-mean"])
-        trees = len(losses)
-        holdout = lightgbm.train(options, train.to_lightgbm(), num_boost_round=trees)
-    else:
+    def fit(
+        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
+    ) -> "Fitted":
+        """Fit a booster, the same with any number of threads."""
+        from mlops_loop.models import persistence, training
+
+        lightgbm = import_library("lightgbm")
+        options, data = self.options(params, rows), self.dataset(rows)
+        if validation is None:
+            booster = lightgbm.train(options, data, trees)
+            return training.Fitted(persistence.LightGBM(booster), trees)
         history: dict[str, dict[str, list[float]]] = {}
-        dataset = train.to_lightgbm()
-        holdout = lightgbm.train(
+        stopping = lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)
+        booster = lightgbm.train(
             options,
-            dataset,
-            num_boost_round=params.max_trees,
-            valid_sets=[validation.to_lightgbm(reference=dataset)],
+            data,
+            params.train.max_trees,
+            valid_sets=[self.dataset(validation, reference=data)],
             valid_names=["validation"],
             callbacks=[stopping, lightgbm.record_evaluation(history)],
         )
-        losses, trees = history["validation"][options["metric"]], holdout.best_iteration
-    final = lightgbm.train(options, both.to_lightgbm(), num_boost_round=trees)
-    return Fitted(final, trees, {options["metric"]: losses}, holdout)
+        estimator = persistence.LightGBM(booster)
+        return training.Fitted(estimator, booster.best_iteration, history["validation"])
+
+    def fit_holdout(self, params: "Params", train: "Table", validation: "Table") -> "Fitted":
+        """Fit train alone; cross-validation finds the number of trees, if there are `folds`."""
+        if not self.folds:
+            return self.fit(params, train, validation)
+        lightgbm, both = import_library("lightgbm"), train + validation
+        options = self.options(params, both)
+        found = lightgbm.cv(
+            options,
+            self.dataset(both),
+            params.train.max_trees,
+            nfold=min(self.folds, len(both.target)),
+            stratified=False,  # a class may have fewer rows than there are folds
+            seed=params.seed,
+            callbacks=[lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)],
+        )
+        losses = list(found[f"valid {options['metric']}-mean"])
+        fitted = self.fit(params, train, trees=len(losses))
+        return replace(fitted, history={options["metric"]: losses})
+
+    def options(self, params: "Params", rows: "Table") -> dict[str, Any]:
+        """LightGBM's parameters, the same on every machine except for the number of threads."""
+        objective, metric = LIGHTGBM[params.task]
+        return {
+            "objective": objective,
+            "metric": metric,
+            "num_class": rows.classes if params.task == "multiclass" else 1,
+            "learning_rate": params.train.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_child_samples": self.min_child_samples,
+            "num_threads": threads(params),
+            "seed": params.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+
+    def dataset(self, rows: "Table", reference: Any = None) -> Any:
+        """Convert rows for LightGBM, binned like `reference`."""
+        return import_library("lightgbm").Dataset(
+            rows.matrix,
+            rows.target,
+            reference=reference,
+            weight=rows.weights,
+            categorical_feature=list(rows.categorical),
+        )
 
 
-def lightgbm_options(task: str, params: Train, seed: int, classes: int) -> dict[str, Any]:
-    """LightGBM's parameters, the same on every machine except for the number of threads."""
-    objective, metric = OBJECTIVES[task]
-    return {
-        "objective": objective,
-        "metric": metric,
-        "num_class": classes if task == "multiclass" else 1,
-        "learning_rate": params.learning_rate,
-        "num_leaves": params.lightgbm.num_leaves,
-        "min_child_samples": params.lightgbm.min_child_samples,
-        "num_threads": threads(params),
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbosity": -1,
-    }
+class XGBoost(Kind):
+    """Gradient boosting by XGBoost."""
+
+    max_depth: Annotated[int, Field(ge=1)]
+    min_child_weight: Annotated[float, Field(ge=0)]
+    early_stopping_rounds: Annotated[int, Field(ge=1)]
+
+    def fit(
+        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
+    ) -> "Fitted":
+        """Fit a booster on histograms."""
+        from mlops_loop.models import persistence, training
+
+        xgboost = import_library("xgboost")
+        objective, metric = XGBOOST[params.task]
+        options = {
+            "objective": objective,
+            "eval_metric": metric,
+            "learning_rate": params.train.learning_rate,
+            "max_depth": self.max_depth,
+            "min_child_weight": self.min_child_weight,
+            "nthread": threads(params),
+            "seed": params.seed,
+            "tree_method": "hist",
+        }
+        if params.task == "multiclass":
+            options["num_class"] = rows.classes
+        if validation is None:
+            booster = xgboost.train(options, self.data(rows), trees)
+            return training.Fitted(persistence.XGBoost(booster), trees)
+        history: dict[str, dict[str, list[float]]] = {}
+        stopping = xgboost.callback.EarlyStopping(rounds=self.early_stopping_rounds, save_best=True)
+        booster = xgboost.train(
+            options,
+            self.data(rows),
+            params.train.max_trees,
+            evals=[(self.data(validation), "validation")],
+            evals_result=history,
+            callbacks=[stopping],
+            verbose_eval=False,
+        )
+        estimator = persistence.XGBoost(booster)
+        return training.Fitted(estimator, estimator.trees, history["validation"])
+
+    def data(self, rows: "Table") -> Any:
+        """Convert rows for XGBoost."""
+        width = rows.matrix.shape[1]
+        return import_library("xgboost").DMatrix(
+            rows.matrix,
+            rows.target,
+            weight=rows.weights,
+            feature_types=["c" if i in rows.categorical else "q" for i in range(width)],
+            enable_categorical=True,
+        )
 
 
-def threads(params: Train) -> int:
-    """`train.threads`, else all cores but one: a fit on every core starves everything else."""
-    return params.threads or max(1, (os.cpu_count() or 2) - 1)
+class CatBoost(Kind):
+    """Gradient boosting by CatBoost."""
+
+    depth: Annotated[int, Field(ge=1, le=16)]
+    l2_leaf_reg: Annotated[float, Field(ge=0)]
+    early_stopping_rounds: Annotated[int, Field(ge=1)]
+
+    def fit(
+        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
+    ) -> "Fitted":
+        """Fit a model, the same with any number of threads."""
+        from mlops_loop.models import persistence, training
+
+        catboost = import_library("catboost")
+        options = {
+            "loss_function": CATBOOST[params.task],
+            "learning_rate": params.train.learning_rate,
+            "iterations": trees or params.train.max_trees,
+            "depth": self.depth,
+            "l2_leaf_reg": self.l2_leaf_reg,
+            "thread_count": threads(params),
+            "random_seed": params.seed,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+        if params.task == "multiclass":
+            options["classes_count"] = rows.classes
+        model = catboost.CatBoost(options)
+        stopping: dict[str, Any] = {}
+        if validation is not None:
+            stopping = {
+                "eval_set": self.pool(validation),
+                "early_stopping_rounds": self.early_stopping_rounds,
+            }
+        try:
+            model.fit(self.pool(rows), **stopping)
+        except catboost.CatBoostError as error:
+            raise UserError(f"CatBoost cannot be fitted: {error}") from error
+        history = model.get_evals_result().get("validation", {})
+        return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)
+
+    def pool(self, rows: "Table") -> Any:
+        """Convert rows for CatBoost."""
+        from mlops_loop.models.persistence import make_pool
+
+        return make_pool(rows.matrix, rows.categorical, label=rows.target, weight=rows.weights)
 
 
-def fit_sklearn(task: str, params: Train, seed: int, train: Table, rows: Table) -> Estimator:
-    """Fit a forest or linear model on `rows`; scaling and one-hot encoding on `train` only."""
+class ScikitLearn(Kind):
+    """An estimator of scikit-learn."""
+
+    def make(self, params: "Params") -> Any:
+        """Make the estimator, not yet fitted."""
+        raise NotImplementedError
+
+    def fit(
+        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
+    ) -> "Fitted":
+        """Fit the estimator, behind an encoder if it takes no missing values."""
+        from joblib import parallel_config
+        from sklearn.pipeline import make_pipeline
+        from sklearn.utils import get_tags
+        from sklearn.utils.validation import has_fit_parameter
+        from threadpoolctl import threadpool_limits
+
+        from mlops_loop.models import persistence, training
+
+        estimator = self.make(params)
+        name, tags = type(estimator).__name__, get_tags(estimator).input_tags
+        if estimator.get_params().get("random_state", 0) is None:
+            estimator.set_params(random_state=params.seed)
+        weights = {} if rows.weights is None else {"sample_weight": rows.weights}
+        if weights and not has_fit_parameter(estimator, "sample_weight"):
+            raise UserError(f"params.yaml: train.class_weight: {name} takes no weights; set null.")
+        encoder = None if tags.allow_nan else make_encoder(rows, tags.sparse)
+        jobs = parallel_config("threading", n_jobs=threads(params))
+        try:
+            # Rounding of sums depends on the number of threads; the model must not.
+            with jobs, threadpool_limits(1, user_api="blas"):
+                encoded = encoder.fit_transform(rows.matrix) if encoder else rows.matrix
+                estimator.fit(encoded, rows.target, **weights)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"params.yaml: train.model: {name}: {error}") from error
+        fitted = persistence.ScikitLearn(
+            make_pipeline(encoder, estimator) if encoder else estimator,
+            rows.classes,
+            tuple(getattr(self, "trusted_types", ())),
+        )
+        return training.Fitted(fitted, getattr(estimator, "n_estimators", 0))
+
+
+class RandomForest(ScikitLearn):
+    """A random forest."""
+
+    trees: Annotated[int, Field(ge=1)]
+    min_samples_leaf: Annotated[int, Field(ge=1)]
+
+    def make(self, params: "Params") -> Any:
+        """Make a forest for the task."""
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+        kind = RandomForestRegressor if params.task == "regression" else RandomForestClassifier
+        return kind(n_estimators=self.trees, min_samples_leaf=self.min_samples_leaf)
+
+
+class Linear(ScikitLearn):
+    """Ridge or logistic regression."""
+
+    alpha: Annotated[float, Field(ge=0)]
+
+    def make(self, params: "Params") -> Any:
+        """Make a linear model for the task."""
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        if params.task == "regression":
+            return Ridge(self.alpha)
+        return LogisticRegression(C=1 / self.alpha if self.alpha else float("inf"), max_iter=1_000)
+
+
+class ImportPath(ScikitLearn):
+    """The estimator of scikit-learn whose import path is `train.model`."""
+
+    arguments: dict[str, Any]
+    trusted_types: list[str]
+
+    def make(self, params: "Params") -> Any:
+        """Make the estimator; raises UserError where it does not exist or not suit the task."""
+        from sklearn.base import BaseEstimator, is_classifier, is_regressor
+
+        module, _, name = params.train.model.rpartition(".")
+        wrong = f"params.yaml: train.model: {params.train.model}"
+        try:
+            found = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"{wrong}: {error}.") from error
+        if not (isinstance(found, type) and issubclass(found, BaseEstimator)):
+            raise UserError(f"{wrong} is no estimator of scikit-learn.")
+        try:
+            estimator = found(**self.arguments)
+        except TypeError as error:
+            raise UserError(f"params.yaml: train.sklearn.arguments: {error}.") from error
+        if params.task == "regression" and not is_regressor(estimator):
+            raise UserError(f"{wrong} is no regressor; name one, or set another task.")
+        if params.task != "regression" and not (
+            is_classifier(estimator) and hasattr(estimator, "predict_proba")
+        ):
+            raise UserError(f"{wrong} is no classifier with probabilities (predict_proba).")
+        return estimator
+
+
+def make_encoder(rows: "Table", sparse: bool) -> Any:
+    """Impute and scale numbers, one-hot encode categories."""
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
-    from threadpoolctl import threadpool_limits
 
-    # Rounding of sums depends on the number of threads; the model must not.
-    with threadpool_limits(1, user_api="blas"):
-        if params.model == "random_forest":
-            kind = RandomForestRegressor if task == "regression" else RandomForestClassifier
-            forest = kind(
-                n_estimators=params.random_forest.trees,
-                min_samples_leaf=params.random_forest.min_samples_leaf,
-                n_jobs=threads(params),
-                random_state=seed,
-            )
-            forest.fit(rows.matrix, rows.target, sample_weight=rows.weights)
-            # Trees are the same with any number of threads, the order of their sum is not.
-            fitted: Estimator = forest.set_params(n_jobs=None)
-            return fitted
-        numeric = [i for i in range(train.matrix.shape[1]) if i not in train.categorical]
-        imputed = SimpleImputer(strategy="median", keep_empty_features=True)
-        columns = ColumnTransformer(
-            [
-                ("numeric", make_pipeline(imputed, StandardScaler()), numeric),
-                ("text", OneHotEncoder(handle_unknown="ignore"), list(train.categorical)),
-            ]
-        ).fit(train.matrix)
-        alpha = params.linear.alpha
-        logistic = LogisticRegression(C=1 / alpha if alpha else np.inf, max_iter=1_000)
-        linear = Ridge(alpha) if task == "regression" else logistic
-        linear.fit(columns.transform(rows.matrix), rows.target, sample_weight=rows.weights)
-        pipeline: Estimator = make_pipeline(columns, linear)
-        return pipeline
-
-
-def fit_fold(params: Params, fold: Fold) -> tuple[Floats, int]:
-    """Raw scores of a fold's validation rows, and the number of trees (0 if there are none).
-
-    The same rows stop the trees and score them, which flatters every parameter set alike.
-    """
-    if params.train.model != "lightgbm":
-        return fit_trees(params, fold, 0), 0
-    lightgbm, (train, valid) = import_lightgbm(), fold.datasets
-    rounds = params.train.lightgbm.early_stopping_rounds
-    fitted = lightgbm.train(
-        fold_options(params, fold),
-        train,
-        num_boost_round=params.train.max_trees,
-        valid_sets=[valid],
-        callbacks=[lightgbm.early_stopping(rounds, verbose=False)],
+    numeric = [i for i in range(rows.matrix.shape[1]) if i not in rows.categorical]
+    imputed = SimpleImputer(strategy="median", keep_empty_features=True)
+    categories = OneHotEncoder(handle_unknown="ignore", sparse_output=sparse)
+    return ColumnTransformer(
+        [
+            ("numeric", make_pipeline(imputed, StandardScaler()), numeric),
+            ("text", categories, list(rows.categorical)),
+        ]
     )
-    return raw_scores(params.task, fitted, fold.valid.matrix), fitted.best_iteration
 
 
-def fit_trees(params: Params, fold: Fold, trees: int) -> Floats:
-    """Raw scores of a fold's validation rows, by a fit of `trees` trees that has not seen them."""
-    task, rows = params.task, fold.train
-    if params.train.model == "lightgbm":
-        options = fold_options(params, fold)
-        fitted = import_lightgbm().train(options, fold.datasets[0], num_boost_round=trees)
-        return raw_scores(task, fitted, fold.valid.matrix)
-    estimator: Any = fit_sklearn(task, params.train, params.seed, rows, rows)
-    scores = raw_scores(task, estimator, fold.valid.matrix)
-    return scores if scores.ndim == 1 else fold.align(scores, estimator.classes_)
+def threads(params: "Params") -> int:
+    """`train.threads`, else all cores but one: a fit on every core starves everything else."""
+    return params.train.threads or max(1, (os.cpu_count() or 2) - 1)
 
 
-def fold_options(params: Params, fold: Fold) -> dict[str, Any]:
-    """LightGBM's parameters for a fold, whose binned rows serve any `min_child_samples`."""
-    options = lightgbm_options(params.task, params.train, params.seed, fold.classes)
-    return {**options, "feature_pre_filter": False}
+def fit(params: "Params", train: "Table", validation: "Table") -> "tuple[Fitted, Fitted]":
+    """Fit the model of `train.model` on train alone, then on train and validation together."""
+    holdout = params.train.kind.fit_holdout(params, train, validation)
+    return holdout, params.train.kind.fit(params, train + validation, trees=holdout.trees)
 
 
-def learner(params: Params) -> Learner[Params]:
-    """Everything that `make tune` needs of the project."""
-    judged_by = judging(params, params.evaluate)
-    return Learner(
-        params,
-        params.tune,
-        params.task,
-        params.seed,
-        params.train.model,
-        target=TARGET.meta.output_name(),
-        group=params.prepare.group,
-        balanced=params.train.class_weight is not None,
-        threshold=params.train.threshold,
-        scoring=judged_by.scoring,
-        bootstrap=judged_by.bootstrap,
-        fit_fold=fit_fold,
-        fit_trees=fit_trees,
-    )
+def fit_baseline(task: str, train: "Table", validation: "Table") -> "Estimator":
+    """Fit the baseline on the same rows as the candidate."""
+    import numpy as np
+
+    from mlops_loop.models.persistence import DummyModel
+
+    target = (train + validation).target
+    shares = np.bincount(target) / len(target) if task == "multiclass" else target.mean()
+    return DummyModel(shares.tolist())

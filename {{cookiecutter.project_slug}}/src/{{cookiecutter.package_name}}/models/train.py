@@ -15,16 +15,25 @@ from mlops_loop.features import deserialise
 from mlops_loop.files import replaced
 from mlops_loop.models import held_out
 from mlops_loop.models.bootstrap import best_threshold
-from mlops_loop.models.dataset import Fitted, Fold, balanced, find_classes, table, used_inputs
 from mlops_loop.models.model import Encoder, Model, raw_scores
-from mlops_loop.models.training import write_training
+from mlops_loop.models.training import (
+    Fitted,
+    Fold,
+    Learner,
+    balanced,
+    find_classes,
+    table,
+    used_inputs,
+    write_training,
+)
 from mlops_loop.models.types import Floats
 from mlops_loop.project import Paths, run_stage
 
 from .. import PROJECT
 from ..features.definitions import TARGET
 from ..params import Params, load_params
-from .estimators import fit, fit_baseline, fit_trees
+from .estimators import fit, fit_baseline
+from .metrics import judging
 
 
 @dataclass(frozen=True)
@@ -60,31 +69,32 @@ def train(
     weights = balanced(both[target], classes) if params.train.class_weight else ()
     rows = table(train_rows, encoder, classes, weights)
     validation = table(validation_rows, encoder, classes, weights)
-    fitted = fit(params.task, params.train, params.seed, rows, validation)
+    holdout, fitted = fit(params, rows, validation)
     simple = fit_baseline(params.task, rows, validation)
-    fold = Fold(rows, validation, len(classes), weights)
-    predicted = predict_held_out(params, fitted, both, folds, fold)
+    fold = Fold(rows, validation, weights)
+    predicted = predict_held_out(params, holdout, both, folds, fold)
     model = partial(Model, params.task, target, inputs, tuple(features), encoder, classes=classes)
     report = {
         "model": params.train.model,
-        "trees": fitted.trees,
+        "trees": holdout.trees,
         "rows": {"train": train_rows.height, "validation": validation_rows.height},
-        "history": fitted.history,
+        "history": holdout.history,
     }
     threshold = find_threshold(params, predicted)
     candidate = model(estimator=fitted.estimator, weights=weights, threshold=threshold)
-    return Training(candidate, model(estimator=simple.estimator), predicted, report)
+    return Training(candidate, model(estimator=simple), predicted, report)
 
 
 def predict_held_out(
-    params: Params, fitted: Fitted, rows: pl.DataFrame, folds: held_out.Folds, validation: Fold
+    params: Params, holdout: Fitted, rows: pl.DataFrame, folds: held_out.Folds, validation: Fold
 ) -> pl.DataFrame:
     """Predict the rows of `folds`, else of `validation`, by models that have not seen them."""
 
     def score(fold: Fold) -> Floats:
-        if fold is validation and fitted.holdout_model is not None:
-            return raw_scores(params.task, fitted.holdout_model, fold.valid.matrix)
-        return fit_trees(params, fold, fitted.trees)
+        fitted = holdout
+        if fold is not validation:
+            fitted = params.train.kind.fit(params, fold.train, trees=holdout.trees)
+        return raw_scores(params.task, fitted.estimator, fold.valid.matrix)
 
     last = np.arange(len(validation.train.target), rows.height)
     weighted, known = bool(validation.weights), rows[:, -1]
@@ -102,6 +112,25 @@ def find_threshold(params: Params, predicted: pl.DataFrame) -> float:
     if params.task != "binary":
         return 0.5
     return best_threshold(predicted["actual"].to_numpy(), predicted["score"].to_numpy())
+
+
+def learner(params: Params) -> Learner[Params]:
+    """Everything that `make tune` needs of the project."""
+    judged_by = judging(params, params.evaluate)
+    return Learner(
+        params,
+        params.tune,
+        params.task,
+        params.seed,
+        params.train.section,
+        target=TARGET.meta.output_name(),
+        group=params.prepare.group,
+        balanced=params.train.class_weight is not None,
+        threshold=params.train.threshold,
+        scoring=judged_by.scoring,
+        bootstrap=judged_by.bootstrap,
+        fit=lambda p, rows, validation, trees: p.train.kind.fit(p, rows, validation, trees),
+    )
 
 
 def main(paths: Paths) -> None:
