@@ -67,6 +67,8 @@ DEFINITIONS = {
         pl.col("express"),
         pl.col("sold_at").dt.weekday().cast(pl.Int32).alias("weekday"),
     ),
+    "FITTED": (),
+    "CHECKS": (),
 }
 FILES = ("requirements/base.txt", "docs/charter.md", "docs/model_card.md.j2")
 PYPROJECT = '[project]\nname = "shop"\n\n[tool.mlops-loop]\ntemplate_version = "0.1.0"\n'
@@ -191,7 +193,7 @@ def new_project(root: Path) -> Project:
 
 def use_sales(patch: pytest.MonkeyPatch) -> None:
     """Put the definitions of the small table in the place of the user's."""
-    for module in (prepare, featurize, train, estimators):
+    for module in (validate, prepare, featurize, train, estimators):
         for name, value in DEFINITIONS.items():
             if hasattr(module, name):
                 patch.setattr(module, name, value)

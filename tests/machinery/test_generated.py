@@ -1,8 +1,5 @@
 """Rows that are generated from contracts of all kinds."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import polars as pl
 import pytest
 from mlops_loop.data.contract import load_contract
@@ -10,10 +7,10 @@ from mlops_loop.data.generated import generate
 from mlops_loop.files import read_json
 from project import PROJECT
 from project.data import prepare, validate
-from project.features import definitions, featurize
+from project.features import featurize
 from project.models import evaluate, train
 from project.models.metrics import SCORING
-from projects import PARAMS, Project
+from projects import Project
 
 NUMBERS = """
   - {name: a, dtype: Float64, role: input, nullable: false, min: -1, max: 1, description: ""}
@@ -50,14 +47,6 @@ CASES = {
 }
 
 
-def put_generated(project: Project, features: Sequence[pl.Expr]) -> pl.DataFrame:
-    """Take generated rows that keep the contract and from which these features can learn."""
-    used = {name for feature in features for name in feature.meta.root_names()}
-    rows = generate(load_contract(project.contract), used, 2_000, seed=0)
-    project.put_raw(rows)
-    return rows
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_generated_rows_keep_the_contract_and_teach_a_model(
     case: str, project: Project, monkeypatch: pytest.MonkeyPatch
@@ -70,7 +59,9 @@ def test_generated_rows_keep_the_contract_and_teach_a_model(
         for stage in (prepare, featurize, train):
             if hasattr(stage, name):
                 monkeypatch.setattr(stage, name, value)
-    rows = put_generated(project, features)
+    used = {name for feature in features for name in feature.meta.root_names()}
+    rows = generate(load_contract(project.contract), used, 2_000, seed=0)
+    project.put_raw(rows)
     for name in load_contract(project.contract).names("time", "id"):
         assert rows[name].is_sorted()
     for stage in (validate, prepare, featurize, train, evaluate):
@@ -78,16 +69,6 @@ def test_generated_rows_keep_the_contract_and_teach_a_model(
     report = read_json(project.metrics)
     primary = SCORING[task].primary
     assert report["test"][primary] < report["baseline"][primary]
-
-
-def test_generated_rows_serve_the_projects_own_contract(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    project.take("contract.yaml")
-    project.params.write_text(PARAMS)
-    rows = put_generated(project, definitions.FEATURES)
-    assert rows.filter(*definitions.KEEP_ROWS).height > rows.height / 4
-    for stage in (validate, prepare, featurize):
-        stage.main(project)
 
 
 def test_the_same_seed_gives_the_same_rows() -> None:

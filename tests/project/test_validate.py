@@ -109,3 +109,71 @@ def test_a_personal_value_is_not_shown(project: Project) -> None:
     with pytest.raises(UserError, match=r"shop .* row 8: \(personal data\)"):
         validate.main(project)
     assert "Ann" not in project.validation_report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("check", "count", "example"),
+    [
+        (pl.col("price") <= 2 * pl.col("size"), 3, "row 8: price 190.0, size 9.0"),
+        (
+            (pl.col("shop") == "north") | (pl.col("size") > 9),
+            3,
+            "row 8: shop (personal data), size 9.0",
+        ),
+        (pl.col("items").null_count() < 3, 1, "the file as a whole"),
+        ((pl.col("shop") == "north").mean() == 1, 1, "the file as a whole"),
+    ],
+)
+def test_a_check_across_columns_is_reported(
+    project: Project, monkeypatch: pytest.MonkeyPatch, check: pl.Expr, count: int, example: str
+) -> None:
+    personal = project.contract.read_text().replace("name: shop,", "name: shop, pii: true,")
+    project.contract.write_text(personal.replace(", slice: true", ""))
+    good = ROWS.with_columns(items=5, price=1.0, size=9.0, shop=pl.lit("north"))
+    changes = {"price": 190.0, "items": None, "shop": "south"}
+    bad = good.with_columns(put(name, value, rows=3) for name, value in changes.items())
+    monkeypatch.setattr(validate, "CHECKS", (check.alias("as agreed"), pl.col("size") == 9))
+    project.put_raw(good, bad)
+    with pytest.raises(UserError, match=r"contract\.yaml or CHECKS"):
+        validate.main(project)
+    [found] = read_json(project.validation_report)["violations"]
+    assert found == {
+        "file": "1.parquet",
+        "column": "(check)",
+        "rule": "as agreed",
+        "count": count,
+        "example": example,
+    }
+
+
+def test_a_check_passes_where_a_value_is_missing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validate, "CHECKS", (pl.col("price") < pl.col("items"),))
+    project.put_raw(ROWS.with_columns(price=pl.int_range(200) + 0.0, items=None))
+    with pytest.raises(UserError):
+        validate.main(project)
+    [violation] = read_json(project.validation_report)["violations"]
+    assert violation["rule"] == "has values", "the contract speaks of it, the check does not"
+    some = pl.when(pl.int_range(200) == 0).then(9).alias("items")
+    project.put_raw(ROWS.with_columns(some, price=pl.int_range(200) + 0.0))
+    validate.main(project)
+    assert read_json(project.validation_report)["valid"]
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (pl.col("note") == "x", "unable to find column"),
+        (pl.col("items") + 1, "yields 200 rows of Schema"),
+        (pl.col("size").filter(pl.col("size") > 50) > 60, "yields"),
+        (pl.col("size") > pl.col("shop"), "cannot compare"),
+    ],
+)
+def test_a_check_that_cannot_be_computed_is_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch, check: pl.Expr, said: str
+) -> None:
+    monkeypatch.setattr(validate, "CHECKS", (check.alias("mine"),))
+    project.put_raw(ROWS)
+    with pytest.raises(UserError, match=rf'alias\("mine"\): (.|\n)*{said}(.|\n)*CHECKS'):
+        validate.main(project)

@@ -7,6 +7,7 @@ from mlops_loop.data.validation import validate
 from mlops_loop.files import partitions, read_json
 from mlops_loop.project import SPLITS, Paths
 
+from {{ cookiecutter.package_name }}.data import validate as stage
 from {{ cookiecutter.package_name }}.features import definitions
 from {{ cookiecutter.package_name }}.params import load_params
 
@@ -28,7 +29,7 @@ def read(own: Paths, stage: str) -> dict[str, pl.DataFrame]:
 def test_raw_data_keep_the_contract(own: Paths) -> None:
     contract = load_contract(own.contract)
     for path in partitions(own.raw):
-        assert validate(pl.read_parquet(path), contract, path.name) == []
+        assert validate(pl.read_parquet(path), contract, path.name, stage.CHECKS) == []
 
 
 def test_no_row_is_in_two_splits(own: Paths) -> None:

@@ -10,7 +10,7 @@ from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.features import deserialise
 from mlops_loop.project import Paths
 
-from {{ cookiecutter.package_name }}.features.definitions import FEATURES
+from {{ cookiecutter.package_name }}.features.definitions import FEATURES, FITTED
 
 
 def compute(own: Paths, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +29,9 @@ def test_one_row_has_the_features_that_training_saw(own: Paths) -> None:
 
 def test_the_model_gets_the_features_of_definitions(own: Paths) -> None:
     carried = deserialise((own.processed / "features.json").read_text(encoding="utf-8"))
-    assert [str(feature) for feature in carried] == [str(feature) for feature in FEATURES]
+    plain, learned = carried[: len(FEATURES)], carried[len(FEATURES) :]
+    assert [str(feature) for feature in plain] == [str(feature) for feature in FEATURES]
+    assert [feature.meta.output_name() for feature in learned] == [each.name for each in FITTED]
 
 
 def test_a_missing_value_leaves_every_feature_in_place(own: Paths) -> None:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from mlops_loop.config import changed
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
+from mlops_loop.features import deserialise
 from mlops_loop.models.bootstrap import outcome
 from mlops_loop.models.training import used_inputs
 from mlops_loop.models.model import Model, load
@@ -48,8 +49,9 @@ def target_name() -> str:
 def fit(own: Paths, rows: pl.DataFrame, validation: pl.DataFrame, **changes: Any) -> Training:
     """Train with your parameters, some of them changed."""
     params = changed(load_params(own.params), changes)
-    inputs = used_inputs(definitions.FEATURES, load_contract(own.contract).dtypes(*FEATURE_ROLES))
-    return train(rows, validation, definitions.FEATURES, inputs, params)
+    features = deserialise((own.processed / "features.json").read_text(encoding="utf-8"))
+    inputs = used_inputs(features, load_contract(own.contract).dtypes(*FEATURE_ROLES))
+    return train(rows, validation, features, inputs, params)
 
 
 def losses(model: Model, rows: pl.DataFrame) -> Floats:

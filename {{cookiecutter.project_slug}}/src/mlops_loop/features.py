@@ -1,13 +1,71 @@
-"""Checks of definitions.py against the contract, and features as JSON."""
+"""Features that are learned, checks of definitions.py against the contract, features as JSON."""
 
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from .data.contract import CHECKED_ROLES, FEATURE_ROLES, STORED_ROLES, Contract
+from .data.contract import CHECKED_ROLES, FEATURE_ROLES, STORED_ROLES, Contract, compute
 from .project import UserError
+
+
+@dataclass(frozen=True)
+class FittedFeature:
+    """A feature that is learned on train only: an aggregate of the rows of each key.
+
+    `key` is an expression over columns with role input or time. `value` aggregates columns of
+    data/interim, where the target has its own name: `pl.col("price").mean()`, `pl.len()`. Keys of
+    few rows are drawn towards the aggregate of all rows, which counts like `smoothing` rows. A key
+    that train lacks has the aggregate of all rows, or `unknown`.
+
+    Where `value` uses the target, the rows of train get out-of-fold values, so no row's own target
+    is in its feature, and nothing of validation and test. `make tune` and `train.out_of_fold` divide
+    these rows again: there a value may know targets of rows that are held out, and what they report
+    may be too good by a little.
+    """
+
+    name: str
+    key: pl.Expr
+    value: pl.Expr
+    smoothing: float = 0.0
+    unknown: float | None = None
+
+    def fit(self, rows: pl.DataFrame) -> pl.Expr:
+        """Learn from rows; returns an expression that looks up the value of each row's key.
+
+        Raises UserError where `value` cannot be computed or is no aggregate.
+        """
+        value = self.value.cast(pl.Float64).alias("(value)")
+        rule = (
+            f"FITTED: {self.name}: value is an aggregate such as a mean, of the target by its name "
+            f"or of columns with role input, time or id: {', '.join(rows.columns)}."
+        )
+        result = compute(value, rows, rule)
+        if result.height != 1:
+            raise UserError(f"definitions.py: {self.value}: yields {result.height} values\n{rule}")
+        everywhere = result.item()
+        groups = rows.group_by(self.key.alias("(key)"))
+        learned = groups.agg(value, pl.len().alias("(rows)")).sort("(key)")
+        own = learned["(value)"].fill_null(everywhere)
+        share = learned["(rows)"] / (learned["(rows)"] + self.smoothing)
+        return self.key.replace_strict(
+            learned["(key)"],
+            everywhere + share * (own - everywhere),
+            default=everywhere if self.unknown is None else self.unknown,
+            return_dtype=pl.Float64,
+        ).alias(self.name)
+
+    def fit_train(self, rows: pl.DataFrame, folds: pl.Series) -> pl.Series:
+        """The feature of the rows that teach it; out-of-fold where `value` uses the target."""
+        if rows.columns[-1] not in self.value.meta.root_names():
+            return rows.select(self.fit(rows)).to_series()
+        parts = [
+            pl.when(folds == fold).then(self.fit(rows.filter(folds != fold)))
+            for fold in folds.unique()
+        ]
+        return rows.select(pl.coalesce(parts).alias(self.name)).to_series()
 
 
 def check_definitions(target: pl.Expr, keep_rows: Sequence[pl.Expr], contract: Contract) -> None:
@@ -18,33 +76,24 @@ def check_definitions(target: pl.Expr, keep_rows: Sequence[pl.Expr], contract: C
             f"the target {name} has the name of a column that features may use; give that "
             "column role outcome in contract.yaml, or the target another name (.alias)."
         )
-    everything = contract.dtypes(*CHECKED_ROLES, pii=True)
-    schemas = [(target, contract.dtypes(*CHECKED_ROLES)), *((k, everything) for k in keep_rows)]
-    for expression, schema in schemas:
-        try:
-            pl.LazyFrame(schema=schema).select(expression).collect_schema()
-        except pl.exceptions.PolarsError as error:
-            raise UserError(
-                f"definitions.py: {expression}: {error}\nTARGET and KEEP_ROWS may use any column "
-                "of contract.yaml that is not ignored; TARGET no personal data (pii: true)."
-            ) from error
+    rule = (
+        "TARGET and KEEP_ROWS may use any column of contract.yaml that is not ignored; TARGET no "
+        "personal data (pii: true)."
+    )
+    compute(target, contract.dtypes(*CHECKED_ROLES).to_frame(), rule)
+    for keep in keep_rows:
+        compute(keep, contract.dtypes(*CHECKED_ROLES, pii=True).to_frame(), rule)
 
 
 def check_features(features: Sequence[pl.Expr], contract: Contract) -> None:
     """Raise UserError for a feature of an unfit dtype, or of columns that features may not use."""
     known = contract.dtypes(*FEATURE_ROLES)
+    rule = (
+        "A feature may use only columns with role input or time in contract.yaml that are no "
+        f"personal data (pii: true): {', '.join(known)}."
+    )
     for feature in features:
-        try:
-            schema = pl.LazyFrame(schema=known).select(feature).collect_schema()
-        except pl.exceptions.PolarsError as error:
-            personal = {column.name for column in contract.columns if column.pii}
-            hidden = [name for name in feature.meta.root_names() if name in personal]
-            note = f" Personal data (pii: true) are never among them: {', '.join(hidden)}."
-            raise UserError(
-                f"feature {feature}: {error}\nA feature may use only columns with role input or "
-                f"time in contract.yaml: {', '.join(known)}.{note if hidden else ''}"
-            ) from error
-        for name, dtype in schema.items():
+        for name, dtype in compute(feature, known.to_frame(), rule).schema.items():
             if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.String)):
                 raise UserError(f"feature {name}: is {dtype}; make it a number, boolean or text.")
 
@@ -60,7 +109,8 @@ def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
     if differing:
         raise UserError(
             f"features {', '.join(differing)}: the value of a row changes with the rows around "
-            "it; use expressions that look at one row only."
+            "it; use expressions that look at one row only, or learn it on train (FITTED in "
+            "definitions.py)."
         )
 
 
@@ -80,7 +130,11 @@ def serialise(features: Sequence[pl.Expr]) -> str:
     for feature, text in zip(features, texts, strict=True):
         if '"AnonymousFunction"' in text:
             name = feature.meta.output_name()
-            raise UserError(f"feature {name}: calls a Python function; use expressions only.")
+            raise UserError(
+                f"feature {name}: calls a Python function, which would not be stored with the "
+                "model; use expressions of Polars, or values learned on train (FITTED in "
+                "definitions.py)."
+            )
     return "[\n" + ",\n".join(texts) + "\n]\n"
 
 

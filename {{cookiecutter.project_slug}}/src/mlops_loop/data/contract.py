@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from ..config import Section, load
+from ..project import UserError
 from .text import MISSING, NUMBER, parse, present
 
 DTYPES: dict[str, pl.DataType] = {
@@ -139,6 +140,14 @@ def load_contract(path: Path) -> Contract:
     return load(path, Contract)
 
 
+def compute(expression: pl.Expr, rows: pl.DataFrame, rule: str) -> pl.DataFrame:
+    """Evaluate an expression of definitions.py; raises UserError with the rule that it breaks."""
+    try:
+        return rows.select(expression)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"definitions.py: {expression}: {error}\n{rule}") from error
+
+
 def read_columns(frame: Frame, columns: Iterable[Column]) -> Frame:
     """Select `columns` with their dtypes, parsing text; values that cannot be read become null."""
     held = frame.collect_schema()
@@ -179,16 +188,15 @@ def check_values(
 
     Returns them with every value that breaks its column's dtype or rules, as rows of FAILURES.
     """
-    typed = read_columns(frame, columns)
-    unread = {c.name: _find_unread(frame[c.name], typed[c.name], c.missing) for c in columns}
-    found = [
-        _failures(frame[name], rows, f"is {typed[name].dtype}") for name, rows in unread.items()
-    ]
-    rules = [(c.name, rule, ~kept) for c in columns for rule, kept in c.rules.items()]
-    broken = typed.select(wrong.alias(str(i)) for i, (_, _, wrong) in enumerate(rules))
-    for (name, rule, _), rows in zip(rules, broken, strict=True):
-        found.append(_failures(typed[name], rows & ~unread[name], rule))
-    return typed, pl.concat([pl.DataFrame(schema=FAILURES), *found])
+    typed, found = read_columns(frame, columns), [pl.DataFrame(schema=FAILURES)]
+    for column in columns:
+        given, value = frame[column.name], typed[column.name]
+        unread = _find_unread(given, value, column.missing)
+        found.append(_failures(given, unread, f"is {value.dtype}"))
+        for rule, kept in column.rules.items():
+            broken = typed.select(~kept).to_series() & ~unread
+            found.append(_failures(value, broken, rule))
+    return typed, pl.concat(found)
 
 
 def _find_unread(given: pl.Series, typed: pl.Series, missing: tuple[str, ...]) -> pl.Series:

@@ -16,7 +16,6 @@ ORDINARY: dict[str, tuple[Any, Any]] = {
     "Date": (date(2024, 1, 1), timedelta(days=730)),
     "Datetime": (datetime(2024, 1, 1), timedelta(days=730)),
 }
-AFTERWARDS = {"Date": timedelta(days=30), "Datetime": timedelta(hours=1)}
 CHOICES = {"String": tuple(f"word {number}" for number in range(20)), "Boolean": (False, True)}
 MISSING, NOISE, CAUSES = 0.04, 0.1, 3
 
@@ -25,41 +24,33 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
     """Generate rows that keep the contract, in the order of their time.
 
     Each outcome follows the first inputs that are in `used`, with noise, so that a model of them
-    has something to learn; an outcome that is a date comes soon after the time column.
+    has something to learn.
     """
     rng = np.random.default_rng(seed)
-    places = {name: rng.random(rows) for name in contract.names(*CHECKED_ROLES)}
-    places |= {name: np.arange(rows) / rows for name in contract.names("time", "id")}
-    causes = [places[name] for name in contract.names("input") if name in used][:CAUSES]
-    for name in contract.names("outcome"):
-        effect = sum(causes) + rng.normal(0, NOISE, rows)
-        places[name] = effect.argsort().argsort() / rows
     columns = [column for column in contract.columns if column.role in CHECKED_ROLES]
-    frame = pl.DataFrame([_values(column, places[column.name]) for column in columns])
-    for time in contract.names("time"):
-        for column in columns:
-            if column.role == "outcome" and column.dtype in AFTERWARDS:
-                later = AFTERWARDS[column.dtype] * pl.Series(places[column.name])
-                start = pl.col(time).cast(pl.Datetime("us"))
-                value = (start + later).cast(DTYPES[column.dtype])
-                frame = frame.with_columns(value.alias(column.name))
-    gaps = {c.name: rng.random(rows) < MISSING for c in columns if c.nullable}
+    places = {column.name: rng.random(rows) for column in columns}
+    causes = [places[name] for name in contract.names("input") if name in used][:CAUSES]
     # Without a number of their own, rows of few categories would be duplicates.
-    return frame.with_columns(
-        pl.when(pl.Series(~gap)).then(pl.col(name)).alias(name)
-        for name, gap in gaps.items()
-        if name not in contract.names("time", "id")
-    ).with_row_index("(row)")
+    frame = pl.DataFrame({"(row)": range(rows)})
+    for column in columns:
+        place, filled = places[column.name], rng.random(rows) >= MISSING
+        if column.role in ("time", "id"):
+            place, filled = (np.arange(rows) + 0.5) / rows, filled | True
+        if column.role == "outcome":
+            place = (sum(causes) + rng.normal(0, NOISE, rows)).argsort().argsort() / rows
+        values = _values(column, place)
+        if column.nullable:
+            values = pl.select(pl.when(filled).then(values)).to_series()
+        frame = frame.with_columns(values)
+    return frame
 
 
 def _values(column: Column, places: Any) -> pl.Series:
     """The value at each place (0 to 1) of what the column may hold."""
-    name = column.name
-    dtype = DTYPES[column.dtype]
+    name, dtype = column.name, DTYPES[column.dtype]
     choices = column.categories or CHOICES.get(column.dtype)
     if column.role == "id" and column.dtype == "String":
-        texts = [f"{name} {row}" for row in range(len(places))]
-        return pl.Series(name, texts)
+        choices = tuple(f"{name} {row}" for row in range(len(places)))
     if choices:
         chosen = [choices[int(place * len(choices))] for place in places]
         return pl.Series(name, chosen, dtype)
@@ -69,10 +60,9 @@ def _values(column: Column, places: Any) -> pl.Series:
     elif column.max is not None:
         low = column.max - spread
     high = low + spread if column.max is None else column.max
-    limits = (low, high)
-    low, high = (pl.Series([limit]).cast(dtype).to_physical()[0] for limit in limits)
+    low, high = (pl.Series([limit]).cast(dtype).to_physical()[0] for limit in (low, high))
     if column.role == "id":
-        return pl.Series(name, low + np.arange(len(places)))
+        high = low + len(places) - 1
     if column.dtype == "Float64":
         return pl.Series(name, low + places * (high - low))
     return pl.Series(name, (low + places * (high - low + 1)).astype(np.int64)).cast(dtype)

@@ -29,16 +29,16 @@ def options(sources: ModuleType, ingest: Ingest) -> Section:
 
     Raises UserError for an unknown source, and for every key that is missing, wrong or unknown.
     """
-    modules = {
-        module.name: _load(sources, module.name) for module in iter_modules(sources.__path__)
-    }
-    if ingest.source not in modules:
-        known = ", ".join(sorted(modules))
-        raise UserError(f"params.yaml: ingest.source: {ingest.source} is none of {known}.")
-    own: type[Section] = modules[ingest.source].Options
-    others = {key for module in modules.values() for key in module.Options.model_fields}
-    foreign = others - own.model_fields.keys()
-    given = {key: value for key, value in (ingest.model_extra or {}).items() if key not in foreign}
+    names = sorted(module.name for module in iter_modules(sources.__path__))
+    if ingest.source not in names:
+        raise UserError(
+            f"params.yaml: ingest.source: {ingest.source} is none of {', '.join(names)}."
+        )
+    own: type[Section] = _load(sources, ingest.source).Options
+    others = {key for name in names for key in _load(sources, name).Options.model_fields}
+    given = dict(ingest.model_extra or {})
+    for key in others - own.model_fields.keys():
+        given.pop(key, None)
     return validated(own, given, "params.yaml", "ingest")
 
 

@@ -15,6 +15,7 @@ from .contract import STORED_ROLES, Contract
 
 VALIDATION_FROM, TEST_FROM = 0.70, 0.85  # shares of the rows
 SMALL_TABLE, HASH_RANGE = 1_000, 2**64
+FOLDS = 5  # of the out-of-fold values of fitted features
 MISSING, STEP = np.uint64(0x7FF8000000000000), np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -77,6 +78,24 @@ def time_cuts(times: pl.Series, test_from: date | None) -> tuple[datetime, datet
 
 def _split(place: pl.Expr, validation: Any, test: Any) -> pl.Expr:
     return pl.sum_horizontal((place >= begin).cast(pl.UInt8) for begin in (validation, test))
+
+
+def assign_folds(rows: pl.DataFrame, contract: Contract, group: str | None) -> pl.Series:
+    """The number of the fold of each row of data/interim/train, divided as the splits are.
+
+    Groups stay together, else folds follow each other in time, else equal ids or inputs stay
+    together. Raises UserError where fewer than two folds come of it.
+    """
+    time = [] if group else [*contract.dtypes("time")]
+    names = [group] if group else time or contract.names("id") or contract.names("input")
+    kept = rows.select(name for name in names if name in rows.columns)
+    key = kept.to_series() if time else stable_hash(kept)
+    if key.n_unique() < 2:
+        raise UserError(
+            f"FITTED in definitions.py needs two values of {', '.join(names)} in data/interim/train"
+            " at least; personal data are there with prepare.pii: hash in params.yaml."
+        )
+    return (key.rank("dense") - 1) * FOLDS // key.n_unique()
 
 
 def check_params(test_from: date | None, group: str | None, pii: str, contract: Contract) -> None:

@@ -1,6 +1,6 @@
-"""Violations of the contract, and their report."""
+"""Violations of the contract and of a project's own checks, and their report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import polars as pl
 from ..console import aligned
 from ..files import BrokenFile, write_json
 from ..project import UserError
-from .contract import CHECKED_ROLES, Contract, check_values
+from .contract import CHECKED_ROLES, Contract, check_values, compute
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,13 @@ class Violation:
     example: str
 
 
-def validate(frame: pl.DataFrame, contract: Contract, file: str) -> list[Violation]:
-    """Every violation of one raw partition; an empty list means that it keeps the contract."""
+def validate(
+    frame: pl.DataFrame, contract: Contract, file: str, checks: Sequence[pl.Expr] = ()
+) -> list[Violation]:
+    """Every violation of one raw partition; an empty list means that it keeps the contract.
+
+    Raises UserError for a check that cannot be computed.
+    """
     if frame.is_empty():
         return [Violation(file, "(table)", "has rows", 0, "no rows")]
     violations, checked = [], []
@@ -39,19 +44,49 @@ def validate(frame: pl.DataFrame, contract: Contract, file: str) -> list[Violati
             checked.append(column)
     # Reports are committed: personal data must not be in them.
     personal = {column.name for column in contract.columns if column.pii}
-    _, found = check_values(frame, checked)
+    typed, found = check_values(frame, checked)
     groups = found.group_by("column", "rule", maintain_order=True)
     for column, rule, count, row, value in groups.agg(
         count=pl.len(), row=pl.col("row").first() + 1, value=pl.col("value").first()
     ).iter_rows():
         example = f"row {row}: {'(personal data)' if column in personal else value}"
         violations.append(Violation(file, column, rule, count, example))
+    # What the contract's columns lack is said already.
+    lacking = {*contract.names(*CHECKED_ROLES)} - {*typed.columns}
+    for check in checks:
+        if not lacking.intersection(check.meta.root_names()):
+            violations += find_failures(check, typed, personal, file)
     duplicates = frame.height - frame.hash_rows().n_unique()
     if duplicates > contract.max_duplicate_share * frame.height:
         rule = f"duplicates <= {contract.max_duplicate_share:.1%}"
         share = f"{duplicates / frame.height:.1%} of the rows"
         violations.append(Violation(file, "(table)", rule, duplicates, share))
     return violations
+
+
+def find_failures(
+    check: pl.Expr, frame: pl.DataFrame, personal: Collection[str], file: str
+) -> list[Violation]:
+    """The violation of a check that some rows, or the frame as a whole, do not pass."""
+    rule = (
+        "CHECKS hold one column each of true or false, for each row or for all, from columns of "
+        "contract.yaml that are not ignored."
+    )
+    result = compute(check, frame, rule)
+    if result.dtypes != [pl.Boolean] or result.height not in (1, frame.height):
+        raise UserError(
+            f"definitions.py: {check}: yields {result.height} rows of {result.schema}\n{rule}"
+        )
+    failed = ~result.to_series().fill_null(True)
+    rows, example = failed.arg_true(), "the file as a whole"
+    if rows.is_empty():
+        return []
+    if len(failed) == frame.height:
+        row = rows[0]
+        values = frame.row(row, named=True) | dict.fromkeys(personal, "(personal data)")
+        used = [f"{name} {values[name]}" for name in dict.fromkeys(check.meta.root_names())]
+        example = f"row {row + 1}: {', '.join(used)}"
+    return [Violation(file, "(check)", failed.name, len(rows), example)]
 
 
 def unreadable(error: BrokenFile) -> Violation:
@@ -67,6 +102,6 @@ def write_report(path: Path, rows: Mapping[str, int], violations: Sequence[Viola
         table = [tuple(found[0]), *(tuple(map(str, row.values())) for row in found)]
         lines = "\n".join(aligned(table))
         raise UserError(
-            f"the data violate contract.yaml; nothing was trained.\n{lines}\n"
-            f"Fix the data or correct contract.yaml. Full report: {path}"
+            f"the data violate contract.yaml or CHECKS; nothing was trained.\n{lines}\n"
+            f"Fix the data or correct contract.yaml or CHECKS (definitions.py). Full report: {path}"
         )

@@ -1,4 +1,4 @@
-"""Stage `validate`: hold every raw partition against contract.yaml before anything is computed."""
+"""Stage `validate`: hold every raw partition against contract.yaml and CHECKS."""
 
 from mlops_loop.console import track
 from mlops_loop.data.contract import load_contract
@@ -8,6 +8,7 @@ from mlops_loop.files import BrokenFile, partitions
 from mlops_loop.project import Paths, run_stage
 
 from .. import PROJECT
+from ..features.definitions import CHECKS
 
 
 def main(paths: Paths) -> None:
@@ -22,7 +23,7 @@ def main(paths: Paths) -> None:
             violations.append(unreadable(error))
             continue
         rows[path.name] = frame.height
-        violations += validate(frame, contract, path.name)
+        violations += validate(frame, contract, path.name, CHECKS)
     write_report(paths.validation_report, rows, violations)
 
 

@@ -1,16 +1,30 @@
-"""Your definitions: the target, the rows to learn from, and the features.
+"""Your definitions: the target, the rows to learn from, the features and checks of the data.
 
-Polars expressions over the columns of contract.yaml. FEATURES see only columns that are known at
-prediction time (role `input` or `time`); TARGET and KEEP_ROWS may also use outcomes. Text
-features are treated as categories, everything else must be a number or a boolean.
+TARGET, KEEP_ROWS, FEATURES: Polars expressions over the columns of contract.yaml. FEATURES see only
+columns that are known at prediction time (role `input` or `time`); the others may also use
+outcomes. Text features are treated as categories, everything else must be a number or a boolean.
+A Python function is no feature: it could not be stored with the model. What an expression cannot
+say, compute before, in a source (data/sources).
+
+FITTED: features that are learned on train, such as the mean of the target for each shop:
+FittedFeature("shop_mean", key=pl.col("shop"), value=pl.col("price").mean(), smoothing=20).
+
+CHECKS: what the raw data must satisfy beyond contract.yaml, across columns or as a whole, such as
+(pl.col("end") >= pl.col("start")).alias("the end is not before the start"). Each holds for every
+row, or for each file where it yields one value; where it is null, it holds.
 """
 
 import polars as pl
+
+from mlops_loop.features import FittedFeature
 
 pickup = pl.col("lpep_pickup_datetime")
 dropoff = pl.col("lpep_dropoff_datetime")
 TARGET = ((dropoff - pickup).dt.total_seconds() / 60).alias("duration_minutes")
 KEEP_ROWS = (TARGET.is_between(1, 60).alias("trips of 1 to 60 minutes"),)
+CHECKS = (
+    ((dropoff < pickup).mean() < 0.001).alias("under 0.1 % of the trips end before they begin"),
+)
 
 # Polars counts hours in 8 bits: without the cast, hour * 60 overflows.
 hour = pickup.dt.hour().cast(pl.Int32)
@@ -27,3 +41,5 @@ FEATURES = (
     pl.col("trip_type"),
     pl.col("VendorID").alias("vendor"),
 )
+
+FITTED: tuple[FittedFeature, ...] = ()

@@ -18,6 +18,7 @@ from .roles import ColumnPlan, Task
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
 FEW_ROWS, FOLDS, TOP = 1_000, 5, 5
 IMPORT = "import polars as pl\n"
+FITTED = "\nfrom mlops_loop.features import FittedFeature\n"
 HEADER = ("column", "dtype", "role", "missing", "distinct", "values", "why")
 
 
@@ -86,10 +87,12 @@ def definitions(path: Path, target: str, task: Task, plans: list[ColumnPlan]) ->
     features = "".join(f"    {text},\n" for plan in plans for text in expressions(plan, names))
     excluded = f'(~pl.col({target!r}).is_in({list(task.rare)})).alias("classes with rows enough"),'
     return (
-        f"{explanations}{IMPORT}\n"
+        f"{explanations}{IMPORT}{FITTED}\n"
         f"TARGET = pl.col({target!r})\n\n"
         f"KEEP_ROWS: tuple[pl.Expr, ...] = ({excluded if task.rare else ''})\n\n"
-        f"FEATURES = (\n{features})\n"
+        "CHECKS: tuple[pl.Expr, ...] = ()\n\n"
+        f"FEATURES = (\n{features})\n\n"
+        "FITTED: tuple[FittedFeature, ...] = ()\n"
     )
 
 
