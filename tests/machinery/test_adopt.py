@@ -49,8 +49,9 @@ class Blank(Project):
         adopt.main(self, self.target, ingest, [f"--{key}={value}" for key, value in given.items()])
         written = run_path(str(self.definitions))
         self.target = written["TARGET"]
-        for module in (prepare, featurize, train):
-            for name in {"TARGET", "KEEP_ROWS", "FEATURES"} & vars(module).keys():
+        names = {"TARGET", "KEEP_ROWS", "CHECKS", "FEATURES", "FITTED"}
+        for module in (validate, prepare, featurize, train):
+            for name in names & vars(module).keys():
                 self.patch.setattr(module, name, written[name])
         return load_contract(self.contract)
 

@@ -2,9 +2,10 @@
 
 import polars as pl
 import pytest
-from mlops_loop.data.contract import load_contract
+from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.data.generated import generate
 from mlops_loop.files import read_json
+from mlops_loop.models.dataset import used_inputs
 from project import PROJECT
 from project.data import prepare, validate
 from project.features import featurize
@@ -59,10 +60,11 @@ def test_generated_rows_keep_the_contract_and_teach_a_model(
         for stage in (prepare, featurize, train):
             if hasattr(stage, name):
                 monkeypatch.setattr(stage, name, value)
-    used = {name for feature in features for name in feature.meta.root_names()}
-    rows = generate(load_contract(project.contract), used, 2_000, seed=0)
+    contract = load_contract(project.contract)
+    used = used_inputs(features, contract.dtypes(*FEATURE_ROLES))
+    rows = generate(contract, used, 2_000, seed=0)
     project.put_raw(rows)
-    for name in load_contract(project.contract).names("time", "id"):
+    for name in contract.names("time", "id"):
         assert rows[name].is_sorted()
     for stage in (validate, prepare, featurize, train, evaluate):
         stage.main(project)

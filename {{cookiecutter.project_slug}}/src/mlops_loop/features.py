@@ -20,10 +20,10 @@ class FittedFeature:
     few rows are drawn towards the aggregate of all rows, which counts like `smoothing` rows. A key
     that train lacks has the aggregate of all rows, or `unknown`.
 
-    Where `value` uses the target, the rows of train get out-of-fold values, so no row's own target
-    is in its feature, and nothing of validation and test. `make tune` and `train.out_of_fold` divide
-    these rows again: there a value may know targets of rows that are held out, and what they report
-    may be too good by a little.
+    Where `value` uses the target, the rows of train get out-of-fold values: no row's own target is
+    in its feature, nor is anything of validation and test. `make tune` and `train.out_of_fold`
+    divide these rows again: there a value may know targets of rows that are held out, and what
+    they report may be too good by a little.
     """
 
     name: str

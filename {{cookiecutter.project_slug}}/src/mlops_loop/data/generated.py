@@ -39,9 +39,10 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
         if column.role == "outcome":
             place = (sum(causes) + rng.normal(0, NOISE, rows)).argsort().argsort() / rows
         values = _values(column, place)
-        if column.nullable:
-            values = pl.select(pl.when(filled).then(values)).to_series()
         frame = frame.with_columns(values)
+        if column.nullable:
+            kept = pl.when(pl.Series(filled)).then(pl.col(column.name))
+            frame = frame.with_columns(kept.alias(column.name))
     return frame
 
 
