@@ -58,7 +58,8 @@ def _bare(project: Path) -> str:
 
 def _predict(project: Path, size: int, format: str) -> tuple[float, float]:
     command = ("python", "-m", package(project), "predict")
-    return wall_and_peak(project, *command, f"{size}.{format}", f"scored.{format}")
+    files = (f"--input={size}.{format}", f"--output=scored.{format}")
+    return wall_and_peak(project, *command, *files)
 
 
 def _row(what: str, rate: float, bare: float, *peaks: float) -> dict[str, Any]:

@@ -186,6 +186,7 @@ def new_project(root: Path) -> Project:
             "fairness": {},
             "resamples": 50,
             "confidence": 0.95,
+            "replace_question": False,
         },
     )
     return project
@@ -265,8 +266,8 @@ def offer(project: Project, model: str) -> dict[str, Any]:
 def assert_agreed(project: Project) -> None:
     """gate.json, the aliases, the tags and the model's hash tell one story."""
     registry, decided = registry_of(project), gate(project)
-    alias = {"promote": "champion", "hold": "challenger"}[decided["decision"]]
-    assert registry.aliases()[alias] == decided["version"]
+    if decided["decision"] == "promote":
+        assert registry.aliases()["champion"] == registry.champions()[-1] == decided["version"]
     hashes = [version.tags["model_hash"] for version in registry.versions()]
     assert len(set(hashes)) == len(hashes), "a model was registered twice"
     assert hashes[decided["version"] - 1] == read_json(project.run)["model_hash"]

@@ -115,6 +115,7 @@ def served_once(trained_once: Project, tmp_path_factory: pytest.TempPathFactory)
         project.put_model("worse")
         register.main(project)
         registry = tracking.connect(project, load_settings(project))
+        registry.point("challenger", 2)
         follow.sync(registry, project.served, {})
         project.put_model("better")
     return project

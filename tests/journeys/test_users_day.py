@@ -108,16 +108,20 @@ def test_the_run_holds_what_a_reader_asks_for(day: Day) -> None:
     assert params["train.model"] == "lightgbm" and params["seed"] == "42"
     metrics = dict(day.query(f"select key, value from latest_metrics where run_uuid = '{run_id}'"))
     assert metrics["test_rmse"] == day.report("metrics")["test"]["rmse"]
-    assert metrics["baseline_rmse"] == day.report("metrics")["baseline"]["rmse"]
+    assert metrics["baseline/rmse"] == day.report("metrics")["baseline"]["rmse"]
     [(name, digest)] = day.query("select name, digest from datasets")
     assert name == "data/raw" and day.tags(1)["data_version"].startswith(digest)
     artifacts = day.project / "mlartifacts" / run_id / "artifacts"
     kept = {str(p.relative_to(artifacts)) for p in artifacts.rglob("*") if p.is_file()}
     plots = ("dependence", "importance", "predicted_vs_actual", "residuals")
-    reports = ("explanations", "metrics", "slices")
-    drawn = {f"plots/{name}.png" for name in plots} | {f"reports/{name}.json" for name in reports}
-    cards = {"card/model_card.html", "card/model_card.md"}
-    assert kept == drawn | cards | {"dvc.lock", "environment/base.txt", "golden.json"}
+    reports = ("explanations", "metrics", "prepare", "slices", "validation")
+    files = {f"reports/plots/{name}.png" for name in plots}
+    files |= {f"reports/{name}.json" for name in reports}
+    files |= {"reports/model_card.html", "reports/model_card.md", "contract.yaml", "dvc.lock"}
+    files |= {
+        f"models/baseline/{path.name}" for path in (day.project / "models/baseline").iterdir()
+    }
+    assert kept >= files | {"requirements/base.txt", "golden.json"}
 
 
 def test_a_version_is_explained_with_its_worst_slices(day: Day) -> None:
@@ -170,7 +174,7 @@ def test_a_changed_value_reruns_the_stages_that_depend_on_it(
     assert day.versions() == [(1, "READY")]
 
 
-def test_a_worse_model_is_held_as_challenger(day: Day) -> None:
+def test_a_worse_model_is_held(day: Day) -> None:
     day.seen["champion"] = (day.project / "models/candidate/booster.txt").read_text()
     git(day.project, "checkout", "--quiet", "params.yaml")
     day.change("params.yaml", "max_trees: 250", "max_trees: 5")
@@ -178,7 +182,7 @@ def test_a_worse_model_is_held_as_challenger(day: Day) -> None:
     assert stages_run(output) == STAGES[4:]
     gate = day.report("gate")
     assert (gate["decision"], gate["version"], gate["champion_version"]) == ("hold", 2, 1)
-    assert day.aliases() == {"champion": 1, "challenger": 2}
+    assert day.aliases() == {"champion": 1}
     assert gate["comparisons"]["improvement"] < 0
     assert day.tags(2)["git_dirty"] == "true"
 
@@ -209,7 +213,7 @@ def test_a_better_model_becomes_champion_and_the_old_one_previous(day: Day) -> N
     assert gate["decision"] in {"promote", "hold"} and gate["version"] == 3
     better = gate["comparisons"]["interval"][0] > 0
     assert (gate["decision"] == "promote") == better
-    expected = {"champion": 3, "previous": 1} if better else {"champion": 1, "challenger": 3}
+    expected = {"champion": 3, "previous": 1} if better else {"champion": 1}
     assert day.aliases().items() >= expected.items()
     git(day.project, "checkout", "--quiet", "params.yaml")
 

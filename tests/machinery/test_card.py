@@ -88,10 +88,13 @@ def test_groups_of_too_few_rows_are_not_said_to_be_good(registered: Project) -> 
 def test_it_is_kept_with_the_version(registered: Project) -> None:
     registry = registry_of(registered)
     [version] = registry.versions()
-    stored = registry.client.download_artifacts(version.run_id, "card", str(registered.root))
+    (registered.root / "x").mkdir()
+    stored = registry.client.download_artifacts(
+        version.run_id, "reports", str(registered.root / "x")
+    )
     for path in (registered.model_card, registered.model_page):
         assert (registered.root / stored / path.name).read_text() == path.read_text()
-    assert version.description.startswith("# Model card: ")
+    assert "\n\n# Model card: " in version.description
     assert "promote" in version.description
 
 
@@ -104,7 +107,7 @@ def test_a_challenger_stands_beside_the_champion(registered: Project) -> None:
     row = next(line for line in read(registered).splitlines() if line.startswith("| rmse |"))
     assert row.startswith(f"| rmse | {ours:.4g} |")
     assert row.endswith(f" {champion:.4g} |")
-    assert f"rmse improves by {gain:.4g}" in read(registered)
+    assert f"rmse is worse by {-gain:.4g}" in read(registered)
 
 
 def test_a_rejected_candidate_has_a_card_without_a_version(trained: Project) -> None:

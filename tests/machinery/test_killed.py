@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from mlops_loop.files import write_json
 from mlops_loop.tracking import registry as tracking
@@ -68,7 +69,8 @@ def test_killed_at_its_first_registration(
 
 
 @pytest.mark.parametrize(
-    ("step", "times"), [("register", 1), ("tag", 1), ("point", 1), ("point", 2)]
+    ("step", "times"),
+    [("register", 1), ("tag", 1), ("append_history", 1), ("point", 1), ("point", 2)],
 )
 def test_killed_while_the_champion_changes(
     trained: Project, monkeypatch: pytest.MonkeyPatch, step: str, times: int
@@ -84,12 +86,14 @@ def test_killed_while_a_challenger_is_held_and_while_it_becomes_champion(
     trained: Project, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     register.main(trained)
+    [path] = (trained.interim / "test").iterdir()
+    pl.read_parquet(path).drop("size").write_parquet(path)  # nothing can be scored
     trained.put_model("worse")
     kill_and_repeat(trained, monkeypatch, Registry, "point", before, times=1)
     assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
     registry_of(trained).unpoint("champion")
     kill_and_repeat(trained, monkeypatch, Registry, "unpoint", before, times=1)
-    assert registry_of(trained).aliases() == {"champion": 2}
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
 
 
 def test_killed_before_the_record_a_partition_is_made_again(

@@ -13,17 +13,23 @@ from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from project.models import register
 from project.models.predict import load_champion
-from projects import CONTRACT, Project, sales
+from projects import CONTRACT, DEFINITIONS, Project, offer, sales
 
 ROWS = sales(30, seed=3).drop("price")
+TARGET = DEFINITIONS["TARGET"]
 
 
 def score(project: Project, rows: pl.DataFrame, output: str = "scored.parquet") -> Path:
     """Run the command on a file of these rows; the output's path."""
     source, target = project.root / "new.parquet", project.root / output
     rows.write_parquet(source)
-    predict.main(project, [str(source), str(target)])
+    predict.main(project, TARGET, files(source, target))
     return target
+
+
+def files(source: Path | str, target: Path | str) -> list[str]:
+    """The arguments that name the input and the output."""
+    return [f"--input={source}", f"--output={target}"]
 
 
 def predicted(project: Project, rows: pl.DataFrame) -> pl.DataFrame:
@@ -97,6 +103,26 @@ def test_where_no_row_can_be_scored_only_the_reasons_are_written(
     assert not list(trained.root.glob(".scored*"))
 
 
+def test_any_version_scores_and_is_named_with_its_target(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(trained, "worse")
+    offer(trained, "better")
+    source, target = trained.root / "new.parquet", trained.root / "scored.parquet"
+    ROWS.write_parquet(source)
+    for version, model in (("1", "worse"), ("champion", "better")):
+        predict.main(trained, TARGET, [*files(source, target), f"--version={version}"])
+        expected = load(trained.root / model / "models" / "candidate").predict(ROWS)
+        assert np.allclose(pl.read_parquet(target)["prediction"], expected)
+    printed = capsys.readouterr().out
+    for number in (1, 2):
+        assert f"30 of 30 rows scored by version {number}: euros." in printed
+    assert "note:" not in printed
+    predict.main(trained, TARGET.alias("dollars"), files(source, target))
+    note = "note: version 2 predicts euros; definitions.py has the target dollars."
+    assert note in capsys.readouterr().out
+
+
 def test_rows_are_checked_by_the_contract_of_the_version(trained: Project) -> None:
     register.main(trained)
     trained.contract.write_text(CONTRACT.replace("max: 100", "max: 5"))
@@ -113,7 +139,7 @@ def test_an_interrupted_run_resumes_with_the_same_result(
     target, chunks = score(trained, dirty, output), []
     expected, listed = read_table(target), read_table(predict.rejected(target))
     target.unlink()
-    command = [str(trained.root / "new.parquet"), str(target)]
+    command = files(trained.root / "new.parquet", target)
 
     def interrupted(chunk: pl.DataFrame, *others: Any) -> Any:
         if chunk["sold_at"][0] == ROWS["sold_at"][14]:
@@ -125,10 +151,10 @@ def test_an_interrupted_run_resumes_with_the_same_result(
     with monkeypatch.context() as patch:
         patch.setattr(predict, "predict", interrupted)
         with pytest.raises(SystemExit, match="Interrupted: what is scored is kept"):
-            predict.main(trained, command)
+            predict.main(trained, TARGET, command)
     assert not target.exists()
     monkeypatch.setattr(predict, "predict", lambda *a: (chunks.append(a[0].height), whole(*a))[1])
-    predict.main(trained, command)
+    predict.main(trained, TARGET, command)
     assert sorted(chunks) == [2, 7, 7]
     assert read_table(target).equals(expected)
     assert read_table(predict.rejected(target)).equals(listed)
@@ -143,7 +169,7 @@ def test_the_values_of_a_csv_stay_as_they_are(trained: Project) -> None:
         "2024-03-01 10:00:00;north;+007.50;3;true;a, b\n"
         "2024-03-01 11:00:00;;8;many;false;\n"
     )
-    predict.main(trained, [str(source), str(target)])
+    predict.main(trained, TARGET, files(source, target))
     given, scored = read_table(source), read_table(target)
     assert scored.select(given.columns).equals(given)
     assert scored["error"].to_list() == [None, "items: many breaks 'is Int64'"]
@@ -201,17 +227,17 @@ def test_without_a_champion_it_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("source", "target", "said"),
     [
-        ([], "usage: make predict INPUT=new.csv OUTPUT=scored.parquet"),
-        (["new.csv", "scored.xlsx"], "end it in .csv or .parquet"),
-        (["nowhere.csv", "scored.csv"], "nowhere.csv: no such file"),
-        (["params.yaml", "scored.csv"], "not a .csv, .csv.gz or .parquet file"),
+        ("", "", "make predict INPUT=new.csv OUTPUT=scored.parquet"),
+        ("new.csv", "scored.xlsx", "end it in .csv or .parquet"),
+        ("nowhere.csv", "scored.csv", "nowhere.csv: no such file"),
+        ("params.yaml", "scored.csv", "not a .csv, .csv.gz or .parquet file"),
     ],
 )
 def test_files_that_cannot_be_are_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+    project: Project, monkeypatch: pytest.MonkeyPatch, source: str, target: str, said: str
 ) -> None:
     monkeypatch.chdir(project.root)
     with pytest.raises(UserError, match=said):
-        predict.main(project, arguments)
+        predict.main(project, TARGET, files(source, target))

@@ -11,7 +11,7 @@ from helpers import SOURCE
 from mlops_loop.commands import predict
 from mlops_loop.data import tables
 from project.models import register
-from projects import Project, sales
+from projects import DEFINITIONS, Project, sales
 
 ROWS = 60
 NAMES, SIZES = ("BLOCK_BYTES", "CHUNK_CELLS"), (350, 40)
@@ -19,6 +19,7 @@ NAMES, SIZES = ("BLOCK_BYTES", "CHUNK_CELLS"), (350, 40)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+import polars as pl
 sys.path.insert(0, sys.argv.pop(1))
 from mlops_loop.commands import predict
 from mlops_loop.data import tables
@@ -32,7 +33,7 @@ def watch(event, arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(watch)
-predict.main(Paths(Path(root), Path()), sys.argv[1:])
+predict.main(Paths(Path(root), Path()), pl.col("price").alias("euros"), sys.argv[1:])
 """
 
 
@@ -45,9 +46,14 @@ def killed(project: Project, files: list[str], deed: str, name: str) -> None:
     assert done.returncode == -signal.SIGKILL, (deed, name, done.stderr)
 
 
+def named(source: Path, target: Path) -> list[str]:
+    """The arguments that name the input and the output."""
+    return [f"--input={source}", f"--output={target}"]
+
+
 def results(project: Project, source: Path, target: Path) -> tuple[bytes, bytes]:
     """The output and the list of what was rejected, after the command has run."""
-    predict.main(project, [str(source), str(target)])
+    predict.main(project, DEFINITIONS["TARGET"], named(source, target))
     assert not list(project.root.glob(".scored*"))
     return target.read_bytes(), predict.rejected(target).read_bytes()
 
@@ -75,5 +81,5 @@ def test_killed_it_resumes_to_the_same_bytes(
     expected = results(trained, source, target)
     target.unlink()
     for deed, name in ANYWHERE:
-        killed(trained, [str(source), str(target)], deed, name.format(ending=ending))
+        killed(trained, named(source, target), deed, name.format(ending=ending))
     assert results(trained, source, target) == expected

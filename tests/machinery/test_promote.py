@@ -13,7 +13,9 @@ def registry(trained: Project) -> Registry:
     """Version 1 is the champion, version 2 the worse challenger."""
     offer(trained, "better")
     offer(trained, "worse")
-    return registry_of(trained)
+    found = registry_of(trained)
+    found.point("challenger", 2)
+    return found
 
 
 def test_a_promotion_moves_the_aliases_and_is_recorded(
@@ -28,6 +30,37 @@ def test_a_promotion_moves_the_aliases_and_is_recorded(
     promote.main(trained, ["--reason=errors in the app"])
     assert registry.aliases() == {"champion": 1}, "once more would bring the wrong one back"
     assert registry.find(1).tags["reason"] == "errors in the app"
+
+
+def test_a_rollback_is_repeated_through_the_history(registry: Registry, trained: Project) -> None:
+    promote.main(trained, ["--version=2", "--reason=fairer"])
+    promote.main(trained, ["--version=1", "--reason=better"])
+    assert registry.champions() == [1, 2, 1]
+    promote.main(trained, ["--reason=first"])
+    assert (registry.aliases(), registry.champions()) == ({"champion": 2, "previous": 1}, [1, 2])
+    promote.main(trained, ["--reason=second"])
+    assert registry.aliases() == {"champion": 1}
+    with pytest.raises(UserError, match=r"versions that were champion: 1, 2\."):
+        promote.main(trained, ["--reason=third"])
+    moves = [(move["event"], move["version"], move["reason"]) for move in registry.history()]
+    assert moves[1:] == [
+        ("promote", 2, "fairer"),
+        ("promote", 1, "better"),
+        ("rollback", 2, "first"),
+        ("rollback", 1, "second"),
+    ]
+    assert moves[0][:2] == ("promote", 1) and registry.history()[0]["by"] == "gate"
+
+
+def test_training_after_a_rollback_reports_what_the_registry_holds(
+    registry: Registry, trained: Project
+) -> None:
+    promote.main(trained, ["--version=2", "--reason=fairer"])
+    promote.main(trained, ["--reason=latency"])
+    again = offer(trained, "worse")
+    assert (again["decision"], again["version"], again["alias"]) == ("hold", 2, None)
+    assert again["reasons"][0] == "a person took this version back: latency"
+    assert registry.aliases() == {"champion": 1}
 
 
 def test_what_a_person_took_back_no_gate_promotes_again(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers import git
 from mlops_loop import lineage
@@ -12,23 +11,6 @@ from mlops_loop.tracking.registry import Version
 from projects import Project
 
 COMMIT = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "--quiet", "-m")
-
-
-def test_every_difference_of_results_is_listed() -> None:
-    then, scores = {"model hash": "1a2b3c", "mae": 0.5}, np.array([1.0, 2.0, 3.0])
-    assert reproduce.differences(then, {**then}, (scores, scores.copy())) == []
-    now = {"model hash": "4d5e6f", "mae": 0.6}
-    assert reproduce.differences(then, now, (scores, np.array([1, 2, 3.25]))) == [
-        ("model hash", "1a2b3c", "4d5e6f"),
-        ("mae", "0.5", "0.6"),
-        ("predictions", "3", "1 differ, by 0.25 at most"),
-    ]
-
-
-def test_one_probability_of_several_classes_is_a_difference() -> None:
-    scores = np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([[0.2, 0.8], [0.4, 0.6]])
-    [(name, _, said)] = reproduce.differences({}, {}, scores)
-    assert (name, said) == ("predictions", "1 differ, by 0.1 at most")
 
 
 def test_code_that_cannot_be_recovered_is_refused(project: Project) -> None:

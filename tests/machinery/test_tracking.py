@@ -15,7 +15,7 @@ from mlops_loop.project import UserError, load_settings
 from mlops_loop.tracking import registry as tracking
 from project.models import register, train
 from project.params import load_params
-from projects import CONTRACT, Project, registry_of, sales
+from projects import CONTRACT, Project, offer, registry_of, sales
 
 
 def git(project: Project, *arguments: str) -> None:
@@ -52,12 +52,60 @@ def test_a_run_carries_what_was_evaluated(trained: Project) -> None:
     [run] = mlflow.search_runs(output_format="list")
     report = read_json(trained.metrics)
     assert run.data.metrics["test_rmse"] == report["test"]["rmse"]
-    assert run.data.metrics["baseline_rmse"] == report["baseline"]["rmse"]
-    assert run.data.metrics["test_rmse_low"] == report["intervals"]["rmse"][0]
+    assert run.data.metrics["baseline/rmse"] == report["baseline"]["rmse"]
+    assert run.data.metrics["interval/rmse_low"] == report["intervals"]["rmse"][0]
     artifacts = mlflow.MlflowClient().list_artifacts
-    plots = {artifact.path for artifact in artifacts(run.info.run_id, "plots")}
-    assert plots == {f"plots/{path.name}" for path in trained.plots.iterdir()}
-    assert [a.path for a in artifacts(run.info.run_id, "environment")] == ["environment/base.txt"]
+    plots = {artifact.path for artifact in artifacts(run.info.run_id, "reports/plots")}
+    assert plots == {f"reports/plots/{path.name}" for path in trained.plots.iterdir()}
+    reports = {Path(artifact.path).name for artifact in artifacts(run.info.run_id, "reports")}
+    assert {"validation.json", "prepare.json", "model_card.html", "slices.json"} <= reports
+
+
+def test_runs_and_versions_are_named_by_what_they_are(trained: Project) -> None:
+    register.main(trained)
+    trained.edit(register__bars={"r2": 0.999})
+    offer(trained, "worse")
+    names = {run.info.run_name for run in mlflow.search_runs(output_format="list")}
+    better, worse = (
+        read_json(trained.root / name / "reports" / "metrics.json") for name in ("better", "worse")
+    )
+    first, second = (f"lightgbm rmse {one['test']['rmse']:.4g}" for one in (better, worse))
+    assert names == {f"v1 {first} promoted", f"{second} rejected"}
+    registry = registry_of(trained)
+    [version] = registry.versions()
+    low, high = (f"{limit:.4g}" for limit in better["intervals"]["rmse"])
+    baseline = f"{better['baseline']['rmse']:.4g}"
+    value = first.removeprefix("lightgbm ")
+    assert version.description.startswith(f"{value} ({low} to {high}), baseline {baseline}\n")
+    described = registry.client.get_registered_model(registry.name).description
+    assert described.startswith("Predicts euros.")
+
+
+def test_runs_carry_their_category(trained: Project) -> None:
+    register.main(trained)
+    registry = registry_of(trained)
+    parent = registry.log_run("tune", {})
+    registry.log_run("trial 0", {}, {"a": 1}, {"rmse": 2.0}, parent)
+    (trained.root / "tuning").mkdir()
+    registry.attach(parent, trained.root / "tuning", {"best_rmse": 2.0})
+    runs = mlflow.search_runs(output_format="list")
+    assert {run.data.tags["category"] for run in runs} == {"candidate", "sweep", "trial"}
+    assert registry.client.get_run(parent).data.metrics == {"best_rmse": 2.0}
+
+
+def test_the_run_of_mlflow_run_is_joined(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = registry_of(trained).client.create_run("0", run_name="main")
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    register.main(trained)
+    register.main(trained)
+    registry = registry_of(trained)
+    assert registry.find("champion").run_id == run.info.run_id
+    joined = registry.client.get_run(run.info.run_id)
+    assert joined.data.metrics["test_rmse"] == read_json(trained.metrics)["test"]["rmse"]
+    assert registry.load("champion").predict(sales(3)) == pytest.approx(
+        load(trained.candidate).predict(sales(3))
+    )
+    assert mlflow.search_runs(output_format="list") == []
 
 
 def test_metrics_that_are_evaluated_again_replace_the_old_ones(trained: Project) -> None:
@@ -154,7 +202,7 @@ def test_a_version_keeps_its_contract_and_its_baseline(trained: Project, tmp_pat
     assert registry.contract(version) == first != load_contract(trained.contract)
     registry.download(version, tmp_path / "copy")
     assert load_contract(tmp_path / "copy" / "contract.yaml") == first
-    assert load(registry.artifact(version, "baseline")).predict(sales(3)) == pytest.approx(
+    assert load(registry.artifact(version, "models/baseline")).predict(sales(3)) == pytest.approx(
         load(trained.baseline).predict(sales(3))
     )
 

@@ -106,8 +106,8 @@ def test_worse_is_held_better_is_promoted_and_back_again(trained: Project) -> No
     held = offer(trained, "worse")
     assert held["decision"] == "hold"
     assert held["version"] == 1, "a model of the same hash is the same version"
-    assert "not significantly better" in held["reasons"][0]
-    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1, "challenger": 1}
+    assert re.match(r"rmse is worse by [\d.]+ \([\d.]+ to [\d.]+\) than the", held["reasons"][0])
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
     assert_agreed(trained)
 
 
@@ -217,28 +217,60 @@ class Shifted:
         return self.estimator.predict(matrix) + self.shift
 
 
-def test_better_by_chance_is_held(trained: Project) -> None:
-    candidate = load(trained.candidate)
-    test = pl.read_parquet(trained.interim / "test" / "*.parquet")
+def compared(project: Project, share: float) -> gate_rule.Decision:
+    """The decision on the candidate, whose champion is off by this share of its bias."""
+    candidate = load(project.candidate)
+    test = pl.read_parquet(project.interim / "test" / "*.parquet")
     bias = (candidate.predict(test) - test["euros"].to_numpy()).mean()
-    champion = replace(candidate, estimator=Shifted(candidate.estimator, bias / 100))
-    verdict = gate_rule.compare(
-        test, candidate, candidate.score(test), champion, load_params(trained.params)
-    )
+    champion = replace(candidate, estimator=Shifted(candidate.estimator, bias * share))
+    params = load_params(project.params)
+    return gate_rule.compare(test, candidate, candidate.score(test), champion, params)
+
+
+def test_better_by_chance_is_held_as_challenger(trained: Project) -> None:
+    verdict = compared(trained, 0.01)
     assert verdict.comparisons["improvement"] > 0
-    assert verdict.decision == "hold"
+    assert (verdict.decision, verdict.challenger) == ("hold", True)
+    assert verdict.reasons[0].startswith("not significantly better: rmse is better by")
+
+
+def test_equal_answers_are_called_equal(trained: Project) -> None:
+    verdict = compared(trained, 0.0)
+    assert (verdict.decision, verdict.challenger) == ("hold", False)
+    assert verdict.reasons == ["the same answers as the champion"]
+
+
+def put_other_question(project: Project) -> None:
+    """Take the worse model as one of another target."""
+    project.put_model("worse")
+    description = project.candidate / "model.json"
+    write_json(description, {**read_json(description), "target": "dollars"})
 
 
 def test_a_model_of_another_target_is_not_held_against_the_champion(trained: Project) -> None:
     register.main(trained)
-    trained.put_model("worse")
-    description = trained.candidate / "model.json"
-    write_json(description, {**read_json(description), "target": "dollars"})
+    put_other_question(trained)
     register.main(trained)
     assert gate(trained)["decision"] == "promote"
     assert gate(trained)["reasons"] == [
         "first model of dollars (regression); the champion predicts euros (regression)"
     ]
+
+
+def test_another_question_replaces_the_champion_of_a_shared_registry_only_where_asked(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained.root / 'empty.db'}")
+    monkeypatch.chdir(trained.root)
+    register.main(trained)
+    put_other_question(trained)
+    register.main(trained)
+    assert (gate(trained)["decision"], gate(trained)["alias"]) == ("hold", None)
+    assert "set register.replace_question: true in params.yaml" in gate(trained)["reasons"][0]
+    assert registry_of(trained).aliases() == {"champion": 1}
+    trained.edit(register__replace_question=True)
+    register.main(trained)
+    assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
 
 
 def test_a_champion_that_cannot_be_scored_is_not_replaced(trained: Project) -> None:

@@ -10,9 +10,9 @@ data: $(READY) ## run the pipeline from the source to features
 
 adopt: ## take your own table: DATA=file TARGET=column [TIME= GROUP= TASK= FORCE=1]
 
-predict: $(READY) ## score a CSV or Parquet file of any size with the champion: INPUT=new.csv OUTPUT=scored.parquet
+predict: $(READY) ## score a CSV or Parquet file of any size: INPUT=new.csv OUTPUT=scored.parquet [VERSION=champion]
 	$(call need,INPUT OUTPUT,make predict INPUT=new.csv OUTPUT=scored.parquet)
-	@$(RUN) predict "$(INPUT)" "$(OUTPUT)"
+	@$(RUN) predict $(OPTIONS)
 
 metrics: $(READY) ## compare metrics and parameters with the last commit [BASE=revision MD=1]
 	@table=$$($(BIN)/dvc metrics diff $(if $(MD),--md --all) $(or $(BASE),HEAD) && \

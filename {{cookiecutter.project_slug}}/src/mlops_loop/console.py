@@ -73,3 +73,10 @@ def figure(value: float | None) -> str:
 def interval(limits: Sequence[float | None] | None) -> str:
     """Format the limits of an interval; a dash where there is none."""
     return " to ".join(map(figure, limits or [None]))
+
+
+def change(gain: float, low: float, high: float) -> str:
+    """An improvement with its interval in words: `better by 0.04 (0.03 to 0.05)`."""
+    if gain < 0:
+        return f"worse by {figure(-gain)} ({interval((-high, -low))})"
+    return f"better by {figure(gain)} ({interval((low, high))})"

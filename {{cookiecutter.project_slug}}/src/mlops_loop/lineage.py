@@ -32,7 +32,7 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
         "contract_hash": contract_hash(paths.contract),
         "template_version": settings.template_version,
         "trigger": settings.trigger,
-        "author": git(paths.root, "config", "user.name") or getpass.getuser(),
+        "author": author(paths.root),
         **machine(),
     }
 
@@ -41,6 +41,11 @@ def contract_hash(path: Path) -> str:
     """Digest of the content of contract.yaml, whatever its comments and layout."""
     content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     return sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def author(folder: Path) -> str:
+    """The name that git knows, else that of the account."""
+    return git(folder, "config", "user.name") or getpass.getuser()
 
 
 def machine() -> dict[str, str]:

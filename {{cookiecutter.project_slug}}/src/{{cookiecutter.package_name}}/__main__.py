@@ -54,6 +54,15 @@ def explain(*arguments: str) -> None:
     command.main(PROJECT, judging(params, params.evaluate), arguments)
 
 
+def predict(*arguments: str) -> None:
+    """Score a file with a version."""
+    from mlops_loop.commands import predict as command
+
+    from .features.definitions import TARGET
+
+    command.main(PROJECT, TARGET, arguments)
+
+
 def tune(*arguments: str) -> None:
     """Search for better parameters by cross-validation."""
     from mlops_loop.commands import tune as command
@@ -69,8 +78,8 @@ def plain(name: str) -> Any:
     return lambda *args: import_module(f"mlops_loop.commands.{name}").main(PROJECT, args)
 
 
-VERBS = {verb.__name__: verb for verb in (adopt, compare, experiment, explain, tune)}
-VERBS |= {name: plain(name) for name in ("predict", "promote", "reproduce")}
+VERBS = {verb.__name__: verb for verb in (adopt, compare, experiment, explain, predict, tune)}
+VERBS |= {name: plain(name) for name in ("promote", "reproduce")}
 
 if __name__ == "__main__":
     run_verb(VERBS)

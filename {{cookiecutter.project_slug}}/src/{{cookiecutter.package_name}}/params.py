@@ -84,13 +84,14 @@ class Evaluate(Section):
 
 
 class Register(Section):
-    """The gate: thresholds and the comparison with the champion."""
+    """The gate: thresholds, and the comparison with the champion or its replacement."""
 
     bars: dict[str, float]
     slices: dict[str, float]
     fairness: dict[str, Annotated[float, Field(ge=0)]]
     resamples: Annotated[int, Field(ge=10)]
     confidence: Share
+    replace_question: bool
 
 
 class Params(Section):

@@ -3,13 +3,14 @@
 Printed, and written to reports/comparison.md.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..console import figure, interval, markdown, parse, track
+from ..console import change, figure, markdown, parse, track
 from ..data.contract import load_contract
 from ..files import partitions, write_text
 from ..lineage import data_version
@@ -49,10 +50,10 @@ def find_opponent(registry: "Registry", first: "Version") -> "Version":
 
     Raises UserError where there is no other.
     """
-    numbers = [int(version.version) for version in reversed(registry.versions())]
-    for number in (registry.aliases().get("challenger"), *numbers):
-        if number not in (None, first.number):
-            return registry.find(str(number))
+    newest_first = [version.version for version in reversed(registry.versions())]
+    for number in (registry.aliases().get("challenger"), *newest_first):
+        if number is not None and int(number) != first.number:
+            return registry.find(number)
     raise UserError(f"there is nothing to compare {first} with; change something and `make train`.")
 
 
@@ -76,7 +77,7 @@ def compare_metrics(
         both = [outcome(model, test[model.target], model.score(test)) for model in models]
     except (UserError, pl.exceptions.PolarsError) as error:
         return [section("Metrics", f"data/interim/test cannot be scored: {error}")]
-    header = ("", *names, f"{names[1]} is better by", "interval", "")
+    header = ("", *names, names[1])
     metrics = track(judging.scoring.metrics, "compare: metrics")
     rows = [(name, *gain(name, both, judging)) for name in metrics]
     note = f"{test.height:,} rows of data/interim/test, paired bootstrap"
@@ -98,12 +99,11 @@ def worse_slices(
         for group, chosen in members(groups(column)).items()
     }
     enough = {name: chosen for name, chosen in found.items() if chosen.sum() >= judging.min_rows}
-    metric = judging.scoring.primary
-    rows = [
-        (name, *gain(metric, [predictions[chosen] for predictions in both], judging, len(enough)))
-        for name, chosen in track(enough.items(), "compare: slices")
-    ]
-    worse = [row for row in rows if row[-1] == "worse"]
+    metric, worse = judging.scoring.primary, []
+    for name, chosen in track(enough.items(), "compare: slices"):
+        row = gain(metric, [predictions[chosen] for predictions in both], judging, len(enough))
+        if row[-1].startswith("worse"):
+            worse.append((name, *row))
     note = f"{metric} in {len(worse)} of {len(enough)} groups"
     if len(found) > len(enough):
         note += f"; {len(found) - len(enough)} others have too few rows to judge"
@@ -111,26 +111,29 @@ def worse_slices(
 
 
 def gain(name: str, both: Sequence[Predictions], judging: Judging, judged: int = 1) -> Row:
-    """A metric of both, the improvement, its interval and a verdict, as text.
+    """A metric of both, and the improvement with its interval in words.
 
     `judged` is the number of such differences.
     """
     options, metric = judging.bootstrap, judging.scoring.metrics[name]
     surer = replace(options, confidence=1 - (1 - options.confidence) / judged)
     better, low, high = improvement(metric, both[1], both[0], surer)
-    figures = map(figure, (*map(metric.compute, both), better))
-    verdict = "better" if low > 0 else "worse" if high < 0 else ""
-    return (*figures, interval((low, high)), verdict)
+    words = change(better, low, high)
+    if low <= 0 <= high:
+        words = f"not significantly {words}" if better else "equal"
+    return (*(figure(metric.compute(rows)) for rows in both), words)
 
 
 def compare(registry: "Registry", a: str, b: str, paths: Paths, judging: Judging) -> str:
-    """The comparison as Markdown; raises UserError where there is none."""
+    """The comparison as Markdown, the older version first; raises UserError where there is none."""
     if not partitions(paths.interim / "test"):
         raise UserError("data/interim/test is empty; run `make data` first.")
-    first = registry.find(a)
-    second = registry.find(b) if b else find_opponent(registry, first)
-    if first.run_id == second.run_id:
-        raise UserError(f"A and B are both {first}; name another.")
+    one = registry.find(a)
+    other = registry.find(b) if b else find_opponent(registry, one)
+    if one.run_id == other.run_id:
+        raise UserError(f"A and B are both {one}; name another.")
+    # A run that was not registered has no number.
+    first, second = sorted((one, other), key=lambda version: version.number or math.inf)
     models = registry.load(first.name), registry.load(second.name)
     names = str(first), str(second)
     parts, current = [f"# {' and '.join(names).capitalize()}"], data_version(paths.dvc_lock)

@@ -93,7 +93,8 @@ def start(
     commit = git(paths.root, "rev-parse", f"refs/exps/{head[:2]}/{head[2:]}/{name}")
     with checkout(commit, paths) as copy:
         dvc(copy.root, "checkout", "prepare", "train", "evaluate")
-        tracking.log_evaluation(registry, copy, tracking.ensure_run(registry, copy, params))
+        run_id = tracking.ensure_run(registry, copy, params, "experiment", name)
+        tracking.log_evaluation(registry, copy, run_id)
     return name
 
 

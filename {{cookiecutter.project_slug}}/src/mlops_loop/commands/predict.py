@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import polars.selectors as cs
 
-from ..console import track
+from ..console import parse, track
 from ..data import tables
 from ..data.contract import Contract, add_nullable, check_values, request_columns
 from ..files import COMPRESSION, discard, partitions, read_json, replaced, write_json
@@ -112,7 +112,9 @@ def score_chunks(source: Path, folder: Path, model: Model, contract: Contract) -
             future.result()
 
 
-def join_chunks(folder: Path, source: Path, target: Path, model: Model, contract: Contract) -> None:
+def join_chunks(
+    folder: Path, source: Path, target: Path, model: Model, contract: Contract, how: str
+) -> None:
     """Write the output and the rejected rows, and print a summary.
 
     Raises UserError, and writes no output, if no row could be scored.
@@ -131,27 +133,31 @@ def join_chunks(folder: Path, source: Path, target: Path, model: Model, contract
     missing = [column.name for column in request_columns(contract) if column.name not in names]
     if missing:
         print(f"{source} has no {', '.join(missing)}: taken as missing in each row.")
-    print_errors(scored, target, "scored by the champion")
+    print_errors(scored, target, how)
     if wrong:
         print(f"  Rows without a prediction are in {rejected(target)}, with the reasons.")
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
-    """Score INPUT into OUTPUT, and print which rows could not be scored.
+def main(paths: Paths, target: pl.Expr, arguments: Sequence[str]) -> None:
+    """Score INPUT into OUTPUT by VERSION, and print which rows could not be scored.
 
-    Interrupted, even by a kill, the same call resumes. Raises UserError for a broken file.
+    `target` is the project's. Interrupted, even by a kill, the same call resumes. Raises UserError
+    for a broken file.
     """
-    if len(arguments) != 2:
-        raise UserError("usage: make predict INPUT=new.csv OUTPUT=scored.parquet")
-    source, target = map(Path, arguments)
-    check_output(target, source)
+    args = parse("predict", arguments, input="", output="", version="champion")
+    if not args.input or not args.output:
+        raise UserError("name the files: make predict INPUT=new.csv OUTPUT=scored.parquet")
+    source, output = Path(args.input), Path(args.output)
+    check_output(output, source)
     tables.check_readable(source)
     from ..tracking import registry as tracking
 
     registry = tracking.connect(paths, load_settings(paths))
-    version = registry.find("champion")
-    contract = registry.contract(version)
-    model, known = registry.load(version.run_id), source.stat()
+    version = registry.find(args.version)
+    contract, model, known = registry.contract(version), registry.load(version.name), source.stat()
+    name = target.meta.output_name()
+    if model.target != name:
+        print(f"note: {version} predicts {model.target}; definitions.py has the target {name}.")
     job = {
         "input": [str(source.resolve()), known.st_size, known.st_mtime_ns],
         "chunks": [tables.BLOCK_BYTES, tables.CHUNK_CELLS],
@@ -159,14 +165,15 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         "contract": contract.model_dump(mode="json"),
     }
     # Scored chunks of another job are of no use.
-    folder = target.with_name(f".{target.name}.parts")
+    folder = output.with_name(f".{output.name}.parts")
     note = folder / "job.json"
     if not note.exists() or read_json(note) != job:
         discard(folder)
         write_json(note, job)
     try:
         score_chunks(source, folder, model, contract)
-        join_chunks(folder, source, target, model, contract)
+        how = f"scored by {version}: {model.target}"
+        join_chunks(folder, source, output, model, contract, how)
     except KeyboardInterrupt:
         sys.exit("Interrupted: what is scored is kept, and the same command resumes.")
     except UserError:

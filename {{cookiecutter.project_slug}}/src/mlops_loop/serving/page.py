@@ -161,7 +161,7 @@ def read_card(root: Path, version: int) -> str:
 
     paths = Paths(root, root)
     registry = connect(paths, load_settings(paths))
-    card = registry.artifact(registry.find(version), f"card/{paths.model_page.name}")
+    card = registry.artifact(registry.find(version), f"reports/{paths.model_page.name}")
     return card.read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Decisions of the gate, and their registration."""
+"""Decisions of the gate, their registration, and the history of champions."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +12,15 @@ OVERRULED = "overruled"  # tag: the reason why a person replaced this version as
 
 @dataclass(frozen=True)
 class Decision:
-    """Decision of the gate with its reasons and the compared metrics."""
+    """Decision of the gate with its reasons and the compared metrics.
+
+    A held candidate becomes the challenger only where `challenger` is true.
+    """
 
     decision: Literal["promote", "hold", "reject"]
     reasons: list[str]
     comparisons: dict[str, Any] = field(default_factory=dict)
+    challenger: bool = False
 
 
 def identity(record: dict[str, Any]) -> dict[str, str]:
@@ -32,27 +36,35 @@ def register_version(
     version = registry.version_of(identity(record))
     if version is None:
         version = registry.register(run_id, record["lineage"] | identity(record))
+    reason = "; ".join(decision.reasons)
     # A champion keeps the reason of its promotion when it is judged once more.
     if registry.aliases().get("champion") != version:
-        reasons = "; ".join(decision.reasons)
-        decided = {"decision": decision.decision, "reason": reasons, "decided_at": now()}
+        decided = {"decision": decision.decision, "reason": reason, "decided_at": now()}
         registry.tag(version, decided)
-    move_aliases(registry, version, decision.decision)
+        if decision.challenger:
+            registry.point("challenger", version)
+    if decision.decision == "promote":
+        make_champion(registry, version, "gate", reason)
     return version
 
 
-def move_aliases(registry: "Registry", version: int, decision: str) -> None:
-    """Move `champion` and `previous`, or `challenger`, to a version; a champion stays one."""
-    aliases = registry.aliases()
-    champion = aliases.get("champion")
-    if decision == "hold" and champion != version:
-        registry.point("challenger", version)
-    elif champion != version:
-        # `previous` first: killed between the two, the old champion is still the champion.
-        if champion is not None:
-            registry.point("previous", champion)
-        registry.point("champion", version)
-    if decision == "promote" and aliases.get("challenger") == version:
+def make_champion(
+    registry: "Registry", version: int, by: str, reason: str, event: str = "promote"
+) -> None:
+    """Append the move to the history, then move `previous` and `champion`.
+
+    The event `rollback` takes back every champion since. Repeated, it changes nothing.
+    """
+    if registry.champions()[-1:] != [version]:
+        registry.append_history(event=event, version=version, by=by, reason=reason, at=now())
+    # `previous` first: killed between the two, the old champion is still the champion.
+    _, *earlier = reversed(registry.champions())
+    if earlier:
+        registry.point("previous", earlier[0])
+    else:
+        registry.unpoint("previous")
+    registry.point("champion", version)
+    if registry.aliases().get("challenger") == version:
         registry.unpoint("challenger")
 
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import polars.selectors as cs
 from mlflow import MlflowClient, MlflowException
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, RunData
+from mlflow.entities import DatasetInput, InputTag, Metric, RunData, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
@@ -29,6 +30,7 @@ from mlflow.types import ColSpec, Schema
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from ..config import Section, flat
+from ..console import figure, interval
 from ..data.contract import DTYPES, Contract, load_contract
 from ..files import partitions, read_json, write_json
 from ..lineage import versions
@@ -38,7 +40,19 @@ from ..project import Paths, Settings, UserError
 
 MODEL_NEEDS = ("mlflow", "numpy", "pandas", "polars")  # besides the libraries of the estimator
 EXAMPLE_ROWS = 5
-GOLDEN, PROFILE = "golden.json", "profile"
+GOLDEN = "golden.json"
+HISTORY = "history "  # with the time: tags of the registered model, one for each champion
+# Files and folders of a project that its run keeps under the same names.
+OF_TRAINING = (
+    *("contract.yaml", "models/baseline", "models/out_of_fold.parquet", "requirements/base.txt"),
+    *("reports/prepare.json", "reports/validation.json"),
+)
+OF_EVALUATION = (
+    *("dvc.lock", "models/profile", "reports/explanations.json", "reports/metrics.json"),
+    *("reports/plots", "reports/slices.json"),
+)
+OF_REGISTRATION = ("reports/model_card.html", "reports/model_card.md")
+DECIDED = {"promote": "promoted", "hold": "held", "reject": "rejected"}
 RUN_ID = re.compile("[0-9a-f]{32}")
 
 NAMES = ("long", "double", "string", "boolean", "datetime", "datetime")
@@ -64,12 +78,16 @@ class Version:
 
 @dataclass(frozen=True)
 class Registry:
-    """The project's runs and the versions of its registered model."""
+    """The project's runs and the versions of its registered model.
+
+    `is_shared` is true where the store is not the project's own file.
+    """
 
     client: MlflowClient
     name: str
     experiment: str
     paths: Paths
+    is_shared: bool
 
     def run_exists(self, run_id: str) -> bool:
         """True if the store holds this run."""
@@ -99,6 +117,26 @@ class Registry:
                 raise
             return {}
         return {alias: int(version) for alias, version in aliases.items()}
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every move of `champion`, oldest first: event, version, by whom and why."""
+        tags = self.client.get_registered_model(self.name).tags
+        return [json.loads(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
+
+    def append_history(self, **move: object) -> None:
+        """Append a move of `champion` to the history."""
+        key = f"{HISTORY}{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
+        self.client.set_registered_model_tag(self.name, key, json.dumps(move))
+
+    def champions(self) -> list[int]:
+        """The champions, oldest first and the present one last, but for those taken back."""
+        champions: list[int] = []
+        for move in self.history():
+            while move["event"] == "rollback" and champions and champions[-1] != move["version"]:
+                champions.pop()
+            if champions[-1:] != [move["version"]]:
+                champions.append(move["version"])
+        return champions
 
     def register(self, run_id: str, tags: dict[str, str]) -> int:
         """Register the model of a run as a new version, with its tags in the same step."""
@@ -133,10 +171,8 @@ class Registry:
         try:
             if RUN_ID.fullmatch(name):
                 return Version(None, name, self.client.get_run(name).data.tags)
-            by_number = self.client.get_model_version
-            by_alias = self.client.get_model_version_by_alias
-            look_up = by_number if name.isdecimal() else by_alias
-            found = look_up(self.name, name)
+            number = str(self.aliases().get(name, name))
+            found = self.client.get_model_version(self.name, number)
             return Version(int(found.version), str(found.run_id), found.tags)
         except MlflowException as error:
             versions = ", ".join(str(version.version) for version in self.versions())
@@ -159,13 +195,14 @@ class Registry:
             raise UserError(f"{version} has no {path} in {mlflow.get_tracking_uri()}.") from error
         return Path(file)
 
-    def attach(self, run_id: str, folder: Path) -> None:
-        """Store a folder with a run, under the folder's name."""
-        self.client.log_artifacts(run_id, str(folder), folder.name)
+    def attach(self, run_id: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
+        """Store a folder with a run, under the folder's name, and metrics."""
+        self.client.log_artifact(run_id, str(folder))
+        mlflow.log_metrics(dict(metrics or {}), run_id=run_id)
 
     def load(self, name: int | str) -> Model:
         """The model of a version number, an alias or a run; raises UserError if there is none."""
-        return load(self._files(self.find(name)))
+        return load(self._model_files(self.find(name)))
 
     def contract(self, version: Version) -> Contract:
         """The contract that a version was trained with."""
@@ -180,21 +217,23 @@ class Registry:
             print(note, file=sys.stderr)
             return self.paths.contract
 
-    def download(self, version: Version, folder: Path) -> None:
-        """Copy a version: `model/`, `contract.yaml`, and in `version.json` tags, metrics and golden
-        requests."""
-        shutil.copytree(self._files(version), folder / "model")
-        shutil.copy(self._contract_file(version), folder)
-        metrics = read_json(self.artifact(version, "reports/metrics.json"))
-        known = {"version": version.number, "tags": version.tags, "metrics": metrics}
-        write_json(folder / "version.json", {**known, "golden": self.golden(version)})
-
     def golden(self, version: Version) -> dict[str, Any]:
         """The golden requests of a version."""
         requests: dict[str, Any] = read_json(self.artifact(version, GOLDEN))
         return requests
 
-    def _files(self, version: Version) -> Path:
+    def download(self, version: Version, folder: Path) -> None:
+        """Copy a version: its model, its contract, and tags, metrics and golden requests as JSON.
+
+        Their names are `model/`, `contract.yaml` and `version.json`.
+        """
+        shutil.copytree(self._model_files(version), folder / "model")
+        shutil.copy(self._contract_file(version), folder)
+        metrics = read_json(self.artifact(version, "reports/metrics.json"))
+        known = {"version": version.number, "tags": version.tags, "metrics": metrics}
+        write_json(folder / "version.json", {**known, "golden": self.golden(version)})
+
+    def _model_files(self, version: Version) -> Path:
         """Download the model of a version; returns its folder."""
         uri = f"models:/{self._model_id(version.run_id)}"
         return Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate"
@@ -214,9 +253,11 @@ class Registry:
         metrics: Mapping[str, float] | None = None,
         parent: str = "",
     ) -> str:
-        """Log a run that is over, below `parent` if any; returns its id."""
-        nested = {"mlflow.parentRunId": parent} if parent else {}
-        run = self.client.create_run(self.experiment, tags={**tags, **nested}, run_name=name)
+        """Log a run that is over: a sweep, or below its `parent` a trial; returns its id."""
+        kind = {"category": "sweep"}
+        if parent:
+            kind = {"category": "trial", "mlflow.parentRunId": parent}
+        run = self.client.create_run(self.experiment, tags={**tags, **kind}, run_name=name)
         run_id = str(run.info.run_id)
         mlflow.log_params(dict(params or {}), run_id=run_id)
         mlflow.log_metrics(dict(metrics or {}), run_id=run_id)
@@ -243,44 +284,55 @@ def connect(paths: Paths, settings: Settings) -> Registry:
             f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
             "back, or see docs/moving.md."
         )
-    return Registry(client, settings.project, experiment.experiment_id, paths)
+    return Registry(client, settings.project, experiment.experiment_id, paths, not local)
 
 
-def ensure_run(registry: Registry, paths: Paths, params: Section) -> str:
+def ensure_run(
+    registry: Registry, paths: Paths, params: Section, category: str = "candidate", name: str = ""
+) -> str:
     """Log the run of models/, which may be in another checkout, unless the store holds it.
 
-    Returns its id. A run that was interrupted while it was logged is logged anew.
+    Returns its id. The run that `mlflow run` has set is joined; a run that was interrupted while it
+    was logged is logged anew.
     """
-    client = registry.client
+    client, joined = registry.client, os.environ.get("MLFLOW_RUN_ID")
     report = read_json(paths.training)
     record = read_json(paths.run)
     query = f"tags.training_id = '{record['training_id']}'"
     for run in client.search_runs([registry.experiment], query):
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
-        client.delete_run(run.info.run_id)
-    known = {name: record[name] for name in ("model_hash", "training_id")}
-    tags = resolve_tags(record["lineage"] | known)
-    run = client.create_run(registry.experiment, record["started"], tags, report["model"])
-    run_id: str = run.info.run_id
+        if run.info.run_id != joined:
+            client.delete_run(run.info.run_id)
+    known = {key: record[key] for key in ("model_hash", "training_id")}
+    tags = resolve_tags(record["lineage"] | known | {"category": category})
+    if not joined:
+        run = client.create_run(registry.experiment, record["started"])
+    run_id: str = joined or run.info.run_id
+    client.update_run(run_id, name=name or report["model"])
     metrics = []
-    for name, values in report["history"].items():
+    for metric, values in report["history"].items():
         for step, value in enumerate(values, start=1):
-            metrics.append(Metric(f"validation_{name}", value, record["ended"], step))
-    client.log_batch(run_id, metrics)
+            metrics.append(Metric(f"validation_{metric}", value, record["ended"], step))
+    client.log_batch(run_id, metrics, tags=[RunTag(*tag) for tag in tags.items()])
     mlflow.log_params({**flat(params), "trees": report["trees"]}, run_id=run_id)
     # MLflow cannot name a folder as a source; its URL source only records the address.
     source = HTTPDatasetSource(paths.raw.as_uri())
     data = MetaDataset(source, name="data/raw", digest=tags["data_version"][:36])
     context = [InputTag("mlflow.data.context", "training")]
     client.log_inputs(run_id, [DatasetInput(data._to_mlflow_entity(), context)])
-    client.log_artifact(run_id, str(paths.requirements), "environment")
-    client.log_artifact(run_id, str(paths.contract))
-    client.log_artifacts(run_id, str(paths.baseline), "baseline")
-    client.log_artifact(run_id, str(paths.out_of_fold))
+    _log_files(client, run_id, paths, OF_TRAINING)
     _log_model(paths, run_id)
     client.set_terminated(run_id, "FINISHED", record["ended"])
     return run_id
+
+
+def _log_files(client: MlflowClient, run_id: str, paths: Paths, names: tuple[str, ...]) -> None:
+    """Store those of these files and folders that the project has."""
+    for name in names:
+        path, folder = paths.root / name, name.rpartition("/")[0]
+        if path.exists():
+            client.log_artifact(run_id, str(path), folder or None)
 
 
 def _log_model(paths: Paths, run_id: str) -> None:
@@ -296,9 +348,9 @@ def _log_model(paths: Paths, run_id: str) -> None:
     # pandas turns integers with missing values into floats.
     gaps = cs.by_name(nullable, require_all=False) & cs.integer()
     rows = rows.cast({gaps: pl.Float64})
-    columns = []
-    for name, dtype in rows.schema.items():
-        columns.append(ColSpec(TYPES[dtype], name, name not in nullable))
+    columns = [
+        ColSpec(TYPES[dtype], name, name not in nullable) for name, dtype in rows.schema.items()
+    ]
     output = [ColSpec(TYPES[dtype], name) for name, dtype in scored.schema.items()]
     needed = versions(*MODEL_NEEDS, *model.estimator.libraries)
     MlflowModel.log(
@@ -320,29 +372,41 @@ def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
     client = registry.client
     report = read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
-    metrics |= {f"baseline_{name}": value for name, value in report["baseline"].items()}
-    for name, interval in report["intervals"].items():
-        low, high = interval or (None, None)
-        metrics |= {f"test_{name}_low": low, f"test_{name}_high": high}
+    # MLflow shows metrics that share a prefix in a section of their own.
+    metrics |= {f"baseline/{name}": value for name, value in report["baseline"].items()}
+    for name, limits in report["intervals"].items():
+        low, high = limits or (None, None)
+        metrics |= {f"interval/{name}_low": low, f"interval/{name}_high": high}
     # MLflow shows the latest value: with the file's own time a later evaluation replaces it.
     time = int(paths.metrics.stat().st_mtime * 1_000)
     known = [Metric(name, value, time, 0) for name, value in metrics.items() if value is not None]
     client.log_batch(run_id, known)
-    client.log_artifacts(run_id, str(paths.plots), "plots")
-    client.log_artifacts(run_id, str(paths.profile), PROFILE)
-    for path in (paths.metrics, paths.slices, paths.explanations):
-        client.log_artifact(run_id, str(path), "reports")
-    if paths.dvc_lock.exists():
-        client.log_artifact(run_id, str(paths.dvc_lock))
+    _log_files(client, run_id, paths, OF_EVALUATION)
     requests = golden.make(paths, load_contract(paths.contract))
     client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
 
 
-def log_card(registry: Registry, run_id: str, version: int | None, paths: Paths) -> None:
-    """Add the model card to a run, and its first section to the description of the version."""
-    for page in (paths.model_card, paths.model_page):
-        registry.client.log_artifact(run_id, str(page), "card")
-    if version is not None:
-        head = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
-        more = f"The whole card: `card/{paths.model_page.name}` among the artifacts of the run."
-        registry.client.update_model_version(registry.name, str(version), f"{head}\n\n{more}")
+def describe(
+    registry: Registry, run_id: str, paths: Paths, metric: str, judged: dict[str, Any]
+) -> None:
+    """Name a run by its model, this metric and the decision; describe the version; add the card.
+
+    `judged` is the content of gate.json.
+    """
+    client, report, version = registry.client, read_json(paths.metrics), judged["version"]
+    value = f"{metric} {figure(report['test'][metric])}"
+    kind = read_json(paths.training)["model"]
+    number = f"v{version} " if version else ""
+    client.update_run(run_id, name=f"{number}{kind} {value} {DECIDED[judged['decision']]}")
+    _log_files(client, run_id, paths, OF_REGISTRATION)
+    if version:
+        limits = interval(report["intervals"][metric])
+        baseline = figure(report["baseline"][metric])
+        card = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
+        more = f"The whole card: `reports/{paths.model_page.name}` among the artifacts of the run."
+        text = f"{value} ({limits}), baseline {baseline}\n\n{card}\n\n{more}"
+        client.update_model_version(registry.name, str(version), text)
+    if judged["alias"] == "champion":
+        target = read_json(paths.candidate / "model.json")["target"]
+        text = f"Predicts {target}. The version that answers carries the alias `champion`."
+        client.update_registered_model(registry.name, text)

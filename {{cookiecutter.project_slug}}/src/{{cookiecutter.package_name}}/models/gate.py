@@ -1,11 +1,13 @@
 """The gate: promote, hold or reject a candidate. Change the rule here."""
 
+from collections.abc import Callable
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from mlops_loop.console import change
 from mlops_loop.data.contract import Contract
 from mlops_loop.models.bootstrap import Bootstrap, Scores, improvement, outcome
 from mlops_loop.models.model import Model, load
@@ -20,28 +22,44 @@ from .metrics import SCORING
 def judge(
     report: dict[str, Any],
     groups: dict[str, Any],
-    champion: Model | None,
+    load_champion: Callable[[], Model] | None,
     params: Params,
     paths: Paths,
+    is_shared: bool = False,
 ) -> Decision:
     """Judge a new candidate by the bars, the baseline, and the champion on the same rows.
 
-    `report` and `groups` are the contents of reports/metrics.json and reports/slices.json.
+    `report` and `groups` are the contents of reports/metrics.json and reports/slices.json. In a
+    shared registry a model of another question is held, unless the parameters say otherwise.
     """
     failed = failures(report, groups, params)
     if failed:
         return Decision("reject", failed)
-    if champion is None:
+    if load_champion is None:
         return Decision("promote", ["first model to pass the bars and beat the baseline"])
     candidate = load(paths.candidate)
-    if candidate.task_signature != champion.task_signature:
-        ours, theirs = (shorten(model.task_signature, 100) for model in (candidate, champion))
-        return Decision("promote", [f"first model of {ours}; the champion predicts {theirs}"])
     try:
+        champion = load_champion()
+        if candidate.task_signature != champion.task_signature:
+            return judge_question(candidate, champion, params, is_shared)
         test = pl.read_parquet(paths.interim / "test" / "*.parquet")
         return compare(test, candidate, np.load(paths.scores), champion, params)
     except (UserError, pl.exceptions.PolarsError) as error:
-        return Decision("hold", [f"the champion cannot be scored on this test split: {error}"])
+        reason = f"the champion cannot be scored on this test split: {error}"
+        return Decision("hold", [reason], challenger=True)
+
+
+def judge_question(candidate: Model, champion: Model, params: Params, is_shared: bool) -> Decision:
+    """Promote the first model of another question; in a shared registry only where that is asked.
+
+    The champion may answer others there, who asked no other question.
+    """
+    ours, theirs = (shorten(model.task_signature, 100) for model in (candidate, champion))
+    reason = f"first model of {ours}; the champion predicts {theirs}"
+    if is_shared and not params.registration.replace_question:
+        remedy = "to replace it in this shared registry, set register.replace_question: true"
+        return Decision("hold", [f"{reason}; {remedy} in params.yaml"])
+    return Decision("promote", [reason])
 
 
 def judge_champion(report: dict[str, Any], groups: dict[str, Any], params: Params) -> Decision:
@@ -57,7 +75,8 @@ def compare(
 ) -> Decision:
     """Promote a candidate only if it is significantly better than the champion.
 
-    Paired bootstrap of the primary metric; `scores` are the candidate's on the rows of `test`.
+    One that is significantly worse, or gives the same answers, is no challenger. Paired bootstrap
+    of the primary metric; `scores` are the candidate's on the rows of `test`.
     """
     options, scoring = params.registration, SCORING[params.task]
     ours = outcome(candidate, test[candidate.target], scores)
@@ -70,10 +89,14 @@ def compare(
         "interval": [low, high],
         "champion": scoring.score(theirs),
     }
-    text = f"{scoring.primary} improves by {gain:.4g} on the champion's ({low:.4g} to {high:.4g})"
+    if np.array_equal(ours.scores, theirs.scores):
+        return Decision("hold", ["the same answers as the champion"], comparisons)
+    text = f"{scoring.primary} is {change(gain, low, high)} than the champion's"
     if low > 0:
         return Decision("promote", [text], comparisons)
-    return Decision("hold", [f"not significantly better: {text}"], comparisons)
+    if high < 0:
+        return Decision("hold", [text], comparisons)
+    return Decision("hold", [f"not significantly better: {text}"], comparisons, challenger=True)
 
 
 def failures(report: dict[str, Any], groups: dict[str, Any], params: Params) -> list[str]:

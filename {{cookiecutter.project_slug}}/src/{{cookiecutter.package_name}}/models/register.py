@@ -5,6 +5,7 @@ next one; reports/gate.json is written last.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_loop.data.contract import load_contract
@@ -17,6 +18,7 @@ from mlops_loop.tracking.gate import OVERRULED, Decision, identity, register_ver
 from .. import PROJECT
 from ..params import Params, load_params
 from .gate import check_params, judge, judge_champion, not_judged
+from .metrics import SCORING
 
 if TYPE_CHECKING:
     from mlops_loop.tracking.registry import Registry
@@ -26,27 +28,26 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
     """Judge the candidate, register it unless rejected, and return the content of gate.json."""
     record, report, groups = map(read_json, (paths.run, paths.metrics, paths.slices))
     champion = registry.aliases().get("champion")
-    version = registry.version_of(identity(record))  # None: a new model, or another contract
     model = {"model_hash": record["model_hash"]}
+    version = registry.version_of(identity(record))  # None: a new model, or another contract
     known = version or registry.version_of(model)
     overruled = registry.find(known).tags.get(OVERRULED) if known else None
-    serves = champion is not None and model.items() <= registry.find(champion).tags.items()
+    is_champions = champion and model.items() <= registry.find(champion).tags.items()
 
     if version and version == champion:
         decision = judge_champion(report, groups, params)
-    elif serves and not (version and overruled):
+    elif is_champions and not (version and overruled):
         decision = Decision("promote", [f"the model of version {champion} with another contract"])
-        overruled = None
     elif overruled:
         decision = Decision("hold", [f"a person took this version back: {overruled}"])
     else:
-        champion_model = registry.load(champion) if champion else None
-        decision = judge(report, groups, champion_model, params, paths)
+        load_champion = partial(registry.load, champion) if champion else None
+        decision = judge(report, groups, load_champion, params, paths, registry.is_shared)
     decision = replace(decision, reasons=[*decision.reasons, *not_judged(groups, params)])
 
     if decision.decision == "reject":
         version = None
-    elif not overruled:
+    elif decision.decision == "promote" or not overruled:
         version = register_version(registry, run_id, record, decision)
     aliases = registry.aliases()
     named = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
@@ -72,7 +73,7 @@ def main(paths: Paths) -> None:
     judged = gate(registry, run_id, params, paths)
     confidence = params.evaluate.confidence
     model_card.write(paths, settings.project, params, confidence, judged)
-    tracking.log_card(registry, run_id, judged["version"], paths)
+    tracking.describe(registry, run_id, paths, SCORING[params.task].primary, judged)
     write_json(paths.gate, judged)
     print_summary(paths)
 
