@@ -19,11 +19,11 @@ def killed(step: Callable[..., Any], before: bool, times: int) -> Callable[..., 
     """The step, killed just before or just after its work, at its n-th call."""
     calls = [0]
 
-    def stopped(*arguments: Any) -> Any:
+    def stopped(*arguments: Any, **options: Any) -> Any:
         calls[0] += 1
         if calls[0] == times and before:
             raise KeyboardInterrupt
-        result = step(*arguments)
+        result = step(*arguments, **options)
         if calls[0] == times:
             raise KeyboardInterrupt
         return result

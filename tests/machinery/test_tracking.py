@@ -94,7 +94,9 @@ def test_runs_carry_their_category(trained: Project) -> None:
 
 
 def test_the_run_of_mlflow_run_is_joined(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = registry_of(trained).client.create_run("0", run_name="main")
+    client = registry_of(trained).client
+    experiment = client.create_experiment("another", trained.artifacts.as_uri())
+    run = client.create_run(experiment, run_name="main")
     monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
     register.main(trained)
     register.main(trained)
