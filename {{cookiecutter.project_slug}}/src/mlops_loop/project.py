@@ -46,7 +46,6 @@ class Paths:
         self.training = root / "models" / "training.json"
         self.out_of_fold = root / "models" / "out_of_fold.parquet"
         self.scores = root / "models" / "test_scores.npy"
-        self.out_of_fold = root / "models" / "out_of_fold.parquet"
         self.run = root / "models" / "run.json"
         self.profile = root / "models" / "profile"
 

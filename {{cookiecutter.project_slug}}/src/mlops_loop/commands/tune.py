@@ -297,4 +297,4 @@ def main(
     print(f"{ended} of the best {best}, of the current {now}.")
     print(*write_best(study, search, paths), sep="\n")
     write_report(study, paths)
-    registry.attach(parent, paths.tuning)
+    registry.attach(parent, paths.tuning, {f"best_{search.metric}": study.best_value})
