@@ -321,9 +321,9 @@ PEOPLE = [f"{FIRST[i % 5]} {LAST[i % 4]}" for i in range(60)]
 ROLES: dict[str, tuple[str, list[Any], str, str]] = {
     "empty": ("x", [""], "ignored", "no value at all"),
     "constant": ("x", ["a"], "ignored", "one value only: a"),
-    "row number from 0": ("x", list(range(60)), "ignored", "row number"),
-    "row number from 1": ("x", list(range(1, 61)), "ignored", "row number"),
+    "row number": ("x", list(range(60)), "id", "identifier: another value in every row"),
     "pandas' index": ("", list(range(60)), "id", "identifier"),
+    "whole numbers": ("StaffNumber", [80000 + 97 * i for i in range(60)], "id", "identifier"),
     "identifier": ("customer_id", [7 * i for i in range(60)], "id", "identifier"),
     "text identifier": ("x", [f"A{i:03}" for i in range(60)], "id", "identifier"),
     "uuid": ("x", [f"{i:08x}-0000-4000-8000-00000000000a" for i in range(60)], "id", "identifier"),
@@ -484,7 +484,11 @@ def test_features_of_any_name_pass_the_gate(blank: Blank, tmp_path: Path) -> Non
     run = ("black", "ruff")
     blank.patch.setattr(adopt, "tool", lambda p, *c: TOOL(p, *c) if c[0] in run else None)
     long = "When you buy a table for your own kitchen, which of these woods do you prefer, if any?"
-    table = {long * 2: filled("ab"), "wide – roughly": filled([1.5, 2]), 'it\'s "so"': filled("cd")}
+    table = {
+        long * 2: filled("ab"),
+        "wide \u2013 roughly": filled([1.5, 2]),
+        'it\'s "so"': filled("cd"),
+    }
     days = [f"2024-01-{1 + i % 28:02}" for i in range(60)]
     table |= {"sold": days, "sold_month": filled([1, 2, 3]), "sold_year": filled([7, 8])}
     contract = blank.adopt(write(tmp_path / "t.csv", table))
@@ -936,7 +940,7 @@ OTHER: dict[str, tuple[dict[str, pl.Expr], str]] = {
     "new column": ({"balcony": pl.lit(True)}, "balcony: is new"),
     "other type": (
         {"area": pl.lit("large")},
-        "area: 50 values break the rule `is Float64`, row 1: large",
+        "area: 50 break the rule `is Float64`, row 1: large",
     ),
 }
 
@@ -953,7 +957,9 @@ def test_another_table_changes_nothing(known: Blank, tmp_path: Path, name: str) 
 
 def test_a_lost_column_and_another_target_are_said(known: Blank, tmp_path: Path) -> None:
     flats(50, 1).drop("area").write_csv(tmp_path / "2024.csv")
-    known.refuse(tmp_path / "2024.csv", "area: is missing", None)
+    known.refuse(
+        tmp_path / "2024.csv", "area: 1 break the rule `is present`, column not found", None
+    )
     flats(50, 1).write_csv(tmp_path / "2024.csv")
     known.refuse(tmp_path / "2024.csv", "TARGET=area: the project predicts rent", "area")
 

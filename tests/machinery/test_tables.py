@@ -29,6 +29,7 @@ from mlops_loop.project import UserError
         (b"sep=;\na;b\n1,5;2\n", ["a", "b"], ("1,5", "2")),
         (b"a,b\n'1','x, y'\n", ["a", "b"], ("1", "x, y")),
         (b"Trees,of 2024\n\nwood,a,b\noak,1,2\n", ["wood", "a", "b"], ("oak", "1", "2")),
+        (b"By,year\n\nwood,2019,2020\noak,1,2\n", ["wood", "2019", "2020"], ("oak", "1", "2")),
         (b"Trees,,\nwood,a,b\noak,1,2\n", ["wood", "a", "b"], ("oak", "1", "2")),
     ],
 )

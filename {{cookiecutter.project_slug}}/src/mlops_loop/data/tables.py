@@ -24,7 +24,9 @@ TEXT = (".csv", ".tsv", ".txt", ".data")
 SEPARATORS = ",;\t|"
 QUOTED = r"(?m)(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|$)"
 # Non-ASCII letters of Western Europe stand in ones, twos and threes between others.
-WESTERN = r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»‘’“”–—…•\xa0]{1,3}(?![^\x00-\x7f])"
+WESTERN = (
+    r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»\u2013-\u2026\xa0]{1,3}(?![^\x00-\x7f])"
+)
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
@@ -181,11 +183,17 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
     words = {len(line.split()) for line in lines if line.strip()}
     if width == 1 and len(words) == 1 and words != {1} and len(lines) > 2:
         raise ValueError("blanks separate its columns; write it with commas or tabs.")
-    header = next(row for row in filled if len(row) == width and 2 * sum(map(bool, row)) >= width)
+    whole = (row for row in filled if len(row) == width and 2 * sum(map(bool, row)) >= width)
+    header = next(whole, filled[0])
     skip = rows.index(header)
-    columns = zip(*(row for row in rows[skip + 1 :] if len(row) == width), strict=True)
-    number = r" *[+-]?\d+[.,]?\d*" if any(rows[:skip]) else r" *[+-]?\d+[.,]\d+"
-    values = [c for c, column in zip(header, columns) if re.fullmatch(number, c) or c in column]
+    # After other lines, whole numbers are no names either, unless they are years.
+    number = r" *(?!(1[5-9]|20)\d\d$)[+-]?\d+[.,]?\d*" if any(rows[:skip]) else r" *-?\d+[.,]\d+"
+    below = [dict(enumerate(row)) for row in rows[skip + 1 :]]
+    values = [
+        name
+        for place, name in enumerate(header)
+        if re.fullmatch(number, name) or (name and any(row.get(place) == name for row in below))
+    ]
     if 2 * len(values) > width:
         raise ValueError(
             f"line {skip + 1} holds values ({', '.join(values[:3])}) in the place of column names; "

@@ -91,12 +91,11 @@ def plan_new_file(
         )
     violations = validate(raw, contract, args.data.name)
     known, target = [column.name for column in contract.columns], predicted.meta.root_names()
-    problems = [f"{name}: is missing" for name in known if name not in raw.columns]
-    problems += [f"{name}: is new" for name in raw.columns if name not in known]
+    problems = [f"{name}: is new" for name in raw.columns if name not in known]
     problems += [
-        f"{v.column}: {v.count} values break the rule `{v.rule}`, {v.example}"
+        f"{v.column}: {v.count} break the rule `{v.rule}`, {v.example}"
         for v in violations
-        if v.column in raw.columns and v.rule.startswith("is ")
+        if v.rule.startswith("is ")
     ]
     if args.target not in (None, *target):
         problems.append(f"TARGET={args.target}: the project predicts {', '.join(target)}")

@@ -46,11 +46,6 @@ class Profile:
     values: pl.Series
     remarks: tuple[str, ...] = ()
 
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return len(self.values)
-
     @cached_property
     def filled(self) -> int:
         """The number of rows with a value."""
@@ -69,7 +64,14 @@ class Profile:
     @property
     def clock(self) -> bool:
         """True for clock times without a date."""
-        return set(self.column.formats or ()) & set(CLOCKS) != set()
+        return not set(CLOCKS).isdisjoint(self.column.formats or ())
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of its dates that are features."""
+        if self.clock:
+            return ["hour", "minute"]
+        return ["year", "month", "weekday"] + ["hour"] * (self.column.dtype == "Datetime")
 
 
 def profile(raw: pl.DataFrame) -> dict[str, Profile]:
@@ -85,15 +87,8 @@ def profile(raw: pl.DataFrame) -> dict[str, Profile]:
         if name in words:
             number = max(fitting[name], key=lambda number: common[number], default=None)
             dtype, formats = guess(words[name], number)
-        column = Column(
-            name=name,
-            dtype=dtype,
-            role="input",
-            nullable=True,
-            formats=formats,
-            missing=missing.get(name, MISSING),
-            description="",
-        )
+        how = {"dtype": dtype, "formats": formats, "missing": missing.get(name, MISSING)}
+        column = Column(name=name, role="input", nullable=True, description="", **how)
         profiles[name] = read(values, column)
     return profiles
 

@@ -100,12 +100,10 @@ def expressions(plan: ColumnPlan, names: list[str]) -> list[str]:
     """Return the features of a column, none called as one of `names`."""
     name, dtype = plan.column.name, plan.column.dtype
     if plan.kind == "date":
-        parts = ["hour", "minute"] if plan.profile.clock else ["year", "month", "weekday"]
-        parts += ["hour"] * (dtype == "Datetime" and not plan.profile.clock)
-        aliases = [unique_names([*names, f"{name}_{part}"])[-1] for part in parts]
         return [
-            f"pl.col({name!r}).dt.{part}().cast(pl.Int32).alias({alias!r})"
-            for part, alias in zip(parts, aliases, strict=True)
+            f"pl.col({name!r}).dt.{part}().cast(pl.Int32)"
+            f".alias({unique_names([*names, f'{name}_{part}'])[-1]!r})"
+            for part in plan.profile.parts
         ]
     cast = ".cast(pl.String)" if plan.kind == "category" and dtype != "String" else ""
     return [f"pl.col({name!r}){cast}"] if plan.kind else []
@@ -116,7 +114,7 @@ def column_table(plans: list[ColumnPlan]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [HEADER]
     for plan in plans:
         c, p = plan.column, plan.profile
-        missing, distinct = f"{1 - p.filled / p.rows:.1%}", f"{p.distinct:,}"
+        missing, distinct = f"{p.values.null_count() / len(p.values):.1%}", f"{p.distinct:,}"
         values = "not shown" if c.pii else describe(p)
         rows.append((c.name, c.dtype, c.role, missing, distinct, values, c.description))
     return rows

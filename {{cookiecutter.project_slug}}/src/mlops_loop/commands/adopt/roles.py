@@ -20,7 +20,7 @@ MANY_CATEGORIES = 50
 CODE_SHARE = 0.05  # a code with fewer values per row is a category, with more an identifier
 HARDLY_FILLED = 0.005  # a share: most samples of the rows would hold no value
 OWN_VALUE_SHARE = 0.5  # a text with more values per row says nothing about other rows
-WORDS_OF_PROSE = 4
+PROSE, WORDS_OF_PROSE = "free text", 4
 COPY, SUSPICIOUS = 0.9999, 0.95  # how far a column alone tells the target
 COMPARED_ROWS, ROWS_PER_VALUE = 100_000, 5
 LOOKED_AT = 1_000
@@ -141,107 +141,92 @@ def plan_columns(
     table = pl.DataFrame([profile.values for profile in profiles.values()])
     some = table.filter(pl.col(target).is_not_null())
     some = some.sample(min(some.height, COMPARED_ROWS), seed=0)
-    dates = [name for name, p in profiles.items() if p.column.dtype in TEMPORAL and not p.clock]
-    when, reason = None if time == "none" else time, "asked for"
-    if time is None and len(dates) == 1 and not BIRTH.search(dates[0]):
-        only = profiles[dates[0]]
-        if only.filled == only.rows and can_split(only):
-            when, reason = dates[0], "the only complete date column"
-    if when and not can_split(profiles[when]):
-        raise UserError(f"TIME={when}: its dates cannot split the rows; choose TIME=none.")
+    dates = [p for p in profiles.values() if p.column.dtype in TEMPORAL and not p.clock]
+    reason = "asked for"
+    if time is None and [p.filled for p in dates] == [table.height] and can_split(dates[0]):
+        time, reason = dates[0].column.name, "the only complete date column"
+    elif time not in (None, "none") and not can_split(profiles[time]):
+        raise UserError(f"TIME={time}: its dates cannot split the rows; choose TIME=none.")
     plans = []
     for name, profile in profiles.items():
         if name == target:
-            plan = decide(profile, "outcome", f"the target: {task.why}")
-            plan = replace(plan, column=plan.column.model_copy(update={"dtype": task.dtype}))
+            plan = decide(profile, "outcome", f"the target: {task.why}", dtype=task.dtype)
         elif name == group:
             pii = find_personal(profile) is not None
             plan = decide(profile, "id", "its rows stay in one split", pii=pii)
-        elif name == when:
+        elif name == time:
             plan = decide(profile, "time", f"rows are split by it: {reason}", "date")
         else:
             plan = plan_column(profile, similarity(some[name], some[target], task))
         plans.append(plan)
     few = [p for p in plans if p.kind == "category" and p.profile.distinct <= MOST_GROUPS]
-    sliced = [p.column.name for p in few[:MOST_SLICED]]
-    for number, plan in enumerate(plans):
-        name, role = plan.column.name, plan.column.role
-        sensitive = any(map(SENSITIVE.fullmatch, WORD.findall(name))) and role == "input"
-        marks = {"slice": name in sliced, "sensitive": sensitive}
-        plans[number] = replace(plan, column=plan.column.model_copy(update=marks))
+    for plan in few[:MOST_SLICED]:
+        sliced = plan.column.model_copy(update={"slice": True})
+        plans[plans.index(plan)] = replace(plan, column=sliced)
     return plans
 
 
 def can_split(profile: Profile) -> bool:
-    """True for dates that leave no split without rows."""
-    first, _ = profile.limits
+    """True for dates, of no one's birth, that leave no split without rows."""
     validation, test = time_cuts(profile.values.drop_nulls(), None)
-    return first is not None and first < validation < test
+    birth = BIRTH.search(profile.column.name)
+    return not birth and bool((profile.values < validation).any()) and validation < test
 
 
 def decide(
-    profile: Profile, role: str, why: str, kind: Kind | None = None, pii: bool = False
+    profile: Profile, role: str, why: str, kind: Kind | None = None, **rules: object
 ) -> ColumnPlan:
     """Plan a column with this role; the reason is followed by the remarks on its values."""
-    rules = {"role": role, "pii": pii, "nullable": profile.filled < profile.rows}
+    rules |= {"role": role, "nullable": profile.filled < len(profile.values)}
     rules["description"] = "; ".join((why, *profile.remarks))
+    words = WORD.findall(profile.column.name)
+    rules["sensitive"] = role == "input" and any(map(SENSITIVE.fullmatch, words))
     return ColumnPlan(profile.column.model_copy(update=rules), profile, kind)
 
 
 def plan_column(profile: Profile, link: float) -> ColumnPlan:
     """Plan a column that may be an input by the first rule that applies."""
-    if profile.filled <= HARDLY_FILLED * profile.rows:
-        few = f"only {profile.filled} values" if profile.filled else "no value at all"
-        return decide(profile, "ignored", few)
+    filled, distinct = profile.filled, profile.distinct
+    unique = distinct == len(profile.values)
+    if filled <= HARDLY_FILLED * len(profile.values):
+        return decide(profile, "ignored", f"only {filled} values" if filled else "no value at all")
     if people := find_personal(profile):
-        role = "id" if profile.distinct == profile.rows else "ignored"
+        role = "id" if unique else "ignored"
         return decide(profile, role, f"personal data: looks like {people}", pii=True)
-    if profile.distinct == 1 and profile.filled == profile.rows:
+    if distinct == 1 and filled == len(profile.values):
         return decide(profile, "ignored", f"one value only: {profile.values[0]}")
     if link >= COPY:
         return decide(profile, "ignored", "leakage: its values alone tell the target")
-    role, why, kind = by_type(profile)
-    if link >= SUSPICIOUS and kind:
+    why, kind = find_kind(profile)
+    if unique and why != PROSE and profile.column.dtype in ("String", "Int64"):
+        return decide(profile, "id", "identifier: another value in every row")
+    if kind is None:
+        return decide(profile, "ignored", why)
+    if link >= SUSPICIOUS:
         why += f"; follows the target closely ({link:.3f}): make it an outcome if it is known"
         why += " only afterwards"
-    return decide(profile, role, why, kind)
+    return decide(profile, "input", why, kind)
 
 
-def by_type(profile: Profile) -> tuple[str, str, Kind | None]:
-    """Return role, reason and kind of feature of a column by its type and number of values."""
+def find_kind(profile: Profile) -> tuple[str, Kind | None]:
+    """Return what a column holds and the kind of its feature, by its type and number of values."""
     name, dtype, distinct = profile.column.name, profile.column.dtype, profile.distinct
-    unique, coded = distinct == profile.rows, CODE.search(name)
+    high = "high cardinality: " if distinct > MANY_CATEGORIES else ""
     if dtype in TEMPORAL:
-        parts = "clock time: hour, minute" if profile.clock else "date: year, month, weekday"
-        return "input", parts, "date"
-    if dtype in ("Boolean", "Float64"):
-        return "input", "yes or no" if dtype == "Boolean" else "number", "number"
+        return f"{'clock time' if profile.clock else 'date'}: {', '.join(profile.parts)}", "date"
     if dtype == "String":
         own = distinct / profile.filled
         words = profile.values.drop_nulls().head(LOOKED_AT).str.count_matches(r"\S+").median()
-        prose = isinstance(words, float) and words >= WORDS_OF_PROSE
-        if prose and (own > OWN_VALUE_SHARE or distinct > MANY_CATEGORIES):
-            return "ignored", "free text", None
-        if own > OWN_VALUE_SHARE and not unique:
-            return "ignored", f"{own:.0%} of the values occur only here", None
-        if not unique:
-            high = "high cardinality: " if distinct > MANY_CATEGORIES else ""
-            return "input", f"{high}{distinct} categories", "category"
-    elif unique and not coded and is_row_number(profile):
-        return "ignored", "row number", None
-    if unique:
-        return "id", "identifier: another value in every row", None
-    if not coded:
-        return "input", "whole number", "number"
-    if distinct <= max(MANY_CATEGORIES, CODE_SHARE * profile.filled):
-        return "input", f"code with {distinct} values", "category"
-    return "ignored", f"identifier that repeats; GROUP={name} keeps its rows in one split", None
-
-
-def is_row_number(profile: Profile) -> bool:
-    """True for whole numbers that count the rows from 0 or 1."""
-    low, high = profile.limits
-    return low in (0, 1) and high - low + 1 == profile.rows
+        if isinstance(words, float) and words >= WORDS_OF_PROSE and (high or own > OWN_VALUE_SHARE):
+            return PROSE, None
+        if own > OWN_VALUE_SHARE:
+            return f"{own:.0%} of the values occur only here", None
+        return f"{high}{distinct} categories", "category"
+    if dtype == "Int64" and CODE.search(name):
+        if distinct <= max(MANY_CATEGORIES, CODE_SHARE * profile.filled):
+            return f"code with {distinct} values", "category"
+        return f"identifier that repeats; GROUP={name} keeps its rows in one split", None
+    return {"Boolean": "yes or no", "Int64": "whole number"}.get(dtype, "number"), "number"
 
 
 def find_personal(profile: Profile) -> str | None:
