@@ -24,9 +24,7 @@ TEXT = (".csv", ".tsv", ".txt", ".data")
 SEPARATORS = ",;\t|"
 QUOTED = r"(?m)(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|$)"
 # Non-ASCII letters of Western Europe stand in ones, twos and threes between others.
-WESTERN = (
-    r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»\u2013-\u2026\xa0]{1,3}(?![^\x00-\x7f])"
-)
+WESTERN = r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»\u2013-\u2026\xa0]{1,3}(?![^\x00-\x7f])"
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
