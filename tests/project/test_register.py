@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from mlops_loop.commands import promote
+from mlops_loop.commands import predict, promote
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models import golden, summary
@@ -19,7 +19,7 @@ from mlops_loop.tracking import registry as tracking
 from project.models import gate as gate_rule
 from project.models import register, train
 from project.params import load_params
-from projects import CONTRACT, Project, assert_agreed, gate, offer, registry_of
+from projects import CONTRACT, DEFINITIONS, Project, assert_agreed, gate, offer, registry_of, sales
 
 
 def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -> None:
@@ -280,3 +280,16 @@ def test_a_champion_that_cannot_be_scored_is_not_replaced(trained: Project) -> N
     assert offer(trained, "worse")["decision"] == "hold"
     assert "the champion cannot be scored on this test split" in gate(trained)["reasons"][0]
     assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
+
+
+def test_a_champion_of_an_unknown_kind_is_held_against_and_not_replaced(trained: Project) -> None:
+    register.main(trained)
+    for stored in trained.artifacts.rglob("booster.txt"):
+        stored.rename(stored.with_name("brain.json"))
+    assert offer(trained, "worse")["decision"] == "hold"
+    assert "this code does not know the kind of this model" in gate(trained)["reasons"][0]
+    assert registry_of(trained).aliases()["champion"] == 1
+    sales(3).write_parquet(trained.root / "new.parquet")
+    command = [f"--input={trained.root / 'new.parquet'}", f"--output={trained.root / 'out.csv'}"]
+    with pytest.raises(UserError, match="does not know the kind"):
+        predict.main(trained, DEFINITIONS["TARGET"], command)
