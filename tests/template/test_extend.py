@@ -61,6 +61,10 @@ class Extended:
         """The content of a file of reports/."""
         return json.loads((self.root / "reports" / name).read_text())
 
+    def training(self) -> Any:
+        """The report of the last training."""
+        return json.loads((self.root / "models/training.json").read_text())
+
     def raw(self) -> pl.DataFrame:
         """The rows of the source."""
         return pl.read_parquet(self.root / "data/raw/sales.parquet")
@@ -71,14 +75,45 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(BIN), prepend=":")
         project = Extended(tmp_path_factory.mktemp("extended"))
-        for title in ("A feature", "A metric", "A stage"):
+        sections = ("A feature", "A check of the data", "A fitted feature", "A metric", "A stage")
+        for title in sections:
             project.edit(title)
         project.repro("summarize", "evaluate")
         yield project
 
 
 def test_a_feature_reaches_the_model(extended: Extended) -> None:
-    assert "volume" in extended.report("explanations.json")["importance"]
+    assert {"volume", "shop_mean"} <= extended.report("explanations.json")["importance"].keys()
+
+
+def test_a_check_names_what_breaks_it(extended: Extended) -> None:
+    [raw] = (extended.root / "data/raw").glob("*.parquet")
+    good = raw.read_bytes()
+    rows = pl.read_parquet(raw)
+    seventh = pl.when(pl.int_range(pl.len()) == 6)
+    dear = {
+        "price": seventh.then(150.0).otherwise("price"),
+        "items": seventh.then(1).otherwise("items"),
+    }
+    rows.with_columns(**dear).write_parquet(raw)
+    said = run(extended.root, BIN / "python", "-m", "my_project.data.validate", succeeds=False)
+    raw.write_bytes(good)
+    assert "an item costs less than 100" in said.stdout
+    [violation] = extended.report("validation.json")["violations"]
+    assert (violation["rule"], violation["count"]) == ("an item costs less than 100", 1)
+    assert violation["example"].startswith("row 7")
+
+
+def test_a_fitted_feature_is_learned_on_train_out_of_fold(extended: Extended) -> None:
+    train, test = (
+        pl.read_parquet(extended.root / f"data/processed/{split}/*.parquet").drop_nulls("shop")
+        for split in ("train", "test")
+    )
+    of_shops = {key: rows["shop_mean"].unique() for (key,), rows in test.group_by("shop")}
+    assert {shop: len(values) for shop, values in of_shops.items()} == dict.fromkeys(of_shops, 1)
+    south = train.filter(pl.col("shop") == "south")
+    assert south["shop_mean"].n_unique() == 5
+    assert of_shops["south"][0] == pytest.approx(south["price"].mean(), rel=0.1)
 
 
 def test_a_metric_is_reported_with_its_interval(extended: Extended) -> None:
@@ -108,12 +143,28 @@ def test_a_source_is_read_and_read_again(extended: Extended) -> None:
     assert extended.raw().height == 800
 
 
-def test_another_target_is_learnt(extended: Extended) -> None:
+def test_another_target_is_learned_by_another_estimator(extended: Extended) -> None:
     extended.edit("Another target")
+    extended.edit("Another estimator")
     extended.repro("evaluate")
     metrics = extended.report("metrics.json")
     assert metrics["task"] == "binary"
     assert metrics["test"]["log_loss"] < metrics["baseline"]["log_loss"]
+    assert "shop_share" in extended.report("explanations.json")["importance"]
+    assert (
+        extended.training()["model"] == "sklearn.discriminant_analysis.LinearDiscriminantAnalysis"
+    )
+
+
+def test_a_kind_of_estimator_is_fitted(extended: Extended) -> None:
+    params = extended.root / "params.yaml"
+    params.write_text(
+        params.read_text().replace(
+            "sklearn.discriminant_analysis.LinearDiscriminantAnalysis\n", "extra_trees\n"
+        )
+    )
+    extended.python("-m", "my_project.models.train")
+    assert extended.training()["model"] == "extra_trees"
 
 
 def test_the_edits_are_as_the_commit_gate_wants_them(extended: Extended) -> None:
