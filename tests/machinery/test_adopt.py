@@ -297,6 +297,7 @@ READ: dict[str, tuple[list[str], str, list[Any]]] = {
         ["12,5", "13,75", "52.123"],
     ),
     "limits": (["21", "35", "90+", "<0.5"], "Float64", [21, 35, 90, 0.5]),
+    "scores": (["2:1", "0:3", "10:1"], "String", ["2:1", "0:3", "10:1"]),
     "bands": (["<5", ">10", "5-10"], "String", ["<5", ">10", "5-10"]),
     "a word among categories": (["red", "none", "blue"], "String", ["red", "none", "blue"]),
 }

@@ -67,6 +67,7 @@ def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> N
         (b"a,^b.*$\n1,2\n", "for a pattern; rename it"),
         (b"\n\n", "the file is empty"),
         (b"1.5,oak,2\n2.5,oak,2\n", r"line 1 holds values \(1.5, oak, 2\) in the place of"),
+        (b"wood,x\n1,oak,\n2,elm,\n", "line 2 holds values"),
         (b"wood,x\n1,oak,2\n2,elm,2\n", "line 2 holds values"),
         (b"a  b\n 1 2\n3  4\n", "blanks separate its columns"),
         ("나무,값\n전나무,1\n구역,2\n".encode("cp949"), "iconv -f cp949 -t utf-8"),

@@ -155,7 +155,7 @@ def _encoding(head: bytes) -> str:
             raise ValueError(
                 "its text is neither UTF-8 nor of Western Europe; convert it from its code page, "
                 "e.g. `iconv -f cp949 -t utf-8` (Korean; cp932 Japanese, gb18030 Chinese, cp1251 "
-                "Cyrillic)."
+                "Cyrillic, cp1250 Polish and Czech)."
             ) from None
         return "cp1252"
     return "utf-8"
@@ -185,14 +185,15 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
     header = next(whole, filled[0])
     skip = rows.index(header)
     # After other lines, whole numbers are no names either, unless they are years.
-    number = r" *(?!(1[5-9]|20)\d\d$)[+-]?\d+[.,]?\d*" if any(rows[:skip]) else r" *-?\d+[.,]\d+"
+    after = any(rows[:skip])
+    number = r" *(?!(1[5-9]|20)\d\d$)[+-]?\d+[.,]?\d*" if after else r" *[+-]?\d+[.,]\d+"
     below = [dict(enumerate(row)) for row in rows[skip + 1 :]]
     values = [
         name
         for place, name in enumerate(header)
         if re.fullmatch(number, name) or (name and any(row.get(place) == name for row in below))
     ]
-    if 2 * len(values) > width:
+    if 2 * len(values) > sum(map(bool, header)) - after:
         raise ValueError(
             f"line {skip + 1} holds values ({', '.join(values[:3])}) in the place of column names; "
             "put a line of names there."

@@ -23,14 +23,14 @@ NUMERIC, TEMPORAL = ("Int64", "Float64"), ("Date", "Datetime")
 UNIT = r"[A-Z]{0,2}\p{Sc}|%|USD|EUR|GBP|CHF"
 # Ways to write 1234.5; of those that fit as many columns the first is taken.
 NUMBERS = ("1234.5", "1,234.5", "1.234,5", "1234,5", "1 234.5", "1 234,5", "1'234.5")
-SORTABLE = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d")
+SORTABLE = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d")
 DAYS = (
     *("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d.%m.%y", "%m/%d/%y"),
-    *("%d/%m/%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
+    *("%d/%m/%y", "%m-%d-%y", "%d-%m-%y", "%d/%b/%Y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
 )
 MONTHS = ("%b-%Y", "%b %Y", "%B %Y", "%b-%y", "%Y-%m", "%m/%Y")
 CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p")
-ZONES = ("", " UTC", "%#z", " %#z")
+ZONES = ("", " UTC", " GMT", "%#z", " %#z")
 PATTERNS = (
     *(*SORTABLE, *DAYS, *MONTHS, *CLOCKS),
     *map("".join, product(SORTABLE, " T", (*CLOCKS, "%H%M%S"), ZONES)),
@@ -138,7 +138,7 @@ def guess(words: pl.Series, number: str | None) -> tuple[Any, tuple[str, ...] | 
         return "String", None
     if set(words.str.to_lowercase()) <= set(BOOLEANS) - {"0", "1"}:
         return "Boolean", None
-    share = words.str.contains(r"^(19|20)\d{6}$" if number else r"\d\D*\d").sum() / len(words)
+    share = words.str.contains(r"^(19|20)\d{6}$" if number else r"\d.*\d.*\d|\pL.*\d\d").sum() / len(words)
     if share >= (1 if number else LIKELY) and (formats := find_formats(words)):
         clock = any("%H" in pattern or "%I" in pattern for pattern in formats)
         return ("Datetime" if clock else "Date"), formats

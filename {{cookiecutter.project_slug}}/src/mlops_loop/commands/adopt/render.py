@@ -1,6 +1,5 @@
 """contract.yaml, params.yaml, features/definitions.py and docs/data_card.md of an adopted table."""
 
-import hashlib
 import json
 import math
 import re
@@ -156,16 +155,14 @@ dropped, or hashed with your key (`prepare.pii`).
 
 ## Files
 
-| file | rows | sha256 |
-|---|---|---|
+| file (DVC holds its hash) | rows |
+|---|---|
 """
 
 
 def file_row(path: Path, height: int) -> str:
     """Render a line of the list of files."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"| {cell(path.name)} | {height:,} | {digest} |\n"
+    return f"| {cell(path.name)} | {height:,} |\n"
 
 
 def listed(values: Iterable[object]) -> str:
