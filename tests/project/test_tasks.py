@@ -232,7 +232,7 @@ def test_tiny_tables_break_nothing(trained: Project, case: str, model: str) -> N
     fitted = train.train(learning, validation, features, inputs, params)
     models = fitted.candidate, fitted.baseline
     judged_by = judging(params, params.evaluate)
-    report, rows = evaluate.evaluate(test, *models, fitted.held_out, {}, judged_by)
+    report, rows = evaluate.evaluate(test, *models, fitted.held_out, judged_by)
     json.dumps(report, allow_nan=False)
     assert np.isfinite(report["test"]["rmse" if task == "regression" else "log_loss"])
     found = explanation(test, fitted.candidate, SCORING[task], 0)

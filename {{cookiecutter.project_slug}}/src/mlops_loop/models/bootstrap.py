@@ -52,6 +52,10 @@ class Metric:
     compute: Callable[[Predictions], float]
     higher_is_better: bool = False
 
+    def of(self, rows: Predictions) -> Callable[[Any], float]:
+        """The metric of a selection of these rows."""
+        return lambda selected: self.compute(rows[selected])
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -84,8 +88,8 @@ class Bootstrap:
     confidence: float
     seed: int
 
-    def resample(self, compute: Callable[[Any], Any], size: int) -> Floats:
-        """Compute a value, or several, for each of the random samples of `size` rows.
+    def resample(self, compute: Callable[[Any], float], size: int) -> Floats:
+        """Compute a value of each of the random samples of `size` rows.
 
         Of many rows a sample holds only some, and its distance from the value of all rows is scaled
         accordingly (m out of n bootstrap; Politis, Romano and Wolf, 1999).
@@ -93,34 +97,31 @@ class Bootstrap:
         rng = np.random.default_rng(self.seed)
         drawn = min(size, MOST_DRAWN)
         whole = compute(slice(None))
-        resampled = []
-        for _ in range(self.resamples):
-            rows = rng.integers(size, size=drawn)
-            resampled.append(compute(rows))
-        values = np.array(resampled)
+        values = np.array([compute(rng.integers(size, size=drawn)) for _ in range(self.resamples)])
         return values if drawn == size else whole + (values - whole) * np.sqrt(drawn / size)
 
-    def interval(self, values: Floats) -> tuple[float, float] | None:
-        """Percentile interval of resampled values; undefined ones do not count, None if all are."""
+    def percentiles(self, values: Floats) -> tuple[float, float]:
+        """Percentile interval of resampled values; undefined ones do not count, NaN if all are."""
         known = values[~np.isnan(values)]
         if not len(known):
-            return None
-        shares = [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
-        low, high = np.quantile(known, shares)
+            return np.nan, np.nan
+        low, high = np.quantile(known, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
         return float(low), float(high)
+
+    def interval(self, compute: Callable[[Any], float], size: int) -> tuple[float, float]:
+        """Percentile interval of a value of `size` rows."""
+        return self.percentiles(self.resample(compute, size))
 
 
 def intervals(
     scoring: Scoring, rows: Predictions, bootstrap: Bootstrap
 ) -> dict[str, tuple[float, float] | None]:
     """Bootstrap interval of every metric; None where it is undefined in all resamples."""
-
-    def compute(chosen: Any) -> Floats:
-        some = rows[chosen]
-        return np.array([metric.compute(some) for metric in scoring.metrics.values()])
-
-    drawn = bootstrap.resample(compute, len(rows.actual))
-    return {name: bootstrap.interval(drawn[:, i]) for i, name in enumerate(scoring.metrics)}
+    found = {}
+    for name, metric in scoring.metrics.items():
+        limits = bootstrap.interval(metric.of(rows), len(rows.actual))
+        found[name] = None if np.isnan(limits).any() else limits
+    return found
 
 
 def loss_interval(scoring: Scoring, losses: Floats, bootstrap: Bootstrap) -> tuple[float, float]:
@@ -128,22 +129,18 @@ def loss_interval(scoring: Scoring, losses: Floats, bootstrap: Bootstrap) -> tup
     if len(losses) > 10 * BATCHES:
         # Resampling a thousand means is as good as many rows, whose mean is theirs.
         losses = np.array([losses[start::BATCHES].mean() for start in range(BATCHES)])
-    means = bootstrap.resample(lambda rows: losses[rows].mean(), len(losses))
-    low, high = bootstrap.interval(means) or (np.nan, np.nan)
+    low, high = bootstrap.interval(lambda rows: float(losses[rows].mean()), len(losses))
     return scoring.from_losses(low), scoring.from_losses(high)
 
 
 def difference_interval(
-    compute: Callable[[Predictions], float],
-    ours: Predictions,
-    others: Predictions,
-    bootstrap: Bootstrap,
+    metric: Metric, ours: Predictions, others: Predictions, bootstrap: Bootstrap
 ) -> tuple[float, float]:
     """Bootstrap interval of the difference of a metric between two independent groups of rows."""
-    drawn = bootstrap.resample(lambda rows: compute(ours[rows]), len(ours.actual))
     independent = replace(bootstrap, seed=bootstrap.seed + 1)
-    drawn -= independent.resample(lambda rows: compute(others[rows]), len(others.actual))
-    return bootstrap.interval(drawn) or (np.nan, np.nan)
+    drawn = bootstrap.resample(metric.of(ours), len(ours.actual))
+    drawn -= independent.resample(metric.of(others), len(others.actual))
+    return bootstrap.percentiles(drawn)
 
 
 def improvement(
@@ -158,9 +155,7 @@ def improvement(
     def gain(rows: Any) -> float:
         return sign * (metric.compute(ours[rows]) - metric.compute(theirs[rows]))
 
-    interval = bootstrap.interval(bootstrap.resample(gain, len(ours.actual)))
-    low, high = interval or (np.nan, np.nan)
-    return gain(slice(None)), low, high
+    return gain(slice(None)), *bootstrap.interval(gain, len(ours.actual))
 
 
 def calibration(rows: Predictions) -> dict[str, Any]:

@@ -186,21 +186,18 @@ def lower_bounds(
     searched += combinations(range(min(paired, len(codes))), 2)
     slices_found: list[Slice] = []
     differences, errors = [], []
+    powers = np.array([np.ones(len(losses)), losses, losses**2])
+    totals = powers.sum(axis=1, keepdims=True)
     for columns in searched:
         shape = [codes[column].max() + 1 for column in columns]
         keys = np.ravel_multi_index([codes[column] for column in columns], shape)
-        counts = np.bincount(keys)
-        enough = np.minimum(counts, len(losses) - counts) >= params.min_rows
-        rows = counts[enough]
-        rest = len(losses) - rows
-        total = np.bincount(keys, losses)[enough]
-        squares = np.bincount(keys, losses**2)[enough]
-        mean = total / rows
-        others = (losses.sum() - total) / rest
-        variance = (squares / rows - mean**2) / rows
-        variance += ((losses @ losses - squares) / rest - others**2) / rest
+        inside = np.array([np.bincount(keys, power) for power in powers])
+        outside = totals - inside
+        enough = np.minimum(inside[0], outside[0]) >= params.min_rows
+        mean, variance = mean_and_variance(inside[:, enough])
+        others, other_variance = mean_and_variance(outside[:, enough])
         differences.append(mean - others)
-        errors.append(np.sqrt(variance.clip(0)))
+        errors.append(np.sqrt((variance + other_variance).clip(0)))
         for groups in np.transpose(np.unravel_index(np.flatnonzero(enough), shape)).tolist():
             slices_found.append(tuple(zip(columns, groups, strict=True)))
     doubt = (1 - params.bootstrap.confidence) / max(len(slices_found), 1)
@@ -208,6 +205,13 @@ def lower_bounds(
     bounds = np.concatenate(differences) + away * np.concatenate(errors)
     # Rounded, as sums over the same rows may differ in their last digits.
     return {each: float(f"{bound:.9g}") for each, bound in zip(slices_found, bounds, strict=True)}
+
+
+def mean_and_variance(sums: Floats) -> tuple[Floats, Floats]:
+    """The mean and its variance, from the number of rows and the sums of losses and squares."""
+    rows, total, squares = sums
+    mean = total / rows
+    return mean, (squares / rows - mean**2) / rows
 
 
 def fairness(
@@ -222,13 +226,12 @@ def fairness(
     for part in parts:
         large = {g: rows[m] for g, m in members(part).items() if m.sum() >= params.min_rows}
         for name, metric in metrics.items():
-            values = {group: metric.compute(some) for group, some in large.items()}
-            defined = [group for group, value in values.items() if not np.isnan(value)]
-            ordered = sorted(defined, key=values.__getitem__)
-            if len(ordered) > 1:
-                low, high = ordered[0], ordered[-1]
-                gap = {"column": part.name, "metric": name, "gap": values[high] - values[low]}
-                both = large[high], large[low]
-                interval = difference_interval(metric.compute, *both, params.bootstrap)
-                found.append({**gap, "interval": interval, "lowest": low, "highest": high})
+            values = [(metric.compute(some), group) for group, some in large.items()]
+            known = sorted(each for each in values if not np.isnan(each[0]))
+            if len(known) > 1:
+                (low, lowest), (high, highest) = known[0], known[-1]
+                gap = {"column": part.name, "metric": name, "gap": high - low}
+                both = large[highest], large[lowest]
+                interval = difference_interval(metric, *both, params.bootstrap)
+                found.append({**gap, "interval": interval, "lowest": lowest, "highest": highest})
     return found

@@ -26,8 +26,7 @@ def evaluate(
     candidate: Model,
     baseline: Model,
     held_out: pl.DataFrame,
-    rows: dict[str, int],
-    judged_by: slices.Judging,
+    by: slices.Judging,
 ) -> tuple[dict[str, Any], Predictions]:
     """The content of reports/metrics.json, and the candidate's predictions.
 
@@ -39,14 +38,13 @@ def evaluate(
     )
     report: dict[str, Any] = {
         "task": candidate.task,
-        "test": judged_by.scoring.score(ours),
-        "intervals": intervals(judged_by.scoring, ours, judged_by.bootstrap),
-        "baseline": judged_by.scoring.score(simple),
-        "held_out": judged_by.scoring.score(read_predictions(held_out, candidate)),
-        "rows": {**rows, "test": test.height},
+        "test": by.scoring.score(ours),
+        "intervals": intervals(by.scoring, ours, by.bootstrap),
+        "baseline": by.scoring.score(simple),
+        "held_out": by.scoring.score(read_predictions(held_out, candidate)),
     }
     if candidate.task == "regression":
-        report |= judge_interval(held_out, ours, judged_by.bootstrap.confidence)
+        report |= judge_interval(held_out, ours, by.bootstrap.confidence)
     if candidate.task == "binary":
         report["threshold"] = candidate.threshold
     if candidate.classes:
@@ -59,9 +57,9 @@ def main(paths: Paths) -> None:
     params, contract = load_params(paths.params), load_contract(paths.contract)
     candidate, baseline = load(paths.candidate), load(paths.baseline)
     test = pl.read_parquet(paths.processed / "test" / "*.parquet")
-    held_out, rows = pl.read_parquet(paths.out_of_fold), read_json(paths.training)["rows"]
-    judged_by = judging(params, params.evaluate)
-    report, ours = evaluate(test, candidate, baseline, held_out, rows, judged_by)
+    held_out, judged_by = pl.read_parquet(paths.out_of_fold), judging(params, params.evaluate)
+    report, ours = evaluate(test, candidate, baseline, held_out, judged_by)
+    report["rows"] = {**read_json(paths.training)["rows"], "test": test.height}
     found = explanation(test, candidate, judged_by.scoring, params.seed)
     features, declared = test.select(*found["importance"]), slices.read_declared(paths, contract)
     groups = slices.report(declared, features, ours, contract, judged_by)

@@ -80,7 +80,9 @@ def train(
         "rows": {"train": train_rows.height, "validation": validation_rows.height},
         "history": holdout.history,
     }
-    threshold = find_threshold(params, predicted)
+    threshold = params.train.threshold or 0.5
+    if params.task == "binary" and params.train.threshold is None:
+        threshold = best_threshold(predicted["actual"].to_numpy(), predicted["score"].to_numpy())
     candidate = model(estimator=fitted.estimator, weights=weights, threshold=threshold)
     return Training(candidate, model(estimator=simple), predicted, report)
 
@@ -103,15 +105,6 @@ def predict_held_out(
         for learn, held in folds
     )
     return held_out.predict_folds(parts if folds else [(last, validation)], score)
-
-
-def find_threshold(params: Params, predicted: pl.DataFrame) -> float:
-    """`train.threshold`, else the best F1 of the held-out predictions."""
-    if params.train.threshold is not None:
-        return params.train.threshold
-    if params.task != "binary":
-        return 0.5
-    return best_threshold(predicted["actual"].to_numpy(), predicted["score"].to_numpy())
 
 
 def learner(params: Params) -> Learner[Params]:
