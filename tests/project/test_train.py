@@ -1,15 +1,19 @@
 """Stage `train`: every model type is fitted, kept as files that run no code, and read back."""
 
+import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import projects
 import pytest
 import skops.io
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
+from mlops_loop.models.explanations import contributions
 from mlops_loop.models.model import Encoder, load, model_hash, unweighted
-from mlops_loop.project import UserError
+from mlops_loop.project import UserError, import_library
 from project.models import train
 from project.params import load_params
 from projects import DEFINITIONS, Project, sales
@@ -35,19 +39,6 @@ def fit(project: Project, **params: Any) -> train.Training:
         train.used_inputs(features, known),
         load_params(project.params),
     )
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_model_is_fitted_saved_and_read_back(trained: Project, model: str) -> None:
-    training = fit(trained, train__model=model, train__random_forest__trees=20)
-    assert training.report["model"] == model
-    training.candidate.save(trained.root / "saved")
-    read = load(trained.root / "saved")
-    rows = sales(100, seed=1)
-    predicted = training.candidate.predict(rows)
-    assert np.array_equal(read.predict(rows), predicted)
-    error = predicted - rows["price"].fill_null(strategy="mean").to_numpy()
-    assert np.sqrt(np.mean(error**2)) < 0.5 * rows["price"].std()
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -230,3 +221,84 @@ def test_held_out_predictions_are_of_models_that_have_not_seen_the_row(
     in_folds = rows_of(trained, "train").height * 5 // 6
     assert held_out.height == validation if mode == "validation" else held_out.height > in_folds
     assert abs(held_out.select(pl.corr("actual", "score")).item()) < 0.1
+
+
+SHARES = {
+    "regression": pl.col("euros"),
+    "binary": (pl.col("euros") > 60).alias("dear"),
+    "multiclass": (pl.col("euros") // 40).clip(0, 2).cast(pl.String).alias("class"),
+}
+
+
+@pytest.mark.parametrize("model", [*MODELS, "extra_trees", "neighbours"])
+@pytest.mark.parametrize("task", SHARES)
+def test_every_kind_does_every_task(trained: Project, task: str, model: str) -> None:
+    ending = "Regressor" if task == "regression" else "Classifier"
+    paths = {
+        "extra_trees": f"sklearn.ensemble.ExtraTrees{ending}",
+        "neighbours": f"sklearn.neighbors.KNeighbors{ending}",
+    }
+    trained.edit(train__model=paths.get(model, model), train__random_forest__trees=5)
+    trained.edit(train__max_trees=40)
+    if model == "extra_trees":
+        trained.edit(train__sklearn__arguments={"n_estimators": 5, "min_samples_leaf": 3})
+    if model == "neighbours":
+        tree = "sklearn.neighbors._kd_tree.KDTree"
+        metric = "sklearn.metrics._dist_metrics.EuclideanDistance64"
+        trained.edit(train__sklearn__trusted_types=[tree, metric])
+    weight = "balanced" if task != "regression" and model != "neighbours" else None
+    fitted = projects.fit(trained, task, SHARES[task], train__class_weight=weight)
+    fitted.save(trained.root / "saved")
+    matrix = fitted.encoder.encode(rows_of(trained, "test"))
+    scores = fitted.score_matrix(matrix)
+    assert np.array_equal(load(trained.root / "saved").score_matrix(matrix), scores)
+    actual = rows_of(trained, "test").select(SHARES[task]).to_series()
+    if task == "regression":
+        assert np.corrcoef(scores, actual)[0, 1] > 0.9
+    else:
+        assert np.mean(fitted.label(scores) == actual.to_numpy()) > 0.7
+    if fitted.estimator.is_additive and task != "multiclass":
+        added = contributions(fitted, matrix).sum(axis=1)
+        raw = replace(fitted, weights=()).score_matrix(matrix)
+        expected = raw if task == "regression" else np.log(raw / (1 - raw))
+        assert np.allclose(added, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "said"),
+    [
+        ("svm", {}, "train.model: svm is none of lightgbm, xgboost, catboost, random_forest, lin"),
+        ("sklearn", {}, "train.model: sklearn is none of"),
+        ("no.such.Model", {}, "no.such.Model: No module named 'no'"),
+        ("sklearn.ensemble.Forest", {}, "has no attribute 'Forest'"),
+        ("sklearn.preprocessing.StandardScaler", {}, "is no regressor"),
+        ("sklearn.linear_model.LogisticRegression", {}, "no regressor, which the task regression"),
+        ("sklearn.ensemble.ExtraTreesRegressor", {"trees": 1}, r"unexpected keyword .*trees"),
+        ("sklearn.ensemble.ExtraTreesRegressor", {"n_estimators": -1}, r"n_estimators.*Got -1"),
+    ],
+)
+def test_a_wrong_estimator_is_a_sentence(
+    trained: Project, model: str, arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=rf"params.yaml: .*{said}"):
+        fit(trained, train__model=model, train__sklearn__arguments=arguments)
+
+
+def test_types_that_nobody_trusts_yet_are_named(trained: Project) -> None:
+    fitted = fit(trained, train__model="sklearn.neighbors.KNeighborsRegressor").candidate
+    with pytest.raises(UserError, match=r"trusted_types.*\[.*sklearn.neighbors._kd_tree.KDTree"):
+        fitted.save(trained.root / "saved")
+
+
+def test_a_missing_library_and_an_unknown_kind_are_sentences(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(trained, train__model="xgboost").candidate.save(trained.root / "saved")
+    import_library.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "xgboost", None)
+        with pytest.raises(UserError, match=r"xgboost.*run `make setup EXTRA=estimators`"):
+            load(trained.root / "saved")
+    (trained.root / "saved" / "xgboost.json").rename(trained.root / "saved" / "other.bin")
+    with pytest.raises(UserError, match="saved: this code does not know the kind of this model"):
+        load(trained.root / "saved")

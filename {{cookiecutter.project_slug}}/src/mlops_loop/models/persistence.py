@@ -111,12 +111,11 @@ class CatBoost(Estimator):
         return make_pool(matrix, self.fitted.get_cat_feature_indices())
 
     def save(self, path: Path) -> None:
-        # The rest are times, threads and losses of the fit.
+        # Classes and loss are needed; the rest are times, threads and losses of the fit.
         metadata = self.fitted.get_metadata()
-        loss = json.loads(metadata["params"])["loss_function"]
-        kept = {"class_params": metadata.get("class_params"), "params": {"loss_function": loss}}
-        for name in list(metadata.keys()):
-            metadata[name] = json.dumps(kept.get(name, {}))
+        loss = {"loss_function": json.loads(metadata["params"])["loss_function"]}
+        for name in [name for name in metadata.keys() if name != "class_params"]:  # noqa: SIM118
+            metadata[name] = json.dumps(loss if name == "params" else {})
         self.fitted.save_model(path)
 
     @classmethod
@@ -124,14 +123,17 @@ class CatBoost(Estimator):
         return cls(import_library("catboost").CatBoost().load_model(path))
 
 
-def make_pool(matrix: Floats, categorical: Any, **others: Any) -> Any:
+def make_pool(
+    matrix: Floats, categorical: Any, target: Array | None = None, weights: Array | None = None
+) -> Any:
     """Convert rows for CatBoost, whose categories are integers; -1 is a missing one."""
     import pandas as pd
 
     columns = dict(enumerate(matrix.T))
     codes = {i: np.nan_to_num(columns[i], nan=-1).astype(int) for i in categorical}
     frame = pd.DataFrame(columns | codes)
-    return import_library("catboost").Pool(frame, cat_features=list(categorical), **others)
+    library = import_library("catboost")
+    return library.Pool(frame, target, weight=weights, cat_features=list(categorical))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ section below `train`. `fit` returns an estimator of mlops_loop.models.persisten
 class for the files of each library. params.yaml is read often, so libraries are imported late.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import replace
 from importlib import import_module
@@ -22,16 +24,11 @@ if TYPE_CHECKING:
 
     from ..params import Params
 
-# Objective and metric of LightGBM and XGBoost, loss of CatBoost.
-LIGHTGBM = {
-    "regression": ("regression", "rmse"),
-    "binary": ("binary", "binary_logloss"),
-    "multiclass": ("multiclass", "multi_logloss"),
-}
+LIGHTGBM = {"regression": "rmse", "binary": "binary_logloss", "multiclass": "multi_logloss"}
 XGBOOST = {
-    "regression": ("reg:squarederror", "rmse"),
-    "binary": ("binary:logistic", "logloss"),
-    "multiclass": ("multi:softprob", "mlogloss"),
+    "regression": "reg:squarederror",
+    "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
 }
 CATBOOST = {"regression": "RMSE", "binary": "Logloss", "multiclass": "MultiClass"}
 
@@ -39,13 +36,11 @@ CATBOOST = {"regression": "RMSE", "binary": "Logloss", "multiclass": "MultiClass
 class Kind(Section):
     """A kind of estimator with its parameters."""
 
-    def fit(
-        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
-    ) -> "Fitted":
-        """Fit `rows`, with as many trees as help on `validation` or as are given."""
+    def fit(self, params: Params, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
+        """Fit `rows`, with as many trees as are given, or until `stop` no longer improves."""
         raise NotImplementedError
 
-    def fit_holdout(self, params: "Params", train: "Table", validation: "Table") -> "Fitted":
+    def fit_holdout(self, params: Params, train: Table, validation: Table) -> Fitted:
         """Fit train alone, and find the number of trees."""
         return self.fit(params, train, validation)
 
@@ -58,15 +53,13 @@ class LightGBM(Kind):
     early_stopping_rounds: Annotated[int, Field(ge=1)]
     folds: Annotated[int, Field(ge=2)] | None
 
-    def fit(
-        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
-    ) -> "Fitted":
+    def fit(self, params: Params, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a booster, the same with any number of threads."""
         from mlops_loop.models import persistence, training
 
         lightgbm = import_library("lightgbm")
         options, data = self.options(params, rows), self.dataset(rows)
-        if validation is None:
+        if stop is None:
             booster = lightgbm.train(options, data, trees)
             return training.Fitted(persistence.LightGBM(booster), trees)
         history: dict[str, dict[str, list[float]]] = {}
@@ -75,14 +68,14 @@ class LightGBM(Kind):
             options,
             data,
             params.train.max_trees,
-            valid_sets=[self.dataset(validation, reference=data)],
+            valid_sets=[self.dataset(stop, reference=data)],
             valid_names=["validation"],
             callbacks=[stopping, lightgbm.record_evaluation(history)],
         )
         estimator = persistence.LightGBM(booster)
         return training.Fitted(estimator, booster.best_iteration, history["validation"])
 
-    def fit_holdout(self, params: "Params", train: "Table", validation: "Table") -> "Fitted":
+    def fit_holdout(self, params: Params, train: Table, validation: Table) -> Fitted:
         """Fit train alone; cross-validation finds the number of trees, if there are `folds`."""
         if not self.folds:
             return self.fit(params, train, validation)
@@ -101,12 +94,11 @@ class LightGBM(Kind):
         fitted = self.fit(params, train, trees=len(losses))
         return replace(fitted, history={options["metric"]: losses})
 
-    def options(self, params: "Params", rows: "Table") -> dict[str, Any]:
+    def options(self, params: Params, rows: Table) -> dict[str, Any]:
         """LightGBM's parameters, the same on every machine except for the number of threads."""
-        objective, metric = LIGHTGBM[params.task]
         return {
-            "objective": objective,
-            "metric": metric,
+            "objective": params.task,
+            "metric": LIGHTGBM[params.task],
             "num_class": rows.classes if params.task == "multiclass" else 1,
             "learning_rate": params.train.learning_rate,
             "num_leaves": self.num_leaves,
@@ -118,7 +110,7 @@ class LightGBM(Kind):
             "verbosity": -1,
         }
 
-    def dataset(self, rows: "Table", reference: Any = None) -> Any:
+    def dataset(self, rows: Table, reference: Any = None) -> Any:
         """Convert rows for LightGBM, binned like `reference`."""
         return import_library("lightgbm").Dataset(
             rows.matrix,
@@ -136,17 +128,13 @@ class XGBoost(Kind):
     min_child_weight: Annotated[float, Field(ge=0)]
     early_stopping_rounds: Annotated[int, Field(ge=1)]
 
-    def fit(
-        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
-    ) -> "Fitted":
+    def fit(self, params: Params, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a booster on histograms."""
         from mlops_loop.models import persistence, training
 
         xgboost = import_library("xgboost")
-        objective, metric = XGBOOST[params.task]
         options = {
-            "objective": objective,
-            "eval_metric": metric,
+            "objective": XGBOOST[params.task],
             "learning_rate": params.train.learning_rate,
             "max_depth": self.max_depth,
             "min_child_weight": self.min_child_weight,
@@ -156,7 +144,7 @@ class XGBoost(Kind):
         }
         if params.task == "multiclass":
             options["num_class"] = rows.classes
-        if validation is None:
+        if stop is None:
             booster = xgboost.train(options, self.data(rows), trees)
             return training.Fitted(persistence.XGBoost(booster), trees)
         history: dict[str, dict[str, list[float]]] = {}
@@ -165,7 +153,7 @@ class XGBoost(Kind):
             options,
             self.data(rows),
             params.train.max_trees,
-            evals=[(self.data(validation), "validation")],
+            evals=[(self.data(stop), "validation")],
             evals_result=history,
             callbacks=[stopping],
             verbose_eval=False,
@@ -173,7 +161,7 @@ class XGBoost(Kind):
         estimator = persistence.XGBoost(booster)
         return training.Fitted(estimator, estimator.trees, history["validation"])
 
-    def data(self, rows: "Table") -> Any:
+    def data(self, rows: Table) -> Any:
         """Convert rows for XGBoost."""
         width = rows.matrix.shape[1]
         return import_library("xgboost").DMatrix(
@@ -192,9 +180,7 @@ class CatBoost(Kind):
     l2_leaf_reg: Annotated[float, Field(ge=0)]
     early_stopping_rounds: Annotated[int, Field(ge=1)]
 
-    def fit(
-        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
-    ) -> "Fitted":
+    def fit(self, params: Params, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a model, the same with any number of threads."""
         from mlops_loop.models import persistence, training
 
@@ -212,37 +198,24 @@ class CatBoost(Kind):
         }
         if params.task == "multiclass":
             options["classes_count"] = rows.classes
-        model = catboost.CatBoost(options)
         stopping: dict[str, Any] = {}
-        if validation is not None:
-            stopping = {
-                "eval_set": self.pool(validation),
-                "early_stopping_rounds": self.early_stopping_rounds,
-            }
-        try:
-            model.fit(self.pool(rows), **stopping)
-        except catboost.CatBoostError as error:
-            raise UserError(f"CatBoost cannot be fitted: {error}") from error
+        if stop is not None:
+            pool = persistence.make_pool(stop.matrix, stop.categorical, stop.target, stop.weights)
+            stopping = {"eval_set": pool, "early_stopping_rounds": self.early_stopping_rounds}
+        pool = persistence.make_pool(rows.matrix, rows.categorical, rows.target, rows.weights)
+        model = catboost.CatBoost(options).fit(pool, **stopping)
         history = model.get_evals_result().get("validation", {})
         return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)
-
-    def pool(self, rows: "Table") -> Any:
-        """Convert rows for CatBoost."""
-        from mlops_loop.models.persistence import make_pool
-
-        return make_pool(rows.matrix, rows.categorical, label=rows.target, weight=rows.weights)
 
 
 class ScikitLearn(Kind):
     """An estimator of scikit-learn."""
 
-    def make(self, params: "Params") -> Any:
+    def make(self, params: Params) -> Any:
         """Make the estimator, not yet fitted."""
         raise NotImplementedError
 
-    def fit(
-        self, params: "Params", rows: "Table", validation: "Table | None" = None, trees: int = 0
-    ) -> "Fitted":
+    def fit(self, params: Params, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit the estimator, behind an encoder if it takes no missing values."""
         from joblib import parallel_config
         from sklearn.pipeline import make_pipeline
@@ -282,7 +255,7 @@ class RandomForest(ScikitLearn):
     trees: Annotated[int, Field(ge=1)]
     min_samples_leaf: Annotated[int, Field(ge=1)]
 
-    def make(self, params: "Params") -> Any:
+    def make(self, params: Params) -> Any:
         """Make a forest for the task."""
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -295,7 +268,7 @@ class Linear(ScikitLearn):
 
     alpha: Annotated[float, Field(ge=0)]
 
-    def make(self, params: "Params") -> Any:
+    def make(self, params: Params) -> Any:
         """Make a linear model for the task."""
         from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -310,32 +283,27 @@ class ImportPath(ScikitLearn):
     arguments: dict[str, Any]
     trusted_types: list[str]
 
-    def make(self, params: "Params") -> Any:
+    def make(self, params: Params) -> Any:
         """Make the estimator; raises UserError where it does not exist or not suit the task."""
-        from sklearn.base import BaseEstimator, is_classifier, is_regressor
+        from sklearn.base import is_classifier, is_regressor
 
         module, _, name = params.train.model.rpartition(".")
-        wrong = f"params.yaml: train.model: {params.train.model}"
+        where = f"params.yaml: train.model: {params.train.model}"
         try:
-            found = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"{wrong}: {error}.") from error
-        if not (isinstance(found, type) and issubclass(found, BaseEstimator)):
-            raise UserError(f"{wrong} is no estimator of scikit-learn.")
-        try:
-            estimator = found(**self.arguments)
-        except TypeError as error:
-            raise UserError(f"params.yaml: train.sklearn.arguments: {error}.") from error
-        if params.task == "regression" and not is_regressor(estimator):
-            raise UserError(f"{wrong} is no regressor; name one, or set another task.")
-        if params.task != "regression" and not (
-            is_classifier(estimator) and hasattr(estimator, "predict_proba")
-        ):
-            raise UserError(f"{wrong} is no classifier with probabilities (predict_proba).")
-        return estimator
+            made = getattr(import_module(module), name)(**self.arguments)
+            if params.task == "regression":
+                kind, is_able = "regressor", is_regressor(made)
+            else:
+                kind = "classifier with probabilities"
+                is_able = is_classifier(made) and hasattr(made, "predict_proba")
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"{where}: {error}.") from error
+        if not is_able:
+            raise UserError(f"{where} is no {kind}, which the task {params.task} needs.")
+        return made
 
 
-def make_encoder(rows: "Table", sparse: bool) -> Any:
+def make_encoder(rows: Table, sparse: bool) -> Any:
     """Impute and scale numbers, one-hot encode categories."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -353,18 +321,18 @@ def make_encoder(rows: "Table", sparse: bool) -> Any:
     )
 
 
-def threads(params: "Params") -> int:
+def threads(params: Params) -> int:
     """`train.threads`, else all cores but one: a fit on every core starves everything else."""
     return params.train.threads or max(1, (os.cpu_count() or 2) - 1)
 
 
-def fit(params: "Params", train: "Table", validation: "Table") -> "tuple[Fitted, Fitted]":
+def fit(params: Params, train: Table, validation: Table) -> tuple[Fitted, Fitted]:
     """Fit the model of `train.model` on train alone, then on train and validation together."""
     holdout = params.train.kind.fit_holdout(params, train, validation)
     return holdout, params.train.kind.fit(params, train + validation, trees=holdout.trees)
 
 
-def fit_baseline(task: str, train: "Table", validation: "Table") -> "Estimator":
+def fit_baseline(task: str, train: Table, validation: Table) -> Estimator:
     """Fit the baseline on the same rows as the candidate."""
     import numpy as np
 

@@ -122,7 +122,7 @@ def learner(params: Params) -> Learner[Params]:
         threshold=params.train.threshold,
         scoring=judged_by.scoring,
         bootstrap=judged_by.bootstrap,
-        fit=lambda p, rows, validation, trees: p.train.kind.fit(p, rows, validation, trees),
+        fit=lambda p, rows, stop, trees: p.train.kind.fit(p, rows, stop, trees),
     )
 
 
