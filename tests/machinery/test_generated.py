@@ -5,7 +5,7 @@ import pytest
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.data.generated import generate
 from mlops_loop.files import read_json
-from mlops_loop.models.dataset import used_inputs
+from mlops_loop.models.training import used_inputs
 from project import PROJECT
 from project.data import prepare, validate
 from project.features import featurize
