@@ -34,8 +34,8 @@ AB = {"share": 0.5, "size": 500, "confidence": 0.95, "started": None}
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """Wait until it holds; ten seconds at most."""
-    until = time.monotonic() + 10
+    """Wait until it holds; a minute at most."""
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)
