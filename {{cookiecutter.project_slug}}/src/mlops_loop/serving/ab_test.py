@@ -17,7 +17,6 @@ from .params import Serving
 
 p = log.predictions.c
 MISMATCH = 0.001  # p-value below which chance does not explain how many units each version has
-METRICS = ("correct", "absolute_error")  # of classes, and of a regression
 
 
 def read_values(
@@ -67,17 +66,12 @@ def check_split(share: float, ours: int, theirs: int) -> None:
         return
     chance = stats.binomtest(theirs, ours + theirs, share).pvalue
     if chance < MISMATCH:
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
         raise UserError(
             f"sample ratio mismatch, so there is no result: {ours:,} units of the champion and "
             f"{theirs:,} of the challenger, whose share is {share:g} (p = {chance:.1g}). Find out "
-            f"where units are lost, then {restart()}"
+            f"where units are lost, then restart the test with serving.ab.started: {now}."
         )
-
-
-def restart() -> str:
-    """The remedy that begins a new test now."""
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-    return f"restart the test with serving.ab.started: {now}."
 
 
 def compare(options: Serving, ours: Floats, theirs: Floats) -> tuple[float, float, float]:
@@ -106,7 +100,8 @@ def compare(options: Serving, ours: Floats, theirs: Floats) -> tuple[float, floa
 def summary(options: Serving, versions: tuple[int, int], ours: Floats, theirs: Floats) -> str:
     """Compare the values of both versions; returns the result with what to do."""
     low, high, p_value = compare(options, ours, theirs)
-    difference, metric = theirs.mean() - ours.mean(), METRICS[options.task == "regression"]
+    difference = theirs.mean() - ours.mean()
+    metric = "absolute_error" if options.task == "regression" else "correct"
     means = figure(ours.mean()), figure(theirs.mean())
     rows = zip(ALIASES, map(str, versions), means, strict=True)
     found = f"{difference:+.4g} ({low:+.4g} to {high:+.4g})"

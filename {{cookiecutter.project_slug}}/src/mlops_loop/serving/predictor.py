@@ -27,7 +27,6 @@ from .router import Assignment, Router, SeveralUnits
 from .schema import Record, RequestSchema, is_list
 from .versions import LoadedVersion
 
-MAX_INLINE_ROWS = 64  # are scored on the event loop; more go to a thread
 MAX_PROBLEMS = 20
 MAX_SHADOW = 100  # requests that wait for the challenger
 Key = TypeVar("Key")
@@ -168,8 +167,6 @@ class Predictor:
     async def _score(self, served: LoadedVersion, records: list[Record]) -> Floats:
         if len(records) == 1:
             return np.array([await self._scoring.submit(served, records[0])])
-        if len(records) <= MAX_INLINE_ROWS:
-            return score(served, records)
         return await asyncio.to_thread(score, served, records)
 
     def _predict_unseen(
