@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from helpers import SOURCE
-from mlops_loop.serving import api as app
-from mlops_loop.serving import predictor as predict
+from mlops_loop.models.persistence import LightGBM
 from projects import Project
 from services import Change, Service
 
@@ -71,8 +70,7 @@ def test_what_a_person_asks_is_answered_and_logged_as_all_else(
 def test_a_model_that_cannot_be_divided_is_said_to_be_one(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (app, predict):
-        monkeypatch.setattr(module, "is_additive", lambda _: False)
+    monkeypatch.setattr(LightGBM, "is_additive", False)
     with service.running() as client:
         page = send(opened(service.project, client))
     assert not page.get("vega_lite_chart")

@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from mlops_loop.files import read_json
 from mlops_loop.models.model import load
+from mlops_loop.models.persistence import LightGBM
 from mlops_loop.serving import prediction_log as log
-from mlops_loop.serving import predictor as predict
 from mlops_loop.serving.predictor import DynamicBatcher
 from services import Change, Service, ask, counter
 
@@ -59,7 +59,7 @@ def test_an_answer_has_an_interval_and_on_request_an_explanation(
 def test_a_model_that_cannot_be_divided_says_so(
     client: TestClient, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "is_additive", lambda _: False)
+    monkeypatch.setattr(LightGBM, "is_additive", False)
     answer = client.post("/predict?explain=true", json=record()).json()
     assert answer["explanation"] is None
     assert answer["prediction"] == ask(client, record())["prediction"]
