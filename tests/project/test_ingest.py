@@ -83,7 +83,7 @@ def test_a_folder_without_tables_is_named(project: Project) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"ingest__source": "cloud"}, "params.yaml: ingest.source: cloud is none of file"),
+        ({"ingest__source": "cloud"}, "params.yaml: ingest.source: cloud is none of "),
         ({"ingest__path": 3}, "params.yaml: ingest.path: Input should be a valid string"),
         ({"ingest__pth": "x"}, "params.yaml: ingest.pth: unknown key; remove it or correct"),
         ({"ingest": {"source": "file"}}, "params.yaml: ingest.path: this key is missing."),
