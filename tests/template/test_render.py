@@ -45,7 +45,7 @@ EXAMPLE = {
 # machinery's to 4,700 and 7,600, the files of the second level to 158.
 BUDGETS = {
     "training": (108, 1_550, 5_590, 750),
-    "deployment": (164, 1_650, 8_930, 750),
+    "deployment": (158, 1_650, 8_930, 750),
 }
 NODES_A_LINE = 7.81  # of the syntax tree, to be 7.8: not by denser code
 VERBS = {"training": 24, "deployment": 34}
