@@ -143,6 +143,8 @@ def open_study(search: Search, paths: Paths) -> optuna.Study:
     free = {*search.space, "train.threads"}
     fixed = {k: v for k, v in params.items() if k.startswith("train.") and k not in free}
     known = [search.learner.task, search.learner.seed, search.metric, search.space, fixed]
+    # What is left of a grid is not for another sampler.
+    known.append(search.learner.tune.sampler == "grid")
     digest = hashlib.sha256(repr(known).encode())
     for fold in search.folds:
         for part in (fold.train, fold.valid):
