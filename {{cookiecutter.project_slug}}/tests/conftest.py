@@ -75,7 +75,7 @@ def write_rows(own: Paths, source: str) -> dict[str, Any]:
     checks = [check.fill_null(True) for check in row_checks(own)]
     kept = rows.filter(pl.lit(True), *definitions.KEEP_ROWS, *checks)
     if kept.height < ROWS / 4:
-        pytest.skip("no data here; KEEP_ROWS and CHECKS leave few rows of what contract.yaml allows")
+        pytest.skip("no data here, and KEEP_ROWS and CHECKS leave few generated rows")
     kept.write_parquet(own.external / "generated.parquet")
     return {"ingest": FROM_FILES, "prepare.test_from": None}
 
