@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from helpers import Factory, git, render, run
+from helpers import BIN, Factory, git, render, run
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,11 @@ def test_an_argument_reaches_the_program_as_it_is(project: Path) -> None:
 def test_a_misspelt_argument_is_named(project: Path) -> None:
     said = run(project, "make", "explain", "VERSOIN=3", succeeds=False).stdout
     assert "make explain: error: unrecognized arguments: --VERSOIN=3" in said
+
+
+def test_scripts_are_plain_shell(project: Path) -> None:
+    scripts = sorted((project / "make").glob("*.sh"))
+    run(project, BIN / "shellcheck", "--shell=sh", *scripts)
 
 
 @pytest.mark.parametrize("verb", ["data", "explain", "test", "pull"])
