@@ -6,7 +6,6 @@ import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from fcntl import LOCK_EX, flock
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -122,6 +121,8 @@ def run_stage(main: Callable[[Paths], None], paths: Paths) -> None:
     # A fifth of a stage's time went into garbage collection of what its libraries make on import,
     # and again at exit. What a stage leaves behind is gone when it ends.
     gc.disable()
+    from fcntl import LOCK_EX, flock
+
     # DVC has a lock of its own, but when DVC is killed, the stage that it started still writes.
     with (paths.root / ".stage.lock").open("w") as file:
         flock(file, LOCK_EX)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from .scoring_code import code_hash
+
 if TYPE_CHECKING:
     from .registry import Registry
 
@@ -35,7 +37,8 @@ def register_version(
     """Register the candidate with all its tags, unless it is registered, and move the aliases."""
     version = registry.version_of(identity(record))
     if version is None:
-        version = registry.register(run_id, record["lineage"] | identity(record))
+        tags = record["lineage"] | identity(record) | {"code_hash": code_hash()}
+        version = registry.register(run_id, tags)
     reason = "; ".join(decision.reasons)
     # A champion keeps the reason of its promotion when it is judged once more.
     if registry.aliases().get("champion") != version:

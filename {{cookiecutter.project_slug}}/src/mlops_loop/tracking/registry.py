@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -37,8 +38,10 @@ from ..lineage import versions
 from ..models import golden
 from ..models.model import Model, load
 from ..project import Paths, Settings, UserError
+from .scoring_code import copy_code
 
-MODEL_NEEDS = ("mlflow", "numpy", "pandas", "polars")  # besides the libraries of the estimator
+# Besides the libraries of the estimator.
+MODEL_NEEDS = ("mlflow", "numpy", "pandas", "polars", "pydantic")
 EXAMPLE_ROWS = 5
 GOLDEN = "golden.json"
 HISTORY = "history "  # with the time: tags of the registered model, one for each champion
@@ -353,18 +356,21 @@ def _log_model(paths: Paths, run_id: str) -> None:
     ]
     output = [ColSpec(TYPES[dtype], name) for name, dtype in scored.schema.items()]
     needed = versions(*MODEL_NEEDS, *model.estimator.libraries)
-    MlflowModel.log(
-        artifact_path=None,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        name="model",
-        loader_module="mlops_loop.tracking.pyfunc",
-        data_path=str(paths.candidate),
-        signature=ModelSignature(Schema(columns), Schema(output)),
-        input_example=rows.to_pandas(),
-        # Without this list MLflow spends most of a minute on inferring it.
-        pip_requirements=[f"{name}=={number}" for name, number in needed.items()],
-    )
+    with TemporaryDirectory() as folder:
+        code = copy_code(Path(folder))
+        MlflowModel.log(
+            artifact_path=None,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            name="model",
+            loader_module=f"{code.name}.tracking.pyfunc",
+            code_paths=[str(code)],
+            data_path=str(paths.candidate),
+            signature=ModelSignature(Schema(columns), Schema(output)),
+            input_example=rows.to_pandas(),
+            # Without this list MLflow spends most of a minute on inferring it.
+            pip_requirements=[f"{name}=={number}" for name, number in needed.items()],
+        )
 
 
 def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
