@@ -30,6 +30,12 @@ KEEP = {
             "src/{package_name}/serving",
             "tests/test_service.py",
         ],
+        "operations": [
+            "docs/monitoring.md",
+            "make/monitoring.mk",
+            "src/mlops_loop/monitoring",
+            "src/{package_name}/monitoring",
+        ],
     },
     "license": {
         "MIT": ["LICENSE-MIT"],

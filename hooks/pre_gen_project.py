@@ -8,7 +8,7 @@ from collections.abc import Iterator
 # No JSON: to import its library would take longer than the check itself.
 COOKIECUTTER = dict({{cookiecutter.items() | rejectattr(1, "mapping") | list}})
 CHOICES = {
-    "level": ["training", "deployment"],
+    "level": ["training", "deployment", "operations"],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
     "ci": ["github", "gitlab"],
     "setup": ["yes", "no"],

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .files import replaced
 from .project import UserError
 
+LEVELS = {"serving", "monitoring"}  # sections of the levels, which no training depends on
+
 
 class Section(BaseModel):
     """Frozen, closed and strict: an unknown key or a value of another type is an error."""
@@ -103,8 +105,8 @@ def walk(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, tuple
 
 
 def flat(params: Section) -> dict[str, object]:
-    """Return parameters by dotted key, as params.yaml names them, without those of `serving`."""
-    content = json.loads(params.model_dump_json(by_alias=True, exclude={"serving"}))
+    """Return parameters by dotted key, as params.yaml names them, without LEVELS."""
+    content = json.loads(params.model_dump_json(by_alias=True, exclude=LEVELS))
     return {key: s[name] for key, (s, name) in walk(content) if not isinstance(s[name], dict)}
 
 

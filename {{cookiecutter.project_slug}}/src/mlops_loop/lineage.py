@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from .config import Section
+from .config import LEVELS, Section
 from .project import Paths, Settings
 
 # Files that the pipeline writes do not make the code dirty.
@@ -27,7 +27,7 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
         "git_commit": git(paths.root, "rev-parse", "HEAD") or "none",
         "git_dirty": "true" if changes else "false",
         "data_version": data_version(paths.dvc_lock),
-        "params_hash": sha256(params.model_dump_json(exclude={"serving"}).encode()).hexdigest(),
+        "params_hash": sha256(params.model_dump_json(exclude=LEVELS).encode()).hexdigest(),
         "features_hash": sha256((paths.processed / "features.json").read_bytes()).hexdigest(),
         "contract_hash": contract_hash(paths.contract),
         "template_version": settings.template_version,

@@ -106,8 +106,9 @@ class Params(Section):
     tune: Tune
     evaluate: Evaluate
     registration: Annotated[Register, Field(alias="register")]
-    # The level `deployment` has this section, and checks it in serving/params.py.
+    # Sections of the levels `deployment` and `operations`, which check them themselves.
     serving: dict[str, Any] | None = None
+    monitoring: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def check(self) -> Self:

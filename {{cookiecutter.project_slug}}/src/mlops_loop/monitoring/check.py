@@ -1,0 +1,302 @@
+"""The check of watched days: observed over expected loss, drift, data quality, and a verdict."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..models.model import Model
+from ..models.profile import Profile
+from ..models.types import Array, Floats
+from .batch import KEYS, Watched
+from .drift import ColumnTest
+from .params import LOSS_SHARES, RAW_SHARE, SLICE_SHARE, Monitoring
+from .statistics import LEAST_DAYS, NO_PRIOR, calibrate_loss, share_prior
+
+QUIET = timedelta(days=7)  # after so many days without an alarm a new one begins
+LEAST_SHARE = 0.05  # of the usual rows: days with fewer are cut off or stray, and are not tested
+RECENT, DRIFTED = 28, 5  # days that a slice is judged on; columns that the verdict names
+PREDICTION_IMPORTANCE = 0.3  # beside features, whose importances sum to 1
+LEVELS = ("healthy", "watch", "act")
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A test that found something on a day."""
+
+    day: date
+    level: str  # watch | act
+    about: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """Days with known outcomes: rows, and sums of observed and of expected losses."""
+
+    days: list[date]
+    rows: Floats
+    observed: Floats
+    expected: Floats
+
+    @classmethod
+    def of(cls, losses: pl.DataFrame, of: str = "", value: str = "") -> "Series":
+        """The days of all rows, or of a slice."""
+        some = losses.filter(pl.col("slice") == of, pl.col("value") == value).sort("day")
+        some = some.filter(pl.col("rows") >= LEAST_SHARE * pl.col("rows").median())
+        sums = (some[name].to_numpy().astype(float) for name in ("rows", "loss", "expected"))
+        return cls(some["day"].to_list(), *sums)
+
+    @property
+    def ratio(self) -> Floats:
+        """Observed over expected loss of each day."""
+        return self.observed / self.expected
+
+
+def check(
+    profile: Profile,
+    watched: Watched,
+    options: Monitoring,
+    model: Model,
+    importance: Mapping[str, float],
+) -> dict[str, Any]:
+    """The content of reports/monitoring/latest.json, without what only the caller knows."""
+    counts, losses = (by_block(profile, name, options) for name in KEYS)
+    new_counts, new_losses = (by_block(watched, name, options) for name in KEYS)
+    reference, now = Series.of(losses), Series.of(new_losses)
+    alarms: list[Alarm] = []
+    content: dict[str, Any] = {"rows": watched.rows, "dropped": watched.dropped}
+    content["reference"] = {
+        "days": len(reference.days),
+        "rows": int(reference.rows.sum()),
+        "first": reference.days[0],
+        "last": reference.days[-1],
+    }
+    if now.days:
+        content["loss"] = check_losses(profile, reference, now, options, alarms)
+        content["slices"] = check_slices(losses, new_losses, profile, options, alarms)
+    content["columns"] = check_columns(
+        profile, counts, new_counts, options, weigh(profile, model, importance), alarms
+    )
+    content["quality"] = watched.broken.to_dicts()
+    days = sorted(new_counts["day"].unique().to_list())
+    content["days"] = {"first": days[0], "last": days[-1], "number": len(days)}
+    content["alarms"] = [asdict(alarm) for alarm in sorted(alarms, key=lambda each: each.day)]
+    return content | judge(content, alarms, days[-1])
+
+
+def by_block(source: Profile | Watched, name: str, options: Monitoring) -> pl.DataFrame:
+    """The counts or losses of a profile, summed over the days of each check."""
+    table: pl.DataFrame = getattr(source, name)
+    block = pl.col("day").dt.truncate(options.every)
+    return table.with_columns(block).group_by(KEYS[name]).agg(pl.all().sum())
+
+
+def weekdays(days: list[date], options: Monitoring) -> Array:
+    """The weekday of each day; the same of all where a check has several days."""
+    return np.array([day.weekday() if options.days == 1 else 0 for day in days])
+
+
+def check_losses(
+    profile: Profile,
+    reference: Series,
+    now: Series,
+    options: Monitoring,
+    alarms: list[Alarm],
+) -> dict[str, Any]:
+    """Compare the loss of each day with the expected one, and with the reference's mean."""
+    known, at = profile.expectation, weekdays(reference.days, options)
+    test = calibrate_loss(reference.ratio, reference.rows, at, known.variance, known.skewness)
+    mean = reference.observed.sum() / reference.rows.sum()
+    usual, raw = (series.observed / series.rows / mean for series in (reference, now))
+    raw_test = calibrate_loss(usual, reference.rows, at, known.raw_variance, known.skewness)
+    at = weekdays(now.days, options)
+    for window, share in LOSS_SHARES.items():
+        p = test.p(now.ratio, now.rows, at, blocks(window, options))
+        for day in np.flatnonzero(p < options.level(share)):
+            words = f"{window_words(window)} {excess(now, int(day), blocks(window, options))}"
+            alarms.append(Alarm(now.days[day], "act", "loss", words))
+    paged = {alarm.day for alarm in alarms}
+    p = raw_test.p(raw, now.rows, at, 1)
+    for day in np.flatnonzero(p < options.level(RAW_SHARE)):
+        if now.days[day] not in paged:
+            words = f"{percent(raw[day])} the reference, whose rows were easier"
+            alarms.append(Alarm(now.days[day], "watch", "loss", words))
+    level = options.level(LOSS_SHARES[1])
+    by_day = {
+        "day": now.days,
+        "rows": now.rows.astype(int),
+        "observed": now.observed / now.rows,
+        "expected": now.expected / now.rows,
+        "ratio": now.ratio,
+        "could_see": test.smallest_rise(now.rows, level),
+        "alarm": [day in paged for day in now.days],
+    }
+    seen = now.observed.sum() / now.rows.sum()
+    return {
+        "reference": mean,
+        "observed": seen,
+        "expected": now.expected.sum() / now.rows.sum(),
+        "observed_over_expected": now.observed.sum() / now.expected.sum(),
+        "observed_over_reference": seen / mean,
+        "expected_over_reference": now.expected.sum() / now.rows.sum() / mean,
+        "calibrated_on_days": len(reference.days) >= LEAST_DAYS,
+        "by_day": pl.DataFrame(by_day).to_dicts(),
+    }
+
+
+def check_slices(
+    losses: pl.DataFrame,
+    new_losses: pl.DataFrame,
+    profile: Profile,
+    options: Monitoring,
+    alarms: list[Alarm],
+) -> list[dict[str, Any]]:
+    """Compare the loss of the last weeks of each declared slice with the expected one."""
+    known, found = profile.expectation, []
+    names = new_losses.select("slice", "value").unique(maintain_order=True).sort("slice", "value")
+    pairs = [pair for pair in names.iter_rows() if pair[0]]
+    for of, value in pairs:
+        reference, now = Series.of(losses, of, value), Series.of(new_losses, of, value)
+        if not reference.days:
+            continue
+        at = weekdays(reference.days, options)
+        test = calibrate_loss(reference.ratio, reference.rows, at, known.variance, known.skewness)
+        days = min(blocks(RECENT, options), len(now.days))
+        p = test.p(now.ratio, now.rows, weekdays(now.days, options), days)
+        ratio = now.observed[-days:].sum() / now.expected[-days:].sum()
+        alarmed = bool(p[-1] < options.level(SLICE_SHARE) / len(pairs))
+        found.append({"slice": of, "value": value, "rows": int(now.rows[-days:].sum())})
+        found[-1] |= {"observed_over_expected": ratio, "alarm": alarmed}
+        if alarmed:
+            words = f"{percent(ratio)} what is expected in the last {days * options.days} days"
+            alarms.append(Alarm(now.days[-1], "act", f"loss where {of} is {value}", words))
+    return found
+
+
+def weigh(profile: Profile, model: Model, importance: Mapping[str, float]) -> dict[str, float]:
+    """The share of drift's alarms of each column: half of it equal, half by importance."""
+    total = sum(max(value, 0) for value in importance.values()) or 1
+    gains = {name: max(value, 0) / total for name, value in importance.items()}
+    gains["prediction"] = PREDICTION_IMPORTANCE
+    everything = sum(gains.values())
+    return {
+        name: 0.5 / len(profile.columns) + 0.5 * gains.get(name, 0) / everything
+        for name in profile.columns
+    }
+
+
+def matrix(counts: pl.DataFrame, column: str, bins: int) -> tuple[list[date], Floats]:
+    """The days that have rows of a column, and their counts (days x bins)."""
+    some = counts.filter(pl.col("column") == column)
+    rows = some.group_by("day").agg(pl.col("rows").sum())
+    whole = rows.filter(pl.col("rows") >= LEAST_SHARE * pl.col("rows").median())
+    some = some.join(whole.select("day"), on="day")
+    days = sorted(some["day"].unique().to_list())
+    table = np.zeros((len(days), bins))
+    places = np.searchsorted(np.array(days, "datetime64[D]"), some["day"].to_numpy())
+    table[places, some["bin"].to_numpy()] = some["rows"].to_numpy()
+    return days, table
+
+
+def check_columns(
+    profile: Profile,
+    counts: pl.DataFrame,
+    new_counts: pl.DataFrame,
+    options: Monitoring,
+    weights: Mapping[str, float],
+    alarms: list[Alarm],
+) -> list[dict[str, Any]]:
+    """Test the drift of each column: features, predictions, inputs and outcomes."""
+    found = []
+    tables = {name: matrix(counts, name, len(bins)) for name, bins in profile.columns.items()}
+    first = {
+        name: ColumnTest.calibrate(table, profile.columns[name], weekdays(days, options), NO_PRIOR)
+        for name, (days, table) in tables.items()
+    }
+    known = [first[name].dispersions(len(days)) for name, (days, _) in tables.items()]
+    prior = share_prior(*(np.concatenate(each) for each in zip(*known, strict=True)))
+    for name, (reference_days, table) in tables.items():
+        bins, weight = profile.columns[name], weights[name]
+        days, new = matrix(new_counts, name, len(bins))
+        if not days:
+            continue
+        test = ColumnTest.calibrate(table, bins, weekdays(reference_days, options), prior)
+        drift = test.run(new, weekdays(days, options))
+        level = options.drift_level(weight, len(reference_days))
+        drifted = test.combine(drift.p) < level
+        for day in np.flatnonzero(drifted):
+            alarms.append(Alarm(days[day], "watch", name, drift.describe(int(day))))
+        found.append(
+            {
+                "column": name,
+                "importance": weight,
+                "alarm_days": int(drifted.sum()),
+                "could_see": float(drift.smallest(level)[-1]),
+                "by_day": {"day": days, "z": drift.z[:, 0].tolist(), "alarm": drifted.tolist()},
+                "reference_shares": test.shares.tolist(),
+                "shares": (new.sum(axis=0) / new.sum()).tolist(),
+            }
+        )
+    return found
+
+
+def judge(content: dict[str, Any], alarms: list[Alarm], last: date) -> dict[str, Any]:
+    """The verdict of the last days, and what it rests on, in words."""
+    standing = [alarm for alarm in alarms if last - alarm.day < QUIET]
+    level = max((alarm.level for alarm in standing), key=LEVELS.index, default="healthy")
+    return {"status": level, "sentences": list(sentences(content, alarms, standing, level))}
+
+
+def sentences(
+    content: dict[str, Any], alarms: list[Alarm], standing: list[Alarm], level: str
+) -> Iterator[str]:
+    """Explain the verdict."""
+    loss = content.get("loss")
+    if level == "healthy":
+        yield "The model is as right as its reference lets expect; nothing that matters has moved."
+    if loss:
+        ratio, inputs = loss["observed_over_expected"], loss["expected_over_reference"]
+        since = [alarm.day for alarm in alarms if alarm.about == "loss" and alarm.level == "act"]
+        relation = f"The loss is {percent(ratio)} what the rows let expect"
+        if since:
+            relation += f", first on {min(since)}: inputs no longer mean what they meant"
+        yield f"{relation}."
+        harder = "harder" if inputs >= 1 else "easier"
+        yield f"The rows are {harder}: their expected loss is {percent(inputs)} the reference's."
+        last = loss["by_day"][-1]
+        yield (
+            f"On {last['day']}, with {last['rows']} rows, a rise of the loss of "
+            f"{last['could_see']:.0%} or more would have been seen (in 9 of 10 cases)."
+        )
+        if not loss["calibrated_on_days"]:
+            yield "The reference has too few days to know how days differ; rows are taken as alike."
+    else:
+        yield "No outcome is known: a change of what inputs mean cannot be seen without outcomes."
+    for alarm in [a for a in standing if a.about != "loss"][-DRIFTED:]:
+        yield f"{alarm.about} on {alarm.day}: {alarm.words}."
+
+
+def excess(now: Series, day: int, days: int) -> str:
+    """The loss of a window over the expected one, in words."""
+    some = slice(max(day - days + 1, 0), day + 1)
+    ratio = now.observed[some].sum() / now.expected[some].sum()
+    return f"{percent(ratio)} what is expected"
+
+
+def percent(ratio: float) -> str:
+    """A ratio in words."""
+    return f"{abs(ratio - 1):.0%} {'above' if ratio >= 1 else 'below'}"
+
+
+def window_words(days: int) -> str:
+    """The words for a window."""
+    return "this day" if days == 1 else f"the last {days} days"
+
+
+def blocks(days: int, options: Monitoring) -> int:
+    """The number of checks in a window of days."""
+    return max(round(days / options.days), 1)
