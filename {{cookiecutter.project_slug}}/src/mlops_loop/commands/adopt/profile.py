@@ -26,19 +26,8 @@ NUMBERS = ("1234.5", "1,234.5", "1.234,5", "1234,5", "1 234.5", "1 234,5", "1'23
 SORTABLE = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d")
 DAYS = (
     *("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d.%m.%y", "%m/%d/%y"),
-    *(
-        "%d/%m/%y",
-        "%m-%d-%y",
-        "%d-%m-%y",
-        "%d/%b/%Y",
-        "%b %d %Y",
-        "%d %b %Y",
-        "%d-%b-%Y",
-        "%d-%b-%y",
-        "%b %d, %Y",
-        "%d %B %Y",
-        "%B %d, %Y",
-    ),
+    *("%d/%m/%y", "%m-%d-%y", "%d-%m-%y", "%d/%b/%Y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y"),
+    *("%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
 )
 MONTHS = ("%b-%Y", "%b %Y", "%B %Y", "%b-%y", "%Y-%m", "%m/%Y")
 CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p")
@@ -150,9 +139,8 @@ def guess(words: pl.Series, number: str | None) -> tuple[Any, tuple[str, ...] | 
         return "String", None
     if set(words.str.to_lowercase()) <= set(BOOLEANS) - {"0", "1"}:
         return "Boolean", None
-    share = words.str.contains(
-        r"^(19|20)\d{6}$" if number else r"\d.*\d.*\d|\pL.*\d\d"
-    ).sum() / len(words)
+    digits = r"^(19|20)\d{6}$" if number else r"\d.*\d.*\d|\pL.*\d\d"
+    share = words.str.contains(digits).sum() / len(words)
     if share >= (1 if number else LIKELY) and (formats := find_formats(words)):
         clock = any("%H" in pattern or "%I" in pattern for pattern in formats)
         return ("Datetime" if clock else "Date"), formats
