@@ -493,7 +493,7 @@ def test_features_of_any_name_pass_the_gate(blank: Blank, tmp_path: Path) -> Non
     days = [f"2024-01-{1 + i % 28:02}" for i in range(60)]
     table |= {"sold": days, "sold_month": filled([1, 2, 3]), "sold_year": filled([7, 8])}
     contract = blank.adopt(write(tmp_path / "t.csv", table))
-    for command in (["black", "--check"], ["isort", "--check"], ["ruff", "check"]):
+    for command in (["black", "--check"], ["ruff", "check"]):
         TOOL(blank, *command, blank.definitions)
     blank.through(*DATA)
     others = ["sold_year_2", "sold_month_2", "sold_weekday", "sold_month", "sold_year"]
