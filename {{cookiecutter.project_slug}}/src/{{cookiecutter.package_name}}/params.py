@@ -7,17 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mlops_loop.config import Ingest, Section, Tune, load
+from mlops_loop.models.kinds import CatBoost, ImportPath, Kind, SharedParams, XGBoost
 
 from . import PROJECT
-from .models.estimators import (
-    CatBoost,
-    ImportPath,
-    Kind,
-    LightGBM,
-    Linear,
-    RandomForest,
-    XGBoost,
-)
+from .models.estimators import LightGBM, Linear, RandomForest
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -109,6 +102,13 @@ class Params(Section):
     # Sections of the levels `deployment` and `operations`, which check them themselves.
     serving: dict[str, Any] | None = None
     monitoring: dict[str, Any] | None = None
+
+    @property
+    def shared(self) -> SharedParams:
+        """The parameters that kinds of estimators share."""
+        train = self.train
+        numbers = train.max_trees, train.learning_rate, train.threads
+        return SharedParams(self.task, self.seed, train.model, *numbers)
 
     @model_validator(mode="after")
     def check(self) -> Self:

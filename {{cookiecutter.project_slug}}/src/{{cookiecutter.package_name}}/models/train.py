@@ -95,7 +95,7 @@ def predict_held_out(
     def score(fold: Fold) -> Floats:
         fitted = holdout
         if fold is not validation:
-            fitted = params.train.kind.fit(params, fold.train, trees=holdout.trees)
+            fitted = params.train.kind.fit(params.shared, fold.train, trees=holdout.trees)
         return raw_scores(params.task, fitted.estimator, fold.valid.matrix)
 
     last = np.arange(len(validation.train.target), rows.height)
@@ -122,7 +122,7 @@ def learner(params: Params) -> Learner[Params]:
         threshold=params.train.threshold,
         scoring=judged_by.scoring,
         bootstrap=judged_by.bootstrap,
-        fit=lambda p, rows, stop, trees: p.train.kind.fit(p, rows, stop, trees),
+        fit=lambda p, rows, stop, trees: p.train.kind.fit(p.shared, rows, stop, trees),
     )
 
 
