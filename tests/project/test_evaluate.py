@@ -11,6 +11,7 @@ from mlops_loop.files import read_json
 from mlops_loop.models import bootstrap
 from mlops_loop.models.bootstrap import Bootstrap, Predictions, improvement, intervals
 from mlops_loop.models.model import load
+from mlops_loop.models.slices import check_bars
 from mlops_loop.project import UserError
 from project.models import evaluate, gate, metrics
 from project.models.metrics import SCORING
@@ -153,10 +154,9 @@ def test_bars_are_judged_in_the_direction_of_the_metric() -> None:
 
 
 def test_a_bar_on_a_metric_that_the_task_lacks_is_refused(project: Project) -> None:
-    project.edit(register__bars={"auc": 0.5})
-    params, contract = load_params(project.params), load_contract(project.contract)
+    contract, bars = load_contract(project.contract), {"bars": {"auc": 0.5}, "slices": {}}
     with pytest.raises(UserError, match=r"params.yaml: register.bars.auc: .* rmse, mae, r2"):
-        gate.check_params(params, contract)
+        check_bars(TASK, SCORING[TASK], contract, **bars, fairness={})
 
 
 def test_better_than_the_baseline_means_strictly_better(project: Project) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mlops_loop.config import Ingest, Section, Tune, load
-from mlops_loop.models.kinds import CatBoost, ImportPath, Kind, SharedParams, XGBoost
+from mlops_loop.models.kinds import CatBoost, ImportPath, Kind, Shared, XGBoost
 
 from . import PROJECT
 from .models.estimators import LightGBM, Linear, RandomForest
@@ -104,11 +104,11 @@ class Params(Section):
     monitoring: dict[str, Any] | None = None
 
     @property
-    def shared(self) -> SharedParams:
+    def shared(self) -> Shared:
         """The parameters that kinds of estimators share."""
         train = self.train
         numbers = train.max_trees, train.learning_rate, train.threads
-        return SharedParams(self.task, self.seed, train.model, *numbers)
+        return Shared(self.task, self.seed, train.model, *numbers)
 
     @model_validator(mode="after")
     def check(self) -> Self:

@@ -6,7 +6,7 @@ with classes as positions like `Predictions`. With repeated folds a row occurs s
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ from ..data.contract import Contract
 from ..data.splits import stable_hash
 from ..project import Paths, UserError
 from .bootstrap import Predictions
-from .model import Encoder, Model, unweighted
-from .training import Fold, balanced, find_classes, table
-from .types import Array, Floats
+from .model import Encoder, Model, raw_scores, unweighted
+from .training import Fold, Table, balanced, find_classes, table
+from .types import Array, Estimator, Floats
 
 FOLDS, REPEATS, SMALL_TABLE = 5, 3, 3_000
 Folds = Sequence[tuple[Array, Array]]
@@ -107,18 +107,38 @@ def make_fold(
     return Fold(one, other, weights)
 
 
-def predict_folds(
-    folds: Iterable[tuple[Array, Fold]], fit: Callable[[Fold], Floats]
+def predict_held_out(
+    rows: pl.DataFrame,
+    folds: Folds,
+    validation: Fold,
+    task: str,
+    holdout: Estimator,
+    fit: Callable[[Table], Estimator],
 ) -> pl.DataFrame:
-    """Held-out predictions of each fold and the positions of its rows; `fit` gives raw scores."""
+    """Predict the rows of `folds` by a fit of each, or without folds those of `validation`.
+
+    `rows` are those of train and validation, their last column the target; `holdout` was fitted on
+    `validation.train`.
+    """
+    last = np.arange(len(validation.train.target), rows.height)
+    if not folds:
+        return as_frame(0, last, validation, raw_scores(task, holdout, validation.valid.matrix))
     parts = []
-    for number, (rows, fold) in enumerate(folds):
-        scores = unweighted(fit(fold), fold.weights)
-        named = {f"score_{i}": column for i, column in enumerate(scores.T)}
-        columns = {"score": scores} if scores.ndim == 1 else named
-        fixed = {"row": rows, "fold": np.full(len(rows), number), "actual": fold.valid.target}
-        parts.append(pl.DataFrame(fixed | columns))
+    for number, (learns, held) in enumerate(folds):
+        weighted = bool(validation.weights)
+        fold = make_fold(rows[learns], rows[held], rows[:, -1], task, weighted)
+        scores = raw_scores(task, fit(fold.train), fold.valid.matrix)
+        parts.append(as_frame(number, held, fold, scores))
     return pl.concat(parts)
+
+
+def as_frame(number: int, rows: Array, fold: Fold, scores: Floats) -> pl.DataFrame:
+    """The held-out predictions of a fold, whose rows are at these positions."""
+    scores = unweighted(scores, fold.weights)
+    named = {f"score_{i}": column for i, column in enumerate(scores.T)}
+    columns = {"score": scores} if scores.ndim == 1 else named
+    fixed = {"row": rows, "fold": np.full(len(rows), number), "actual": fold.valid.target}
+    return pl.DataFrame(fixed | columns)
 
 
 def read_predictions(held_out: pl.DataFrame, model: Model) -> Predictions:

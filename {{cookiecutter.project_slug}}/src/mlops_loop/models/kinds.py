@@ -27,7 +27,7 @@ CATBOOST = {"regression": "RMSE", "binary": "Logloss", "multiclass": "MultiClass
 
 
 @dataclass(frozen=True)
-class SharedParams:
+class Shared:
     """The parameters that kinds share; `threads` of 0 are all cores but one."""
 
     task: str
@@ -46,11 +46,11 @@ class SharedParams:
 class Kind(Section):
     """A kind of estimator with its parameters."""
 
-    def fit(self, shared: SharedParams, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
+    def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit `rows`, with as many trees as are given, or until `stop` no longer improves."""
         raise NotImplementedError
 
-    def fit_holdout(self, shared: SharedParams, train: Table, validation: Table) -> Fitted:
+    def fit_holdout(self, shared: Shared, train: Table, validation: Table) -> Fitted:
         """Fit train alone, and find the number of trees."""
         return self.fit(shared, train, validation)
 
@@ -58,11 +58,11 @@ class Kind(Section):
 class ScikitLearn(Kind):
     """An estimator of scikit-learn."""
 
-    def make(self, shared: SharedParams) -> Any:
+    def make(self, shared: Shared) -> Any:
         """Make the estimator, not yet fitted."""
         raise NotImplementedError
 
-    def fit(self, shared: SharedParams, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
+    def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit the estimator, behind an encoder if it takes no missing values."""
         from joblib import parallel_config
         from sklearn.pipeline import make_pipeline
@@ -102,7 +102,7 @@ class ImportPath(ScikitLearn):
     arguments: dict[str, Any]
     trusted_types: list[str]
 
-    def make(self, shared: SharedParams) -> Any:
+    def make(self, shared: Shared) -> Any:
         """Make the estimator; raises UserError where it does not exist or not suit the task."""
         from sklearn.base import is_classifier, is_regressor
 
@@ -129,7 +129,7 @@ class XGBoost(Kind):
     min_child_weight: Annotated[float, Field(ge=0)]
     early_stopping_rounds: Annotated[int, Field(ge=1)]
 
-    def fit(self, shared: SharedParams, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
+    def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a booster on histograms."""
         from . import persistence, training
 
@@ -181,7 +181,7 @@ class CatBoost(Kind):
     l2_leaf_reg: Annotated[float, Field(ge=0)]
     early_stopping_rounds: Annotated[int, Field(ge=1)]
 
-    def fit(self, shared: SharedParams, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
+    def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a model, the same with any number of threads."""
         from . import persistence, training
 

@@ -1,6 +1,6 @@
 """Slice-based evaluation: declared slices, worst slices found, and fairness gaps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
@@ -235,3 +235,21 @@ def fairness(
                 interval = difference_interval(metric, *both, params.bootstrap)
                 found.append({**gap, "interval": interval, "lowest": lowest, "highest": highest})
     return found
+
+
+def check_bars(task: str, scoring: Scoring, contract: Contract, **bars: Collection[str]) -> None:
+    """Raise UserError for a bar on a metric that the task lacks, or that no column is judged by.
+
+    `bars` are the names of metrics in each mapping of section `register`.
+    """
+    for key, names in bars.items():
+        known = {**scoring.metrics, **(scoring.gaps if key == "fairness" else {})}
+        for name in names:
+            if name not in known:
+                where = f"params.yaml: register.{key}.{name}"
+                raise UserError(f"{where}: {task} has only {', '.join(known)}.")
+    needs = "params.yaml: register.{}: no column of contract.yaml has {}: true."
+    if bars["slices"] and not any(column.sliced for column in contract.columns):
+        raise UserError(needs.format("slices", "slice"))
+    if bars["fairness"] and not any(column.sensitive for column in contract.columns):
+        raise UserError(needs.format("fairness", "sensitive"))

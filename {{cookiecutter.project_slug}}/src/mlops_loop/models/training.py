@@ -145,12 +145,15 @@ def write_training(
     started: float,
     candidate: Model,
     baseline: Model,
+    held_out: pl.DataFrame,
     report: dict[str, Any],
 ) -> None:
-    """Save the models and their report; models/run.json is written last."""
+    """Save the models, their held-out predictions and report; models/run.json is written last."""
     with replaced(paths.candidate) as one, replaced(paths.baseline) as other:
         candidate.save(one)
         baseline.save(other)
+    with replaced(paths.out_of_fold) as temporary:
+        held_out.write_parquet(temporary)
     write_json(paths.training, report)
     record = {
         "training_id": uuid4().hex,

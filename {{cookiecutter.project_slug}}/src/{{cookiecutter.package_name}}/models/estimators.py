@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from mlops_loop.models.kinds import Kind, ScikitLearn, SharedParams
+from mlops_loop.models.kinds import Kind, ScikitLearn, Shared
 from mlops_loop.project import import_library
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class LightGBM(Kind):
     early_stopping_rounds: Annotated[int, Field(ge=1)]
     folds: Annotated[int, Field(ge=2)] | None
 
-    def fit(self, shared: SharedParams, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
+    def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a booster, the same with any number of threads."""
         from mlops_loop.models import persistence, training
 
@@ -56,7 +56,7 @@ class LightGBM(Kind):
         estimator = persistence.LightGBM(booster)
         return training.Fitted(estimator, booster.best_iteration, history["validation"])
 
-    def fit_holdout(self, shared: SharedParams, train: Table, validation: Table) -> Fitted:
+    def fit_holdout(self, shared: Shared, train: Table, validation: Table) -> Fitted:
         """Fit train alone; cross-validation finds the number of trees, if there are `folds`."""
         if not self.folds:
             return self.fit(shared, train, validation)
@@ -75,7 +75,7 @@ class LightGBM(Kind):
         fitted = self.fit(shared, train, trees=len(losses))
         return replace(fitted, history={options["metric"]: losses})
 
-    def parameters(self, shared: SharedParams, rows: Table) -> dict[str, Any]:
+    def parameters(self, shared: Shared, rows: Table) -> dict[str, Any]:
         """LightGBM's parameters, the same on every machine except for the number of threads."""
         return {
             "objective": shared.task,
@@ -108,7 +108,7 @@ class RandomForest(ScikitLearn):
     trees: Annotated[int, Field(ge=1)]
     min_samples_leaf: Annotated[int, Field(ge=1)]
 
-    def make(self, shared: SharedParams) -> Any:
+    def make(self, shared: Shared) -> Any:
         """Make a forest for the task."""
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -121,7 +121,7 @@ class Linear(ScikitLearn):
 
     alpha: Annotated[float, Field(ge=0)]
 
-    def make(self, shared: SharedParams) -> Any:
+    def make(self, shared: Shared) -> Any:
         """Make a linear model for the task."""
         from sklearn.linear_model import LogisticRegression, Ridge
 

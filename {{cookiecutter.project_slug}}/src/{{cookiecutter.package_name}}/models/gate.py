@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from mlops_loop.console import change
-from mlops_loop.data.contract import Contract
 from mlops_loop.models.bootstrap import Bootstrap, Scores, improvement, outcome
 from mlops_loop.models.model import Model, load
 from mlops_loop.models.types import Floats
@@ -144,19 +143,3 @@ def not_judged(groups: dict[str, Any], params: Params) -> list[str]:
     if params.registration.fairness and not groups["fairness"]:
         few.append("fairness (no two groups)")
     return [f"not judged, too few rows: {', '.join(few)}"] if few else []
-
-
-def check_params(params: Params, contract: Contract) -> None:
-    """Raise UserError for a bar on a metric that the task lacks, or that no column is judged by."""
-    options, scoring = params.registration, SCORING[params.task]
-    for key in ("bars", "slices", "fairness"):
-        known = {**scoring.metrics, **(scoring.gaps if key == "fairness" else {})}
-        for name in getattr(options, key):
-            if name not in known:
-                where = f"params.yaml: register.{key}.{name}"
-                raise UserError(f"{where}: {params.task} has only {', '.join(known)}.")
-    needs = "params.yaml: register.{}: no column of contract.yaml has {}: true."
-    if options.slices and not any(column.sliced for column in contract.columns):
-        raise UserError(needs.format("slices", "slice"))
-    if options.fairness and not any(column.sensitive for column in contract.columns):
-        raise UserError(needs.format("fairness", "sensitive"))

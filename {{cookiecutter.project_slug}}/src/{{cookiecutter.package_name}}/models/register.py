@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models import model_card
+from mlops_loop.models.slices import check_bars
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
 from mlops_loop.tracking.gate import OVERRULED, Decision, identity, register_version
 
 from .. import PROJECT
 from ..params import Params, load_params
-from .gate import check_params, judge, judge_champion, not_judged
+from .gate import judge, judge_champion, not_judged
 from .metrics import SCORING
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
 def main(paths: Paths) -> None:
     """Write reports/gate.json after the registry agrees with it."""
     params, settings = load_params(paths.params), load_settings(paths)
-    check_params(params, load_contract(paths.contract))
+    bars = params.registration.model_dump(include={"bars", "slices", "fairness"})
+    check_bars(params.task, SCORING[params.task], load_contract(paths.contract), **bars)
     from mlops_loop.tracking import registry as tracking
 
     registry = tracking.connect(paths, settings)

@@ -6,18 +6,15 @@ from functools import partial
 from time import time
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from mlops_loop.console import working
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.features import deserialise
-from mlops_loop.files import replaced
 from mlops_loop.models import held_out
 from mlops_loop.models.bootstrap import best_threshold
-from mlops_loop.models.model import Encoder, Model, raw_scores
+from mlops_loop.models.model import Encoder, Model
 from mlops_loop.models.training import (
-    Fitted,
     Fold,
     Learner,
     balanced,
@@ -26,7 +23,6 @@ from mlops_loop.models.training import (
     used_inputs,
     write_training,
 )
-from mlops_loop.models.types import Floats
 from mlops_loop.project import Paths, run_stage
 
 from .. import PROJECT
@@ -71,8 +67,14 @@ def train(
     validation = table(validation_rows, encoder, classes, weights)
     holdout, fitted = fit(params, rows, validation)
     simple = fit_baseline(params.task, rows, validation)
-    fold = Fold(rows, validation, weights)
-    predicted = predict_held_out(params, holdout, both, folds, fold)
+    predicted = held_out.predict_held_out(
+        both,
+        folds,
+        Fold(rows, validation, weights),
+        params.task,
+        holdout.estimator,
+        lambda some: params.train.kind.fit(params.shared, some, trees=holdout.trees).estimator,
+    )
     model = partial(Model, params.task, target, inputs, tuple(features), encoder, classes=classes)
     report = {
         "model": params.train.model,
@@ -85,26 +87,6 @@ def train(
         threshold = best_threshold(predicted["actual"].to_numpy(), predicted["score"].to_numpy())
     candidate = model(estimator=fitted.estimator, weights=weights, threshold=threshold)
     return Training(candidate, model(estimator=simple), predicted, report)
-
-
-def predict_held_out(
-    params: Params, holdout: Fitted, rows: pl.DataFrame, folds: held_out.Folds, validation: Fold
-) -> pl.DataFrame:
-    """Predict the rows of `folds`, else of `validation`, by models that have not seen them."""
-
-    def score(fold: Fold) -> Floats:
-        fitted = holdout
-        if fold is not validation:
-            fitted = params.train.kind.fit(params.shared, fold.train, trees=holdout.trees)
-        return raw_scores(params.task, fitted.estimator, fold.valid.matrix)
-
-    last = np.arange(len(validation.train.target), rows.height)
-    weighted, known = bool(validation.weights), rows[:, -1]
-    parts = (
-        (held, held_out.make_fold(rows[learn], rows[held], known, params.task, weighted))
-        for learn, held in folds
-    )
-    return held_out.predict_folds(parts if folds else [(last, validation)], score)
 
 
 def learner(params: Params) -> Learner[Params]:
@@ -143,10 +125,8 @@ def main(paths: Paths) -> None:
     folds = held_out.plan_folds(params.train.out_of_fold, keys, group, classes, params.seed)
     with working("train"):
         done = train(train_rows, validation_rows, features, inputs, params, folds)
-    times = keys.select(pl.exclude("group"))
-    with replaced(paths.out_of_fold) as temporary:
-        done.held_out.join(times, on="row", how="left").write_parquet(temporary)
-    write_training(paths, params, started, done.candidate, done.baseline, done.report)
+    timed = done.held_out.join(keys.select(pl.exclude("group")), on="row", how="left")
+    write_training(paths, params, started, done.candidate, done.baseline, timed, done.report)
 
 
 if __name__ == "__main__":
