@@ -19,7 +19,6 @@ from mlops_loop.project import import_library
 
 if TYPE_CHECKING:
     from mlops_loop.models.training import Fitted, Table
-    from mlops_loop.models.types import Estimator
 
     from ..params import Params
 
@@ -135,14 +134,3 @@ def fit(params: Params, train: Table, validation: Table) -> tuple[Fitted, Fitted
     kind, shared = params.train.kind, params.shared
     holdout = kind.fit_holdout(shared, train, validation)
     return holdout, kind.fit(shared, train + validation, trees=holdout.trees)
-
-
-def fit_baseline(task: str, train: Table, validation: Table) -> Estimator:
-    """Fit the baseline on the same rows as the candidate."""
-    import numpy as np
-
-    from mlops_loop.models.persistence import DummyModel
-
-    target = (train + validation).target
-    shares = np.bincount(target) / len(target) if task == "multiclass" else target.mean()
-    return DummyModel(shares.tolist())

@@ -14,6 +14,7 @@ from mlops_loop.features import deserialise
 from mlops_loop.models import held_out
 from mlops_loop.models.bootstrap import best_threshold
 from mlops_loop.models.model import Encoder, Model
+from mlops_loop.models.persistence import DummyModel
 from mlops_loop.models.training import (
     Fold,
     Learner,
@@ -28,7 +29,7 @@ from mlops_loop.project import Paths, run_stage
 from .. import PROJECT
 from ..features.definitions import TARGET
 from ..params import Params, load_params
-from .estimators import fit, fit_baseline
+from .estimators import fit
 from .metrics import judging
 
 
@@ -66,7 +67,7 @@ def train(
     rows = table(train_rows, encoder, classes, weights)
     validation = table(validation_rows, encoder, classes, weights)
     holdout, fitted = fit(params, rows, validation)
-    simple = fit_baseline(params.task, rows, validation)
+    simple = DummyModel.fit(params.task, (rows + validation).target)
     predicted = held_out.predict_held_out(
         both,
         folds,
