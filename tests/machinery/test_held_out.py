@@ -46,6 +46,17 @@ def test_classes_keep_their_shares_and_every_row_is_held_out_once() -> None:
     assert not np.array_equal(pairs[0][1], again[0][1])
 
 
+def test_days_are_held_out_whole_and_every_day_is() -> None:
+    times = pl.Series([datetime(2024, 1, 1) + timedelta(hours=8 * step) for step in range(40)])
+    pairs = held_out.plan_folds("days", KEYS.with_columns(time=times), None, None, 0)
+    days = times.dt.date()
+    assert len(pairs) == 5
+    assert sorted(row for _, held in pairs for row in held) == list(range(40))
+    assert not any(set(days[learn]) & set(days[held]) for learn, held in pairs)
+    few = held_out.plan_folds("days", KEYS.with_columns(time=pl.Series(HOURS)), None, None, 0)
+    assert [len(learn) for learn, _ in few] == [7, 14, 20, 27, 34], "two days: folds in time"
+
+
 IMPOSSIBLE: dict[str, Any] = {
     "9 folds need more groups": (KEYS.with_columns(group=KEYS["row"] % 3), "shop", None, 9),
     "9 folds need more rows": (KEYS[:8], None, None, 9),

@@ -38,7 +38,7 @@ class Train(Section):
     threads: Annotated[int, Field(ge=0)]
     class_weight: Literal["balanced"] | None
     threshold: Share | None
-    out_of_fold: Literal["auto", "validation", "folds"]
+    out_of_fold: Literal["auto", "validation", "folds", "days"]
     lightgbm: LightGBM
     xgboost: XGBoost
     catboost: CatBoost

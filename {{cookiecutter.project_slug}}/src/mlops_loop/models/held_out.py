@@ -77,6 +77,8 @@ def plan_folds(
 ) -> Folds:
     """The folds of `train.out_of_fold`; none where the validation split is held out instead.
 
+    Days are held out whole, by models of the days around them, so that every day has predictions:
+    the monitor learns from them how days differ.
     Raises UserError where folds are asked for that cannot be made.
     """
     if mode == "validation" or (mode == "auto" and keys.height > SMALL_TABLE):
@@ -84,6 +86,11 @@ def plan_folds(
     in_time = "time" in keys.columns and not group
     folds: list[tuple[Array, Array]] = []
     try:
+        if mode == "days" and in_time:
+            days = keys["time"].cast(pl.Date).rank("dense").to_numpy().astype(int)
+            if days.max() >= FOLDS:
+                of_days = [days % FOLDS == number for number in range(FOLDS)]
+                return [(np.flatnonzero(~held), np.flatnonzero(held)) for held in of_days]
         for repeat in range(1 if in_time else REPEATS):
             folds += make_folds(FOLDS, keys, group, classes, seed + repeat)
     except ValueError as error:

@@ -123,7 +123,10 @@ def main(paths: Paths) -> None:
     group, known = params.prepare.group, pl.concat([train_rows[target], validation_rows[target]])
     keys = held_out.read_keys(paths, ("train", "validation"), contract, group)
     classes = None if params.task == "regression" else known
-    folds = held_out.plan_folds(params.train.out_of_fold, keys, group, classes, params.seed)
+    mode = params.train.out_of_fold
+    if mode == "auto" and params.monitoring:
+        mode = "days"
+    folds = held_out.plan_folds(mode, keys, group, classes, params.seed)
     with working("train"):
         done = train(train_rows, validation_rows, features, inputs, params, folds)
     timed = done.held_out.join(keys.select(pl.exclude("group")), on="row", how="left")
