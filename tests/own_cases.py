@@ -16,6 +16,7 @@ import pytest
 from mlops_loop.config import changed
 from mlops_loop.models import persistence
 from mlops_loop.models.model import Encoder, Model
+from mlops_loop.models.training import Fitted
 from my_project import PROJECT
 from my_project.data import prepare
 from my_project.features import definitions, featurize
@@ -67,7 +68,11 @@ def constant_features(patch: pytest.MonkeyPatch) -> None:
 
 
 def constant_predictions(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(train, "fit", lambda task, _, __, *rows: train.fit_baseline(task, *rows))
+    def fit(params: Any, learning: Any, validation: Any) -> Any:
+        constant = Fitted(persistence.DummyModel.fit(params.task, learning.target))
+        return constant, constant
+
+    patch.setattr(train, "fit", fit)
 
 
 def leaked_outcome(patch: pytest.MonkeyPatch) -> None:
@@ -85,9 +90,9 @@ def reversed_scores(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_seed(patch: pytest.MonkeyPatch) -> None:
-    def fit(task: str, params: Any, seed: int, learning: Any, validation: Any) -> Any:
+    def fit(params: Any, learning: Any, validation: Any) -> Any:
         weights = np.random.default_rng().uniform(0.5, 1, len(learning.target))
-        return FIT(task, params, seed, replace(learning, weights=weights), validation)
+        return FIT(params, replace(learning, weights=weights), validation)
 
     patch.setattr(train, "fit", fit)
 
@@ -114,7 +119,7 @@ def unknown_is_nothing(patch: pytest.MonkeyPatch) -> None:
 
 def split_by_chance(patch: pytest.MonkeyPatch) -> None:
     drawn = np.random.default_rng(0).choice([0, 1, 2], 10**6)
-    patch.setattr(prepare, "assign", lambda keys, _: pl.Series(drawn[: keys.height]))
+    patch.setattr(prepare.splits, "assign_splits", lambda keys, _: pl.Series(drawn[: keys.height]))
 
 
 def few_rows_kept(patch: pytest.MonkeyPatch) -> None:
