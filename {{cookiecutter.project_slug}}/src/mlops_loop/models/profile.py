@@ -59,19 +59,24 @@ class Bins:
             numbers = to_numbers(values)
             bins = np.searchsorted(np.array(self.edges), numbers, "left")
             return np.where(np.isfinite(numbers), bins, len(self) - 1)
-        levels = self.levels or []
-        text = values.cast(pl.String)
+        text, others = values.cast(pl.String), len(self) - 2
         places = text.replace_strict(
-            levels, range(len(levels)), default=len(levels), return_dtype=pl.Int32
+            self.levels,
+            range(others),
+            default=others,
+            return_dtype=pl.Int32,
         )
-        return np.where(text.is_null(), len(self) - 1, places)
+        return np.where(text.is_null(), others + 1, places)
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """The loss that a row's features and score let expect (direct loss estimation).
+    """The loss that a row's features and score let expect.
 
-    A tree ensemble is fitted on held-out losses, clipped at `cap`; `factor` makes its mean theirs.
+    Easy rows have small losses whatever the model is worth, so the mean loss of a day says as much
+    about its rows as about the model; observed over expected loss says it about the model alone.
+    A tree ensemble is fitted on held-out losses, clipped at `cap` (direct loss estimation, as
+    NannyML calls it); `factor` makes the mean of what it expects theirs.
     `variance` and `skewness` belong to the difference of a row's loss from the expected one,
     `raw_variance` to the loss itself, all in units of the mean loss.
     """
@@ -145,7 +150,8 @@ def write_profile(
     scores = np.concatenate([read_predictions(held, model).scores, tested.scores])
 
     days, target = find_days(given, contract), made[model.target]
-    watched, predictions = watch(given, made, contract), predict(model, scores)
+    watched = watch(given, made, contract)
+    predictions = predict(model, scores)
     columns = {values.name: make_bins(values, contract, target) for values in watched}
     columns |= {values.name: make_bins(values, contract) for values in predictions}
     counts = [count(columns, watched, days), count(columns, predictions, days[rows])]
@@ -166,7 +172,10 @@ def find_days(rows: pl.DataFrame, contract: Contract) -> pl.Series:
 
 
 def watch(given: pl.DataFrame, made: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """The columns to watch: features and target, and inputs that are no features."""
+    """The columns to watch: features and target, and inputs that are no features.
+
+    `given` holds raw columns, `made` the features of the same rows. Personal data are not watched.
+    """
     inputs = [name for name in contract.dtypes("input") if name not in made.columns]
     return made.hstack(given.select(cs.by_name(inputs, require_all=False)))
 
@@ -201,7 +210,11 @@ def to_numbers(values: pl.Series) -> Floats:
 
 
 def find_edges(values: Floats) -> Floats:
-    """Edges of at most 64 bins of 50 rows: quantiles, both ends, and frequent values alone."""
+    """Edges of bins: quantiles, both ends, and frequent values alone.
+
+    There are 64 bins at most, and each has 50 rows: fewer would make a chance of every new day
+    look like a change. A value that would fill a bin has one for itself: zeros, rounded numbers.
+    """
     known = values[np.isfinite(values)]
     if not len(known):
         return np.zeros(1)
@@ -214,12 +227,15 @@ def find_edges(values: Floats) -> Floats:
 
 
 def count(columns: Mapping[str, Bins], table: pl.DataFrame, days: pl.Series) -> pl.DataFrame:
-    """Count rows by column, day and bin, for the columns that the table has."""
+    """Count rows by column, day and bin, for the columns that the table has.
+
+    `days` is the day of each row. Counts of two tables are added where all three are equal.
+    """
     parts = []
     for name in table.columns:
         found = pl.DataFrame({"day": days, "bin": columns[name].find(table[name])})
-        counted = found.group_by(pl.lit(name).alias("column"), "day", "bin").agg(rows=pl.len())
-        parts.append(counted.cast({"bin": pl.Int16}))
+        found = found.with_columns(pl.col("bin").cast(pl.Int16), column=pl.lit(name))
+        parts.append(found.group_by("column", "day", "bin").agg(rows=pl.len()))
     return pl.concat(parts).sort("column", "day", "bin")
 
 
@@ -232,7 +248,11 @@ def row_losses(model: Model, scoring: Scoring, actual: pl.Series, scores: Floats
 def fit_expectation(
     rows: Floats, losses: Floats, days: pl.Series, categorical: Sequence[int]
 ) -> tuple[Expectation, Floats]:
-    """Fit expected losses; returns them too, each expected by a fit that has not seen its day."""
+    """Fit expected losses; returns them too, each expected by a fit that has not seen its day.
+
+    Expected by a fit that has seen them, losses would look better known than those of a later day
+    are, and days more alike than they are.
+    """
     lightgbm = import_library("lightgbm")
     cap = float(np.quantile(losses, CAP))
     clipped = np.minimum(losses, cap)
@@ -254,17 +274,25 @@ def fit_expectation(
     factor = mean / float(expected.mean())
     rest = (clipped - factor * expected) / mean
     variance = float(rest.var())
-    skewness = float(np.mean((rest - rest.mean()) ** 3)) / max(variance, 1e-12) ** 1.5
-    whole = fit(np.arange(len(losses)))
-    raw_variance = float((clipped / mean).var())
-    found = Expectation(whole.estimator, cap, factor, variance, skewness, raw_variance)
+    third_moment = float(np.mean((rest - rest.mean()) ** 3))
+    found = Expectation(
+        estimator=fit(np.arange(len(losses))).estimator,
+        cap=cap,
+        factor=factor,
+        variance=variance,
+        skewness=third_moment / max(variance, 1e-12) ** 1.5,
+        raw_variance=float((clipped / mean).var()),
+    )
     return found, factor * expected
 
 
 def sum_losses(
     given: pl.DataFrame, contract: Contract, losses: Floats, expected: Floats
 ) -> pl.DataFrame:
-    """Sum rows, losses and expected losses by day, of all rows and of each declared slice."""
+    """Sum rows, losses and expected losses by day, of all rows and of each declared slice.
+
+    Slices are grouped as reports/slices.json groups them.
+    """
     everything = pl.repeat("", given.height, eager=True).alias("")
     parts = [slices.groups(given[column.name]) for column in contract.columns if column.sliced]
     sums = []
