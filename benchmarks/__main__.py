@@ -16,6 +16,7 @@ ALL = (
     "tables",
     "tuning",
     "serving",
+    "monitoring",
 )
 
 if __name__ == "__main__":

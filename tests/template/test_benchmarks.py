@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import Factory
 
@@ -15,6 +16,7 @@ from benchmarks import (
     first_train,
     gate,
     lean,
+    monitoring,
     noop,
     quality,
     rendering,
@@ -131,3 +133,11 @@ def test_both_searches_try_the_same_space(small: Path) -> None:
     assert float(script["RMSE of the folds, best"]) == pytest.approx(
         float(ours["current parameters"]), rel=0.2
     )
+
+
+def test_the_monitor_is_counted_in_stable_and_changed_worlds() -> None:
+    alarms, seen = monitoring.measure(30, 10)
+    assert len(alarms) == 18
+    assert all(row["both"] <= 3 * 365 / 30 for row in alarms)
+    assert monitoring.episodes(np.array([1, 1, 0, 1, *[0] * 8, 1])) == 2
+    assert seen[2]["seen on its first day"] >= 0.8
