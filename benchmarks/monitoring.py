@@ -127,9 +127,9 @@ def see_drift(world: World, rows: int, column: int, shift: float, trials: int) -
 
 def see_loss(world: World, rows: int, rise: float, trials: int) -> float:
     """The share of first days on which a rise of the loss is seen."""
-    many, at = np.full(trials, rows), np.arange(trials) % 7
-    test = calibrate_loss(world.losses(90, rows), many[:90], at[:90], 1.0, 2.0)
-    p = test.p((1 + rise) * world.losses(trials, rows), many, at, 1)
+    many, known, at = np.full(trials, rows), np.full(90, rows), np.arange(max(trials, 90)) % 7
+    test = calibrate_loss(world.losses(90, rows), known, at[:90], 1.0, 2.0)
+    p = test.p((1 + rise) * world.losses(trials, rows), many, at[:trials], 1)
     return float((p < OPTIONS.level(LOSS_SHARES[1])).mean())
 
 
@@ -160,5 +160,5 @@ def main() -> None:
     """Measure what the dial promises."""
     alarms, seen = measure(DAYS, TRIALS)
     note = f"Ten columns, {DAYS:,} days a cell, one seed; the dial asks for one alarm a year."
-    publish("monitoring_alarms", alarms, note)
+    publish("monitoring", alarms, note)
     publish("monitoring_power", seen, f"90 reference days without day effects, {TRIALS} days each.")
