@@ -207,14 +207,3 @@ def test_a_version_keeps_its_contract_and_its_baseline(trained: Project, tmp_pat
     assert load(registry.artifact(version, "models/baseline")).predict(sales(3)) == pytest.approx(
         load(trained.baseline).predict(sales(3))
     )
-
-
-def test_the_projects_contract_stands_in_for_one_that_was_not_stored(
-    trained: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    register.main(trained)
-    registry = registry_of(trained)
-    [stored] = trained.artifacts.rglob("contract.yaml")
-    stored.unlink()
-    assert registry.contract(registry.find("champion")) == load_contract(trained.contract)
-    assert "version 1 was stored without its contract; the project's" in capsys.readouterr().err

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,11 +42,11 @@ from .scoring_code import copy_code
 # Besides the libraries of the estimator.
 MODEL_NEEDS = ("mlflow", "numpy", "pandas", "polars", "pydantic")
 EXAMPLE_ROWS = 5
-GOLDEN = "golden.json"
+CONTRACT, GOLDEN = "contract.yaml", "golden.json"
 HISTORY = "history "  # with the time: tags of the registered model, one for each champion
 # Files and folders of a project that its run keeps under the same names.
 OF_TRAINING = (
-    *("contract.yaml", "models/baseline", "models/out_of_fold.parquet", "requirements/base.txt"),
+    *(CONTRACT, "models/baseline", "models/out_of_fold.parquet", "requirements/base.txt"),
     *("reports/prepare.json", "reports/validation.json"),
 )
 OF_EVALUATION = (
@@ -89,7 +88,6 @@ class Registry:
     client: MlflowClient
     name: str
     experiment: str
-    paths: Paths
     is_shared: bool
 
     def run_exists(self, run_id: str) -> bool:
@@ -209,16 +207,7 @@ class Registry:
 
     def contract(self, version: Version) -> Contract:
         """The contract that a version was trained with."""
-        return load_contract(self._contract_file(version))
-
-    def _contract_file(self, version: Version) -> Path:
-        """The stored contract.yaml, or the project's for a version that has none."""
-        try:
-            return self.artifact(version, self.paths.contract.name)
-        except UserError:
-            note = f"{version} was stored without its contract; the project's is used."
-            print(note, file=sys.stderr)
-            return self.paths.contract
+        return load_contract(self.artifact(version, CONTRACT))
 
     def golden(self, version: Version) -> dict[str, Any]:
         """The golden requests of a version."""
@@ -231,7 +220,7 @@ class Registry:
         Their names are `model/`, `contract.yaml` and `version.json`.
         """
         shutil.copytree(self._model_files(version), folder / "model")
-        shutil.copy(self._contract_file(version), folder)
+        shutil.copy(self.artifact(version, CONTRACT), folder)
         metrics = read_json(self.artifact(version, "reports/metrics.json"))
         known = {"version": version.number, "tags": version.tags, "metrics": metrics}
         write_json(folder / "version.json", {**known, "golden": self.golden(version)})
@@ -287,7 +276,7 @@ def connect(paths: Paths, settings: Settings) -> Registry:
             f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
             "back, or see docs/moving.md."
         )
-    return Registry(client, settings.project, experiment.experiment_id, paths, not local)
+    return Registry(client, settings.project, experiment.experiment_id, not local)
 
 
 def ensure_run(
