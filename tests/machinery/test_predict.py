@@ -150,7 +150,7 @@ def test_an_interrupted_run_resumes_with_the_same_result(
     monkeypatch.setattr(predict.tables, "CHUNK_CELLS", 7 * dirty.width)
     with monkeypatch.context() as patch:
         patch.setattr(predict, "predict", interrupted)
-        with pytest.raises(SystemExit, match="Interrupted: what is scored is kept"):
+        with pytest.raises(KeyboardInterrupt):
             predict.main(trained, TARGET, command)
     assert not target.exists()
     monkeypatch.setattr(predict, "predict", lambda *a: (chunks.append(a[0].height), whole(*a))[1])

@@ -128,7 +128,7 @@ def test_an_interrupted_search_resumes(
     evaluate, before = tune.evaluate, trained.params.read_text()
     with monkeypatch.context() as patch:
         patch.setattr(tune, "evaluate", interrupted)
-        with pytest.raises(SystemExit, match=r"Interrupted: \d trials are done; `make tune` res"):
+        with pytest.raises(KeyboardInterrupt):
             search(trained)
     assert trained.params.read_text() == before
     assert len(search(trained)) == 4, "all of tune.trials"

@@ -1,6 +1,5 @@
 """`make predict`: score a table of any size with the champion, and list rows that cannot be."""
 
-import sys
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
@@ -174,8 +173,6 @@ def main(paths: Paths, target: pl.Expr, arguments: Sequence[str]) -> None:
         score_chunks(source, folder, model, contract)
         how = f"scored by {version}: {model.target}"
         join_chunks(folder, source, output, model, contract, how)
-    except KeyboardInterrupt:
-        sys.exit("Interrupted: what is scored is kept, and the same command resumes.")
     except UserError:
         discard(folder)
         raise

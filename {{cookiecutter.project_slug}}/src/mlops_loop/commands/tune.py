@@ -4,7 +4,6 @@ The search sees neither validation nor test; validation decides if the best reac
 """
 
 import hashlib
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -284,16 +283,13 @@ def main(
         parent = registry.log_run("tune", tags)
         study.set_user_attr("run_id", parent)
     end = time.monotonic() + (search.learner.tune.timeout or float("inf"))
-    try:
-        for _ in track(range(plan(study, search)), "tune"):
-            trial = run_trial(study, search)
-            tags = {"sweep": study.study_name, "state": trial.state.name.lower()}
-            figures = {search.metric: trial.value}
-            registry.log_run(f"trial {trial.number}", tags, trial.params, figures, parent)
-            if time.monotonic() > end:
-                break
-    except KeyboardInterrupt:
-        sys.exit(f"Interrupted: {len(done(study))} trials are done; `make tune` resumes.")
+    for _ in track(range(plan(study, search)), "tune"):
+        trial = run_trial(study, search)
+        tags = {"sweep": study.study_name, "state": trial.state.name.lower()}
+        figures = {search.metric: trial.value}
+        registry.log_run(f"trial {trial.number}", tags, trial.params, figures, parent)
+        if time.monotonic() > end:
+            break
     best, now = figure(study.best_value), figure(current(study, search).value)
     ended = f"{len(done(study))} trials are done; {search.metric}"
     print(f"{ended} of the best {best}, of the current {now}.")
