@@ -78,7 +78,7 @@ def test_only_slices_with_enough_rows_that_got_worse_are_listed(two: Project) ->
     assert (f"shop = north ({north.sum()} rows)", "0", "5", "worse by 5 (5 to 5)") in rows(listed)
     names = [row[0].partition(" (")[0] for row in rows(listed)]
     assert sorted(names) == ["express = false", "express = true", "shop = north"]
-    assert "rmse in 3 of 5 groups; 1 others have too few rows to judge" in listed
+    assert "rmse in 3 of 5 groups; 1 have too few rows to judge" in listed
     assert rows(worse(1_000)) == []
 
 
@@ -106,10 +106,14 @@ def test_what_cannot_be_compared_is_said(trained: Project) -> None:
     ):
         with pytest.raises(UserError, match=said):
             sections(trained, a, b)
-    [path] = (trained.interim / "test").iterdir()
+
+
+def test_without_test_rows_the_origins_are_compared(two: Project) -> None:
+    [path] = (two.interim / "test").iterdir()
     path.unlink()
-    with pytest.raises(UserError, match="run `make data` first"):
-        sections(trained, "1")
+    found = sections(two, "1")
+    assert rows(found["Parameters"]) == [("trees", "40", "3")]
+    assert "run `make data` first" in found["Metrics"]
 
 
 def test_models_of_different_questions_share_their_origin_only(trained: Project) -> None:

@@ -12,12 +12,13 @@ import polars as pl
 
 from ..console import change, figure, markdown, parse, track
 from ..data.contract import load_contract
-from ..files import partitions, write_text
+from ..files import write_text
 from ..lineage import data_version
 from ..models.bootstrap import Predictions, improvement, outcome
 from ..models.model import Model
 from ..models.slices import Judging, groups, members, read_declared
 from ..project import Paths, UserError, load_settings
+from .explain import read_test
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
@@ -66,20 +67,19 @@ def features(model: Model) -> dict[str, str]:
 
 
 def compare_metrics(
-    names: Row, models: tuple[Model, Model], paths: Paths, judging: Judging
+    versions: Sequence["Version"], models: Sequence[Model], paths: Paths, judging: Judging
 ) -> list[str]:
     """Compare the second model with the first on data/interim/test, or explain why not."""
     first, second = (model.task_signature for model in models)
     if first != second:
         return [section("Metrics", f"not comparable: one predicts {first}, the other {second}")]
-    test = pl.read_parquet(paths.interim / "test" / "*.parquet")
     try:
+        test = read_test(paths, models[0], versions[0])
         both = [outcome(model, test[model.target], model.score(test)) for model in models]
     except (UserError, pl.exceptions.PolarsError) as error:
-        return [section("Metrics", f"data/interim/test cannot be scored: {error}")]
-    header = ("", *names, names[1])
-    metrics = track(judging.scoring.metrics, "compare: metrics")
-    rows = [(name, *gain(name, both, judging)) for name in metrics]
+        return [section("Metrics", f"not comparable: {error}")]
+    header = ("", *map(str, versions), str(versions[1]))
+    rows = [(name, *gain(name, both, judging)) for name in judging.scoring.metrics]
     note = f"{test.height:,} rows of data/interim/test, paired bootstrap"
     declared = read_declared(paths, load_contract(paths.contract))
     worse = worse_slices(header, both, declared, judging)
@@ -104,9 +104,8 @@ def worse_slices(
         row = gain(metric, [predictions[chosen] for predictions in both], judging, len(enough))
         if row[-1].startswith("worse"):
             worse.append((name, *row))
-    note = f"{metric} in {len(worse)} of {len(enough)} groups"
-    if len(found) > len(enough):
-        note += f"; {len(found) - len(enough)} others have too few rows to judge"
+    others = len(found) - len(enough)
+    note = f"{metric} in {len(worse)} of {len(enough)} groups; {others} have too few rows to judge"
     return section("Slices that got worse", note, header, worse)
 
 
@@ -126,8 +125,6 @@ def gain(name: str, both: Sequence[Predictions], judging: Judging, judged: int =
 
 def compare(registry: "Registry", a: str, b: str, paths: Paths, judging: Judging) -> str:
     """The comparison as Markdown, the older version first; raises UserError where there is none."""
-    if not partitions(paths.interim / "test"):
-        raise UserError("data/interim/test is empty; run `make data` first.")
     one = registry.find(a)
     other = registry.find(b) if b else find_opponent(registry, one)
     if one.run_id == other.run_id:
@@ -148,7 +145,8 @@ def compare(registry: "Registry", a: str, b: str, paths: Paths, judging: Judging
         ("Features", differing(*map(features, models))),
     ):
         parts.append(section(title, "" if rows else "nothing differs", ("", *names), rows))
-    return "\n\n".join([*parts, *compare_metrics(names, models, paths, judging)]) + "\n"
+    parts += compare_metrics((first, second), models, paths, judging)
+    return "\n\n".join(parts) + "\n"
 
 
 def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
