@@ -12,8 +12,8 @@ from mlops_loop.config import changed
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.features import deserialise
 from mlops_loop.models.bootstrap import outcome
-from mlops_loop.models.training import used_inputs
 from mlops_loop.models.model import Model, load
+from mlops_loop.models.training import used_inputs
 from mlops_loop.models.types import Floats
 from mlops_loop.project import Paths
 

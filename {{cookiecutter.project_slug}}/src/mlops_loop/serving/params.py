@@ -66,6 +66,6 @@ class Serving(Section):
         return f"ab:{hashlib.sha256(fixed.encode()).hexdigest()[:8]}"
 
 
-def serving_options(section: dict[str, Any], task: str) -> Serving:
+def serving_options(section: dict[str, Any] | None, task: str) -> Serving:
     """Validate the section of params.yaml; raises UserError that names every wrong key."""
-    return validated(Serving, {**section, "task": task}, "params.yaml", "serving")
+    return validated(Serving, {**(section or {}), "task": task}, "params.yaml", "serving")
