@@ -129,9 +129,10 @@ def test_a_slow_or_failing_service_does_not_bear_its_load() -> None:
     assert found.passed
     assert int(found.found.split()[0]) == pytest.approx(100, rel=0.2)
     slow = release.check_load(lambda: True, limits.model_copy(update={"p99_ms": 0.001}))
-    assert "is above serving.deliver.p99_ms: 0.001" in slow.found
+    assert slow.passed is False
+    assert slow.found.endswith(" of 0.001 ms")
     failing = release.check_load(lambda: False, limits).found
-    assert failing.startswith("50 failed; 0 of 100 requests")
+    assert failing.startswith("0 of 100 requests a second, 50 failed")
 
 
 def test_a_service_that_takes_anything_is_found_out(client: TestClient, service: Service) -> None:

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 
 from ..console import aligned, parse, working
-from ..data.contract import Contract, request_columns
+from ..data.contract import Contract
 from ..files import read_json, write_json
 from ..lineage import runtime
 from ..models.bootstrap import Scores
@@ -119,36 +119,27 @@ def check_load(send: Callable[[], bool], limits: Deliver) -> Check:
 
     with ThreadPoolExecutor(THREADS) as pool:
         sent = list(pool.map(work, range(math.ceil(limits.rate * limits.seconds))))
-    took = [latency for succeeded, latency in sent if succeeded]
-    per_second = len(took) / (time.perf_counter() - start)
-    p99 = float(np.quantile(took, 0.99)) * 1e3 if took else float("inf")
-    problems = [f"{len(sent) - len(took)} failed"] if len(took) < len(sent) else []
-    if per_second < 0.95 * limits.rate:
-        problems.append(f"{per_second:.0f} of {limits.rate:g} requests a second")
-    if p99 > limits.p99_ms:
-        problems.append(f"p99 {p99:.1f} ms is above serving.deliver.p99_ms: {limits.p99_ms:g}")
-    return check("load test", problems, f"{per_second:.0f} requests a second, p99 {p99:.1f} ms")
-
-
-def invalid_records(contract: Contract) -> Iterator[tuple[str, Record]]:
-    """Yield records that break one rule each, with the field that does."""
-    good = RequestSchema(contract, 1).example
-    yield "unknown_field", {**good, "unknown_field": 1}
-    for column in request_columns(contract):
-        yield column.name, {**good, column.name: {"not": "a value"}}
-        if not column.nullable:
-            yield column.name, {name: v for name, v in good.items() if name != column.name}
+    failed = sum(not succeeded for succeeded, _ in sent)
+    per_second = (len(sent) - failed) / (time.perf_counter() - start)
+    p99 = np.quantile([latency for _, latency in sent], 0.99) * 1e3
+    is_enough = not failed and per_second >= 0.95 * limits.rate and p99 <= limits.p99_ms
+    found = (
+        f"{per_second:.0f} of {limits.rate:g} requests a second, {failed} failed, "
+        f"p99 {p99:.1f} of {limits.p99_ms:g} ms"
+    )
+    return Check("load test", bool(is_enough), found)
 
 
 def check_validation(client: httpx.Client, contract: Contract) -> Check:
-    """Point 4: an invalid record gets status 422 and the name of the field."""
+    """Point 4: a record with an invalid field gets status 422 and the name of the field."""
     problems = []
-    records = list(invalid_records(contract))
-    for field, record in records:
-        response = client.post("/predict", json=record)
+    good = RequestSchema(contract, 1).example
+    fields = ["unknown_field", *good]
+    for field in fields:
+        response = client.post("/predict", json={**good, field: {"not": "a value"}})
         if response.status_code != 422 or f'"{field}"' not in response.text:
             problems.append(f"wrong {field}: {response.status_code}")
-    return check("data are validated", problems, f"{len(records)} invalid requests refused")
+    return check("data are validated", problems, f"{len(fields)} invalid requests refused")
 
 
 def check_targets(info: Record, misses: Misses) -> Check:
