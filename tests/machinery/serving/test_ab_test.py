@@ -192,7 +192,6 @@ def test_a_bandit_comes_to_prefer_the_better(
     monkeypatch.setattr(router, "LATEST", 100)
     engine, noise = log.database(f"sqlite:///{tmp_path}/log.db"), Random(1)
     arm = router.Bandit(task, Random(0))
-    arm.refresh(engine, [1, 2])
     log.tables.create_all(engine)
     chosen: list[int] = []
     for turn in range(20):

@@ -120,18 +120,15 @@ class Bandit:
         return self._random.betavariate(1 + right, 1 + number - right)
 
     def refresh(self, engine: sql.Engine, versions: list[int]) -> None:
-        """Read the latest rewards of each version; keep them where the database is down."""
+        """Read the latest rewards of each version; where that fails, the old ones stay."""
         p, rewards = log.predictions.c, {}
         sign = -1 if self._task == "regression" else 1
-        try:
-            with engine.connect() as connection:
-                for version in versions:
-                    query = log.answered.where(p.strategy == "bandit", p.version == version)
-                    latest = query.order_by(log.feedback.c.time.desc()).limit(LATEST)
-                    measured = log.measure(connection, latest, self._task)
-                    values = [sign * value for _, value in measured]
-                    if len(values) >= LEAST:
-                        rewards[version] = len(values), fmean(values), stdev(values)
-        except sql.exc.SQLAlchemyError:
-            return
+        with engine.connect() as connection:
+            for version in versions:
+                query = log.answered.where(p.strategy == "bandit", p.version == version)
+                latest = query.order_by(log.feedback.c.time.desc()).limit(LATEST)
+                measured = log.measure(connection, latest, self._task)
+                values = [sign * value for _, value in measured]
+                if len(values) >= LEAST:
+                    rewards[version] = len(values), fmean(values), stdev(values)
         self._rewards = rewards
