@@ -3,7 +3,7 @@
 Until then it reports no figure: repeated looks find differences where there are none.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 import sqlalchemy as sql
@@ -66,11 +66,11 @@ def check_split(share: float, ours: int, theirs: int) -> None:
         return
     chance = stats.binomtest(theirs, ours + theirs, share).pvalue
     if chance < MISMATCH:
-        now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
         raise UserError(
             f"sample ratio mismatch, so there is no result: {ours:,} units of the champion and "
             f"{theirs:,} of the challenger, whose share is {share:g} (p = {chance:.1g}). Find out "
-            f"where units are lost, then restart the test with serving.ab.started: {now}."
+            "where units are lost, then restart the test with serving.ab.started: "
+            f"{log.now():%FT%T}."
         )
 
 

@@ -1,7 +1,6 @@
 """The HTTP API: routes, and the responses to errors."""
 
 import uuid
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -114,8 +113,7 @@ def add_predictions(
             kind = "one of the classes" if versions.champion.model.classes else "a number"
             rule = f"must be {kind}, like the prediction"
             raise HTTPException(422, [{"field": "actual", "rule": rule}])
-        now = datetime.now(UTC).replace(tzinfo=None)
-        record = {"id": str(uuid.uuid4()), "time": now, **vars(given)}
+        record = {"id": str(uuid.uuid4()), "time": log.now(), **vars(given)}
         predictor.outbox.append(log.feedback, [record])
         return {"feedback_id": record["id"]}
 

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -102,7 +101,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         none = (pl.len() > 0) & pl.col("error").is_not_null().all()
         if scored.select(none).collect().item():
             raise UserError("no row could be scored; nothing was written.")
-        batch["scored_at"] = datetime.now(UTC).replace(tzinfo=None)
+        batch["scored_at"] = log.now()
         with working("batch"):
             rows = publish(map(read, parts), engine, args.table, batch)
     shown = engine.url.render_as_string(hide_password=True)

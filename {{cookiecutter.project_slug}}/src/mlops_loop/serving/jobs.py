@@ -8,7 +8,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ import sqlalchemy as sql
 from . import telemetry
 from .prediction_log import DONE, FAILED, QUEUED, RUNNING, OutboxFull
 from .prediction_log import jobs as table
-from .prediction_log import prepare
+from .prediction_log import now, prepare
 from .predictor import Predictor, describe
 
 MAX_ATTEMPTS = 3
@@ -61,7 +61,7 @@ class Jobs:
         """Add a job and return its id; None where it would exceed the limit of waiting bytes."""
         job_id = str(uuid.uuid4())
         job = table.insert().values(
-            id=job_id, time=_now(), explained=explained, key=key, content=content
+            id=job_id, time=now(), explained=explained, key=key, content=content
         )
         size = sql.func.sum(sql.func.length(c.content))
         waiting = sql.select(size).where(c.status.in_((QUEUED, RUNNING)))
@@ -76,15 +76,15 @@ class Jobs:
 
         Jobs that crashed MAX_ATTEMPTS workers are marked failed.
         """
-        now = _now()
-        lost = (c.status == RUNNING) & ~c.taken.between(now - self.lease, now + self.lease)
+        taken = now()
+        lost = (c.status == RUNNING) & ~c.taken.between(taken - self.lease, taken + self.lease)
         crashed = table.update().where(lost & (c.attempts >= MAX_ATTEMPTS))
         oldest = sql.select(c.id).where((c.status == QUEUED) | lost).order_by(c.time).limit(1)
         # PostgreSQL gives each of several workers another job; SQLite lets one write at a time.
         lease = table.update().where(
             c.id == oldest.with_for_update(skip_locked=True).scalar_subquery()
         )
-        lease = lease.values(status=RUNNING, taken=now, attempts=c.attempts + 1)
+        lease = lease.values(status=RUNNING, taken=taken, attempts=c.attempts + 1)
         with self._database.begin() as connection:
             connection.execute(crashed.values(status=FAILED, key=None, outcome=CRASHED))
             row = connection.execute(lease.returning(*map(c.get, Job._fields))).first()
@@ -126,7 +126,7 @@ class Jobs:
                 oldest = connection.scalar(query)
         except sql.exc.SQLAlchemyError:
             return float("nan")
-        return max(0.0, (_now() - oldest).total_seconds()) if oldest else 0.0
+        return max(0.0, (now() - oldest).total_seconds()) if oldest else 0.0
 
 
 async def process_next(jobs: Jobs, predictor: Predictor) -> bool:
@@ -149,7 +149,3 @@ async def process_next(jobs: Jobs, predictor: Predictor) -> bool:
         return False
     telemetry.log("work", job=job.id, status=status)
     return True
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

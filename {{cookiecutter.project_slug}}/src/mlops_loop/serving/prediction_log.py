@@ -99,6 +99,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def now() -> datetime:
+    """The time in UTC, without a time zone, as the tables hold it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 def url(paths: Paths) -> str:
     """The address of the log: DATABASE_URL, or a file of the project."""
     return os.environ.get("DATABASE_URL") or f"sqlite:///{paths.log}"
@@ -150,7 +155,7 @@ def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, An
 
 def forget(engine: sql.Engine, days: int) -> int:
     """Delete rows older than `days`, but no job that waits; returns the number of rows."""
-    limit = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=days)
+    limit = now() - timedelta(days=days)
     over = [table.delete().where(table.c.time < limit) for table in (predictions, feedback)]
     over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.status.in_((DONE, FAILED))))
     with engine.begin() as connection:

@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from threading import BoundedSemaphore
 from typing import Any, Generic, TypeVar
 
@@ -21,7 +20,7 @@ from ..models.types import Floats
 from . import telemetry
 from .follow import CHALLENGER
 from .params import Serving
-from .prediction_log import Outbox, OutboxFull, TooLarge, is_number
+from .prediction_log import Outbox, OutboxFull, TooLarge, is_number, now
 from .prediction_log import predictions as log
 from .router import Assignment, Router, SeveralUnits
 from .schema import Record, RequestSchema, is_list
@@ -203,7 +202,7 @@ class Predictor:
     ) -> list[Record]:
         """The rows of the prediction log."""
         common = {
-            "time": datetime.now(UTC).replace(tzinfo=None),
+            "time": now(),
             "request_id": request_id,
             "latency_ms": (time.perf_counter() - started) * 1e3,
             "shown": True,
@@ -253,9 +252,9 @@ def present(served: LoadedVersion, scores: Floats) -> list[Record]:
         for prediction, shares in zip(predictions, by_class(scores).tolist(), strict=True):
             prediction["probabilities"] = dict(zip(names, shares, strict=True))
     elif ends := served.metrics.get("prediction_interval"):
-        least, most = served.target_range
-        for prediction, value in zip(predictions, scores.tolist(), strict=True):
-            prediction["interval"] = [min(max(value + end, least), most) for end in ends]
+        intervals = np.clip(np.add.outer(scores, ends), *served.target_range)
+        for prediction, interval in zip(predictions, intervals.tolist(), strict=True):
+            prediction["interval"] = interval
     return predictions
 
 

@@ -1,6 +1,5 @@
 """The versions that are served: read from the folder that `follow` keeps, hot-swapped on change."""
 
-import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,11 +130,13 @@ class Versions:
         requests = RequestSchema(contract, self._max_rows)
         known = read_json(copy / "version.json")
         model = load(copy / "model")
-        target = next((c for c in contract.columns if c.name == model.target), None)
-        least = target.min if target and target.min is not None else -math.inf
-        most = target.max if target and target.max is not None else math.inf
+        ranges = {column.name: (column.min, column.max) for column in contract.columns}
         loaded = LoadedVersion(
-            model=model, contract=contract, requests=requests, target_range=(least, most), **known
+            model=model,
+            contract=contract,
+            requests=requests,
+            target_range=ranges.get(model.target, (None, None)),
+            **known,
         )
         loaded.model.score(requests.frame([requests.example_record()]))
         golden.check(loaded.model, loaded.golden)
