@@ -48,17 +48,14 @@ async def read_body(request: Request, limits: Serving, fields: Sized) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "send application/json")
-    length = request.headers.get("content-length", "0")
-    too_large = HTTPException(413, f"a request holds at most {limits.max_bytes:,} bytes")
-    if not length.isdecimal() or int(length) > limits.max_bytes:
-        raise too_large
     content = bytearray()
     try:
         async with asyncio.timeout(limits.timeout_seconds):
             async for chunk in request.stream():
                 content += chunk
                 if len(content) > limits.max_bytes:
-                    raise too_large
+                    most = f"{limits.max_bytes:,} bytes"
+                    raise HTTPException(413, f"a request holds at most {most}")
     except TimeoutError:
         raise HTTPException(408, "the body did not arrive in time") from None
     except ClientDisconnect:
