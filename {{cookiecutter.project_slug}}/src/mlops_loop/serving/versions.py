@@ -26,6 +26,7 @@ COPY_SECONDS, FIRST_SECONDS = 15, 120
 class LoadedVersion:
     """A version in memory, with its contract, tags, test metrics and golden requests."""
 
+    ref: VersionRef
     version: int
     model: Model
     contract: Contract
@@ -34,11 +35,6 @@ class LoadedVersion:
     metrics: dict[str, Any]
     golden: dict[str, Any]
     target_range: tuple[Any, Any]  # that the contract allows
-
-    @property
-    def ref(self) -> VersionRef:
-        """The name of its copy."""
-        return VersionRef(self.version, self.tags["model_hash"])
 
 
 class Versions:
@@ -132,6 +128,7 @@ class Versions:
         model = load(copy / "model")
         ranges = {column.name: (column.min, column.max) for column in contract.columns}
         loaded = LoadedVersion(
+            ref=ref,
             model=model,
             contract=contract,
             requests=requests,
