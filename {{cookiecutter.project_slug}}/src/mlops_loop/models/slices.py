@@ -108,18 +108,15 @@ def groups(values: pl.Series) -> pl.Series:
 
 def _quarters(values: pl.Series) -> tuple[pl.Series, dict[Any, str]]:
     """The quarter (0 to 3) of each number, and the names of quarters: their least and most."""
-    edges = [values.quantile(share) for share in QUARTERS]
-    above = pl.sum_horizontal((values > edge).cast(pl.Int8) for edge in edges)
-    quarters = pl.select(quarter=above).to_series().set(values.is_null(), None)
+    edges = np.array([values.quantile(share) for share in QUARTERS])
+    quarters = pl.Series(values.name, np.searchsorted(edges, values)).set(values.is_null(), None)
     shown = values.round_sig_figs(4) if values.dtype.is_float() else values
-    frame = pl.DataFrame([quarters, shown.alias("value")]).drop_nulls()
-    value = pl.col("value")
-    limits = frame.group_by("quarter").agg(low=value.min(), high=value.max())
-    text = limits.sort("quarter").cast({"low": pl.String, "high": pl.String})
     names = {}
-    for quarter, low, high in text.iter_rows():
-        names[quarter] = low if low == high else f"{low} to {high}"
-    return quarters.alias(values.name), names
+    for quarter in quarters.drop_nulls().unique().sort():
+        inside = shown.filter(quarters == quarter)
+        limits = pl.Series([inside.min(), inside.max()], dtype=shown.dtype).cast(pl.String)
+        names[quarter] = " to ".join(limits.unique(maintain_order=True))
+    return quarters, names
 
 
 def members(part: pl.Series) -> dict[str, Array]:
@@ -159,9 +156,8 @@ def worst(
     described: list[dict[str, Any]] = []
     seen = np.zeros(len(losses), dtype=bool)
     for slice_ in sorted(bounds, key=lambda each: (-bounds[each], each)):
-        parents = [bounds.get((condition,), 0) for condition in slice_]
-        needed = max(0, *parents) if len(parents) > 1 else 0
-        if bounds[slice_] <= needed or len(described) == SHOWN:
+        parents = [bounds.get((condition,), 0) for condition in slice_ if len(slice_) > 1]
+        if bounds[slice_] <= max([0, *parents]) or len(described) == SHOWN:
             continue
         chosen = np.all([codes[column] == group for column, group in slice_], axis=0)
         # A slice whose rows are mostly described already says nothing new.
@@ -182,29 +178,25 @@ def lower_bounds(
     codes: Sequence[Array], paired: int, losses: Floats, params: Judging
 ) -> dict[Slice, float]:
     """How much worse each slice's mean loss is at least than that of all other rows."""
-    searched: list[tuple[int, ...]] = [(column,) for column in range(len(codes))]
-    searched += combinations(range(min(paired, len(codes))), 2)
-    slices_found: list[Slice] = []
-    differences, errors = [], []
+    pairs = combinations(range(min(paired, len(codes))), 2)
+    searched: list[Slice] = []
+    sums = []
     powers = np.array([np.ones(len(losses)), losses, losses**2])
-    totals = powers.sum(axis=1, keepdims=True)
-    for columns in searched:
-        shape = [codes[column].max() + 1 for column in columns]
+    for columns in [*combinations(range(len(codes)), 1), *pairs]:
+        shape = tuple(codes[column].max() + 1 for column in columns)
         keys = np.ravel_multi_index([codes[column] for column in columns], shape)
-        inside = np.array([np.bincount(keys, power) for power in powers])
-        outside = totals - inside
-        enough = np.minimum(inside[0], outside[0]) >= params.min_rows
-        mean, variance = mean_and_variance(inside[:, enough])
-        others, other_variance = mean_and_variance(outside[:, enough])
-        differences.append(mean - others)
-        errors.append(np.sqrt((variance + other_variance).clip(0)))
-        for groups in np.transpose(np.unravel_index(np.flatnonzero(enough), shape)).tolist():
-            slices_found.append(tuple(zip(columns, groups, strict=True)))
-    doubt = (1 - params.bootstrap.confidence) / max(len(slices_found), 1)
-    away = NormalDist().inv_cdf(doubt)
-    bounds = np.concatenate(differences) + away * np.concatenate(errors)
+        sums.append([np.bincount(keys, power, minlength=np.prod(shape)) for power in powers])
+        searched += [tuple(zip(columns, groups, strict=True)) for groups in np.ndindex(shape)]
+    inside = np.concatenate(sums, axis=1)
+    outside = powers.sum(axis=1, keepdims=True) - inside
+    enough = np.flatnonzero(np.minimum(inside[0], outside[0]) >= params.min_rows)
+    mean, variance = mean_and_variance(inside[:, enough])
+    others, other_variance = mean_and_variance(outside[:, enough])
+    error = np.sqrt((variance + other_variance).clip(0))
+    doubt = (1 - params.bootstrap.confidence) / max(len(enough), 1)
+    bounds = mean - others + NormalDist().inv_cdf(doubt) * error
     # Rounded, as sums over the same rows may differ in their last digits.
-    return {each: float(f"{bound:.9g}") for each, bound in zip(slices_found, bounds, strict=True)}
+    return {searched[i]: float(f"{bound:.9g}") for i, bound in zip(enough, bounds, strict=True)}
 
 
 def mean_and_variance(sums: Floats) -> tuple[Floats, Floats]:
