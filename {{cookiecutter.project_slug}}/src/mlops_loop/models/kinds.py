@@ -145,22 +145,19 @@ class XGBoost(Kind):
         }
         if shared.task == "multiclass":
             options["num_class"] = rows.classes
-        if stop is None:
-            booster = xgboost.train(options, self.data(rows), trees)
-            return training.Fitted(persistence.XGBoost(booster), trees)
         history: dict[str, dict[str, list[float]]] = {}
         stopping = xgboost.callback.EarlyStopping(rounds=self.early_stopping_rounds, save_best=True)
         booster = xgboost.train(
             options,
             self.data(rows),
-            shared.max_trees,
-            evals=[(self.data(stop), "validation")],
+            trees or shared.max_trees,
+            evals=[(self.data(stop), "validation")] if stop else [],
             evals_result=history,
-            callbacks=[stopping],
+            callbacks=[stopping] if stop else [],
             verbose_eval=False,
         )
         estimator = persistence.XGBoost(booster)
-        return training.Fitted(estimator, estimator.trees, history["validation"])
+        return training.Fitted(estimator, estimator.trees, history.get("validation", {}))
 
     def data(self, rows: Table) -> Any:
         """Convert rows for XGBoost."""
@@ -199,12 +196,15 @@ class CatBoost(Kind):
         }
         if shared.task == "multiclass":
             options["classes_count"] = rows.classes
-        stopping: dict[str, Any] = {}
-        if stop is not None:
-            pool = persistence.make_pool(stop.matrix, stop.categorical, stop.target, stop.weights)
-            stopping = {"eval_set": pool, "early_stopping_rounds": self.early_stopping_rounds}
-        pool = persistence.make_pool(rows.matrix, rows.categorical, rows.target, rows.weights)
-        model = catboost.CatBoost(options).fit(pool, **stopping)
+        pool, other = (
+            each and persistence.make_pool(each.matrix, each.categorical, each.target, each.weights)
+            for each in (rows, stop)
+        )
+        model = catboost.CatBoost(options).fit(
+            pool,
+            eval_set=other,
+            early_stopping_rounds=self.early_stopping_rounds if stop else None,
+        )
         history = model.get_evals_result().get("validation", {})
         return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)
 

@@ -173,15 +173,13 @@ class ScikitLearn(Estimator):
 
         columns, regression = self.fitted[0], self.fitted[-1]
         encoded = columns.transform(matrix)
-        terms = encoded.toarray() if issparse(encoded) else encoded
-        terms = terms[:, None] * np.atleast_2d(regression.coef_)
+        encoded = encoded.toarray() if issparse(encoded) else encoded
         (_, _, numeric), (_, encoder, text) = columns.transformers_[:2]
         categories = [len(each) for each in encoder.categories_] if text else []
-        values = np.zeros((*terms.shape[:2], matrix.shape[1] + 1))
-        values[..., -1] = regression.intercept_
         features = [*numeric, *np.repeat(text, categories).astype(int)]
-        for position, feature in enumerate(features):
-            values[..., feature] += terms[..., position]
+        terms = encoded[:, None] * np.atleast_2d(regression.coef_)
+        values: Floats = terms @ np.eye(matrix.shape[1] + 1)[features]
+        values[..., -1] = regression.intercept_
         return values
 
     def save(self, path: Path) -> None:
