@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .common import TEMPLATE, Rows, publish
 
+sys.dont_write_bytecode = True  # every file of the template folder would be rendered
 sys.path.insert(0, str(TEMPLATE / "{{cookiecutter.project_slug}}" / "src"))
 from mlops_loop.models.profile import Bins
 from mlops_loop.monitoring.drift import ColumnTest

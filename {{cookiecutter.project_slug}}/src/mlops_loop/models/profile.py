@@ -181,7 +181,10 @@ def watch(given: pl.DataFrame, made: pl.DataFrame, contract: Contract) -> pl.Dat
 
 
 def predict(model: Model, scores: Floats) -> pl.DataFrame:
-    """The prediction to watch: the value, P(second class), or the class of several."""
+    """The prediction to watch: the value, P(second class), or the class of several.
+
+    Scores are those of `Model.score`; of several classes the one that is predicted says enough.
+    """
     watched = model.label(scores) if model.task == "multiclass" else scores
     return pl.DataFrame({"prediction": watched})
 
