@@ -59,7 +59,7 @@ def test_a_wrong_parameter_is_named(project: Project, change: dict[str, Any], sa
         (lambda c: c["columns"][2].pop("role"), "columns.2.role: this key is missing."),
         (lambda c: c["columns"][2].update(maximum=3), "columns.2.maximum: unknown key"),
         (lambda c: c["columns"][2].update(nullable="no"), "columns.2.nullable: "),
-        (lambda c: c["columns"][1].update(min=3), "column shop: a String has no min or max"),
+        (lambda c: c["columns"][1].update(min=3), "column shop: min and max must be"),
         (lambda c: c["columns"][3].update(categories=["a"]), "column items: categories must be"),
         (lambda c: c["columns"].append(c["columns"][2]), "columns listed twice: size"),
         (lambda c: c["columns"][2].update(role="time"), "only one column may have role time"),

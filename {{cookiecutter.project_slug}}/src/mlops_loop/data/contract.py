@@ -22,6 +22,8 @@ DTYPES: dict[str, pl.DataType] = {
 }
 
 CHECKED_ROLES = ("input", "outcome", "time", "id")
+LIMITS: dict[str, tuple[type, ...]] = {"Date": (date,), "Datetime": (date,)}
+LIMITS |= {"Int64": (int, float), "Float64": (int, float)}
 FEATURE_ROLES = ("input", "time")
 STORED_ROLES = (*FEATURE_ROLES, "id")  # columns of data/interim, beside the target
 FAILURES = pl.Schema({"row": pl.Int64, "column": pl.String, "rule": pl.String, "value": pl.String})
@@ -75,18 +77,14 @@ class Column(Section):
                 f"data/interim holds no column that is {self.role}"
             )
         limits = [value for value in (self.min, self.max) if value is not None]
-        allowed = (date,) if self.dtype.startswith("Date") else (int, float)
-        if self.dtype in ("String", "Boolean") and limits:
-            raise ValueError(f"column {self.name}: a {self.dtype} has no min or max")
+        allowed, kind = LIMITS.get(self.dtype, ()), DTYPES[self.dtype].to_python()
         if not all(isinstance(value, allowed) for value in limits):
             raise ValueError(f"column {self.name}: min and max must be of type {self.dtype}")
-        if self.formats and self.dtype in ("String", "Boolean"):
-            raise ValueError(f"column {self.name}: only numbers and dates have formats")
-        if self.formats and allowed != (date,) and not all(map(NUMBER.fullmatch, self.formats)):
-            raise ValueError(f"column {self.name}: formats of numbers are ways to write 1234.5")
-        kind = {"String": str, "Int64": int, "Boolean": bool}.get(self.dtype)
-        if self.categories and not (kind and all(type(c) is kind for c in self.categories)):
+        if not all(type(category) is kind for category in self.categories or ()):
             raise ValueError(f"column {self.name}: categories must be of type {self.dtype}")
+        number = int in allowed and all(map(NUMBER.fullmatch, self.formats or ()))
+        if self.formats and not (number or date in allowed):
+            raise ValueError(f"column {self.name}: formats are of dates, or ways to write 1234.5")
         return self
 
 
