@@ -42,10 +42,10 @@ def test_features_and_target_are_written_for_every_row(prepared: Project) -> Non
         (pl.col("euros").alias("leak"), r"leak(.|\n)*only columns with role input or time"),
         (pl.col("nowhere"), "nowhere"),
         (pl.col("sold_at").alias("when"), "feature when: is Datetime"),
-        ((SIZE / SIZE.mean()).alias("relative"), "features relative: the value of a row changes"),
-        (SIZE.shift(1).alias("last"), "features last: the value of a row changes"),
-        (SIZE.rank().alias("place"), "features place: the value of a row changes"),
-        (SIZE.cum_sum().over("shop").alias("sum"), "features sum: the value of a row changes"),
+        ((SIZE / SIZE.mean()).alias("relative"), "feature relative: the value of a row changes"),
+        (SIZE.shift(1).alias("last"), "feature last: the value of a row changes"),
+        (SIZE.rank().alias("place"), "feature place: the value of a row changes"),
+        (SIZE.cum_sum().over("shop").alias("sum"), "feature sum: the value of a row changes"),
         (
             SIZE.map_batches(lambda sizes: sizes + 1, pl.Float64).alias("hidden"),
             "feature hidden: calls a Python function",
@@ -185,7 +185,7 @@ def test_a_group_is_in_one_fold(prepared: Project, monkeypatch: pytest.MonkeyPat
     [
         ({"key": pl.col("price")}, r"mine(.|\n)*only columns with role input or time"),
         ({"key": pl.col("sold_at")}, "feature mine: is Datetime"),
-        ({"key": pl.col("size").rank()}, "features mine: the value of a row changes"),
+        ({"key": pl.col("size").rank()}, "feature mine: the value of a row changes"),
         ({"value": pl.col("price").mean()}, r"FITTED: mine: (.|\n)*the target by its name.*euros"),
         ({"value": pl.col("euros")}, r"FITTED: mine: (.|\n)*value is an aggregate"),
     ],

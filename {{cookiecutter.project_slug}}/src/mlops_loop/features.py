@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
+from polars.testing import assert_series_equal
 
 from .data.contract import CHECKED_ROLES, FEATURE_ROLES, STORED_ROLES, Contract, compute
 from .project import UserError
@@ -103,22 +104,17 @@ def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
 
     Such a feature cannot be computed for a single request as it was in training.
     """
-    together = rows.select(features)
     alone = pl.concat([rows[i].select(features) for i in range(rows.height)])
-    differing = [one.name for one in together if not _equal(one, alone[one.name])]
-    if differing:
-        raise UserError(
-            f"features {', '.join(differing)}: the value of a row changes with the rows around "
-            "it; use expressions that look at one row only, or learn it on train (FITTED in "
-            "definitions.py)."
-        )
-
-
-def _equal(one: pl.Series, other: pl.Series) -> bool:
-    if not one.dtype.is_float():
-        return one.equals(other)
-    # A single row may be rounded differently from many.
-    return one.is_null().equals(other.is_null()) and one.is_close(other, nans_equal=True).all()
+    for feature in rows.select(features):
+        try:
+            # A single row may be rounded differently from many.
+            assert_series_equal(feature, alone[feature.name])
+        except AssertionError as error:
+            raise UserError(
+                f"feature {feature.name}: the value of a row changes with the rows around it; use "
+                "expressions that look at one row only, or learn it on train (FITTED in "
+                "definitions.py)."
+            ) from error
 
 
 def serialise(features: Sequence[pl.Expr]) -> str:
