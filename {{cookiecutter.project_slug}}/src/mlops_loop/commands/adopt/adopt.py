@@ -30,7 +30,7 @@ from .profile import TEMPORAL, profile
 from .roles import find_task, plan_columns
 
 NOT_TABLES = (":(exclude)*.csv*", ":(exclude)*.tsv*", ":(exclude)*.parquet")
-TASKS = ("regression", "classification", "binary", "multiclass")
+TASKS = ("regression", "classification")
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,9 @@ def plan_new_file(
     violations = validate(raw, contract, args.data.name)
     known, target = [column.name for column in contract.columns], predicted.meta.root_names()
     problems = [f"{name}: is new" for name in raw.columns if name not in known]
-    problems += [
-        f"{v.column}: {v.count} break the rule `{v.rule}`, {v.example}"
-        for v in violations
-        if v.rule.startswith("is ")
-    ]
+    broken = [f"{v.column}: {v.count} break `{v.rule}`, {v.example}" for v in violations]
+    if any(v.rule.startswith("is ") for v in violations):
+        problems += broken
     if args.target not in (None, *target):
         problems.append(f"TARGET={args.target}: the project predicts {', '.join(target)}")
     if problems:
@@ -109,9 +107,8 @@ def plan_new_file(
     if place.exists() and place.resolve() != args.data.resolve():
         raise UserError(f"{place}: is there already; rename a new file. Nothing was changed.")
     summary = [f"  {args.data.name}: {raw.height:,} rows, of the columns that contract.yaml lists"]
-    changes = [(v.column, v.rule, str(v.count), v.example) for v in violations]
-    if changes:
-        summary += aligned([("column", "breaks the rule", "count", "example"), *changes])
+    if broken:
+        summary += [f"  {sentence}" for sentence in broken]
         summary += ["  Fix the file or widen contract.yaml: until then `make train` stops there."]
     card = paths.data_card
     text = card.read_text(encoding="utf-8") if card.exists() else ""

@@ -87,10 +87,8 @@ def find_task(profile: Profile, given: str | None) -> Task:
     number = dtype in NUMERIC
     whole = number and bool((values == values.round()).all())
     name, why = suggest_task(profile, whole)
-    if given == "classification":
-        given = "binary" if distinct == 2 else "multiclass"
-    if given and given != name:
-        name, why = given, "asked for"
+    if given and (given == "regression") != (name == "regression"):
+        name, why = given if given == "regression" else "multiclass", "asked for"
     classes = name != "regression"
     counts = values.alias("class").value_counts(sort=True)
     rare = counts.filter(pl.col("count") < LEAST_PER_CLASS)["class"]
@@ -103,11 +101,8 @@ def find_task(profile: Profile, given: str | None) -> Task:
         problem = "holds dates; predict a number or a class, e.g. days until it"
     elif not classes and not number:
         problem = f"is {dtype}; a regression needs numbers"
-    elif name == "binary" and distinct != 2:
-        problem = f"has {distinct} values; binary needs two"
-    elif name == "multiclass" and not 2 < distinct <= MOST_CLASSES:
-        problem = f"has {distinct} different values; multiclass needs 3 to {MOST_CLASSES}"
-        problem += "; group them, or name another column"
+    elif classes and distinct > MOST_CLASSES:
+        problem = f"has {distinct} different values; classes are at most {MOST_CLASSES}; group them"
     elif classes and number and not whole:
         problem = "holds fractions, which are no classes"
     elif classes and counts.height - len(rare) < 2:
