@@ -41,12 +41,10 @@ def predict(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.DataFra
     good = rows.select(~pl.col("row").is_in(broken["row"].implode())).to_series()
     scored = model.predict_table(typed.filter(good)).with_columns(rows.filter(good)["row"])
     finite = pl.all_horizontal(cs.float().is_finite())
-    rule = {"column": "prediction", "rule": "is a number", "value": None}
-    infinite = scored.filter(~finite).select("row", **{k: pl.lit(v) for k, v in rule.items()})
+    infinite = scored.filter(~finite).select("row", error=pl.lit("the prediction is not finite"))
     reason = pl.format("{}: {} breaks '{}'", "column", pl.col("value").fill_null("null"), "rule")
-    broken = pl.concat([broken, infinite.cast(broken.schema)]).sort("row")
     errors = broken.group_by("row").agg(reason.str.join("; ").alias("error"))
-    for each in (scored.filter(finite), errors):
+    for each in (scored.filter(finite), pl.concat([errors, infinite])):
         rows = rows.join(each, on="row", how="left", maintain_order="left")
     return frame.hstack(rows.drop("row"))
 
