@@ -143,7 +143,7 @@ def open_study(search: Search, paths: Paths) -> optuna.Study:
     fixed = {k: v for k, v in params.items() if k.startswith("train.") and k not in free}
     known = [search.learner.task, search.learner.seed, search.metric, search.space, fixed]
     # What is left of a grid is not for another sampler.
-    known.append(search.learner.tune.sampler == "grid")
+    known += [search.learner.tune.sampler == "grid"]
     digest = hashlib.sha256(repr(known).encode())
     for fold in search.folds:
         for part in (fold.train, fold.valid):
@@ -184,9 +184,10 @@ def plan(study: optuna.Study, search: Search) -> int:
     tried = done(study)
     samplers = optuna.samplers.RandomSampler, optuna.samplers.TPESampler
     study.sampler = samplers[tune.sampler == "tpe"](seed=search.learner.seed + len(tried))
-    waiting = len(study.get_trials(states=(TrialState.WAITING,)))
-    most = min(tune.trials, len(tried) + waiting) if tune.sampler == "grid" else tune.trials
-    return max(most - len(tried), int(search.current not in [trial.params for trial in tried]))
+    left = tune.trials - len(tried)
+    if tune.sampler == "grid":
+        left = min(left, len(study.get_trials(states=(TrialState.WAITING,))))
+    return max(left, search.current not in [trial.params for trial in tried])
 
 
 def values(each: Any) -> Any:
