@@ -84,7 +84,7 @@ def start(
     registry = tracking.connect(paths, load_settings(paths))
     words = "-".join(f"{key.rpartition('.')[2]}-{value}" for key, _, value in pairs)
     name = name or re.sub(r"[^A-Za-z0-9_.]+", "-", words).strip("-.")
-    options = [word for change in changes.split() for word in ("--set-param", change)]
+    options = [f"--set-param={change}" for change in changes.split()]
     if paths.dvc_lock.exists():
         options += ["--copy-paths", paths.dvc_lock.name]
     run = ("exp", "run", "--temp", *options, "--name", name, "evaluate")
