@@ -75,7 +75,7 @@ def explain_version(
     from ..models import plots
 
     rows, contract = read_test(paths, model, version), load_contract(paths.contract)
-    seed, values = judging.bootstrap.seed, None
+    seed = judging.bootstrap.seed
     test = model.compute(rows).with_columns(rows[model.target])
     ours = outcome(model, test[model.target], model.score_features(test))
     with replaced(paths.explained) as folder:
@@ -86,18 +86,18 @@ def explain_version(
             values = contributions(model, matrix)
             table = pl.DataFrame({"row": numbers, "prediction": model.label(ours.scores[numbers])})
             table.hstack(as_columns(model, values)).write_parquet(folder / "contributions.parquet")
-        found = explanation(test, model, judging.scoring, seed, values)
-        if values is None:
-            summary = plots.importances(found)
-        else:
+            found = explanation(test, model, judging.scoring, seed, values)
             summary = plots.beeswarm(values, matrix, model, found["unit"])
+        else:
+            found = explanation(test, model, judging.scoring, seed)
+            summary = plots.importances(found)
         plots.save(summary, folder / "summary.png")
         plots.save(plots.dependences(found, model), folder / "dependence.png")
         declared, features = read_declared(paths, contract), test.select(*found["importance"])
         groups = report(declared, features, ours, contract, judging)
-        for name, content in {**found, "slices": groups}.items():
-            if isinstance(content, dict):
-                write_json(folder / f"{name}.json", rounded(content))
+        for name in ("importance", "dependence"):
+            write_json(folder / f"{name}.json", rounded(found[name]))
+        write_json(folder / "slices.json", rounded(groups))
     return found, groups
 
 
