@@ -178,10 +178,10 @@ class Registry:
         except MlflowException as error:
             versions = ", ".join(str(version.version) for version in self.versions())
             aliases = ", ".join(f"{alias} ({number})" for alias, number in self.aliases().items())
-            known = f"there are the versions {versions} and the aliases {aliases or 'none'}."
             raise UserError(
                 f"{self.name} has no version, alias or run {name} in {mlflow.get_tracking_uri()}; "
-                + (known if versions else "nothing is registered; run `make train` first.")
+                f"there are the versions {versions or 'none'} and the aliases {aliases or 'none'}; "
+                "`make train` registers one."
             ) from error
 
     def record(self, version: Version) -> RunData:
