@@ -193,8 +193,7 @@ class Outbox:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = normal")
+        _use_wal(connection)
         connection.execute("pragma wal_autocheckpoint = 0")  # a request would wait for the disk
         return connection
 
