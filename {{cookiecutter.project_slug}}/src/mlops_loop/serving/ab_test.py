@@ -10,9 +10,9 @@ import sqlalchemy as sql
 
 from ..console import aligned, figure
 from ..models.types import Floats
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
 from . import prediction_log as log
-from .follow import ALIASES
+from .follow import ALIASES, open_registry
 from .params import Serving
 
 p = log.predictions.c
@@ -123,12 +123,9 @@ def summary(options: Serving, versions: tuple[int, int], ours: Floats, theirs: F
 
 def main(paths: Paths, options: Serving) -> None:
     """Print the result; raises UserError where no test runs."""
-    settings = load_settings(paths)
     if options.strategy != "ab":
         raise UserError("params.yaml: serving.strategy is not ab: no A/B test runs.")
-    from ..tracking.registry import connect
-
-    named = connect(paths, settings).aliases()
+    named = open_registry(paths).aliases()
     if not set(ALIASES) <= named.keys():
         raise UserError("an A/B test needs a champion and a challenger; the registry lacks one.")
     versions = named["champion"], named["challenger"]

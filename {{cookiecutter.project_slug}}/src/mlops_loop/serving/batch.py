@@ -16,8 +16,9 @@ from ..commands.predict import check_free, print_errors, score_chunks
 from ..console import parse, working
 from ..data import tables
 from ..files import partitions
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
 from . import prediction_log as log
+from .follow import open_registry
 
 LOCK = sql.text("select pg_advisory_xact_lock(hashtext(:table))")
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -77,9 +78,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         with source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         args.batch = f"{source.name} {digest[:12]}"
-    from ..tracking.registry import connect
-
-    registry = connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = registry.find("champion")
     contract = registry.contract(version)
     batches = paths.root / ".serving" / "batches"

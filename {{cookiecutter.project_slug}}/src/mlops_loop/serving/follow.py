@@ -64,6 +64,13 @@ def is_intact(folder: Path, ref: VersionRef) -> bool:
     return model_hash(folder / "model") == ref.model_hash
 
 
+def open_registry(paths: Paths) -> "Registry":
+    """Connect to a project's registry; MLflow is loaded late, after checks that do without it."""
+    from ..tracking.registry import connect
+
+    return connect(paths, load_settings(paths))
+
+
 def copy_version(registry: "Registry", version: "Version", folder: Path) -> VersionRef:
     """Copy a version below `folder`, unless an intact copy is there; raises UserError."""
     if version.number is None:
@@ -106,10 +113,7 @@ def follow(paths: Paths, seconds: float) -> None:
                     inode = Path(uri.removeprefix(SQLITE)).stat().st_ino
                     if inode != (store := store or inode):
                         return
-                if registry is None:
-                    from ..tracking.registry import connect
-
-                    registry = connect(paths, load_settings(paths))
+                registry = registry or open_registry(paths)
                 sync(registry, paths.served, known)
             except Exception as error:
                 lines = str(error).splitlines() or [type(error).__name__]
@@ -141,9 +145,7 @@ class Follower:
 
 def main(paths: Paths, arguments: Sequence[str]) -> None:
     """`make image`: copy version or alias `arguments[0]` to .serving/image, as its champion."""
-    from ..tracking.registry import connect
-
-    registry = connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = registry.find(arguments[0])
     image = paths.root / ".serving" / "image"
     with replaced(image) as folder:

@@ -18,7 +18,8 @@ from ..files import replaced, write_json
 from ..models.model import Model
 from ..models.persistence import LightGBM, ScikitLearn
 from ..models.types import Array, Floats
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
+from .follow import open_registry
 
 TOLERANCE = 1e-5
 LINKS = {"regression": "Identity", "binary": "Sigmoid", "multiclass": "Softmax"}
@@ -203,10 +204,8 @@ def encoding(model: Model, contract: Contract) -> dict[str, Any]:
 
 def main(paths: Paths, arguments: Sequence[str]) -> None:
     """Write VERSION to export/<version>, if it scores the test rows as the model does."""
-    from ..tracking.registry import connect
-
     name = parse("export", arguments, version="champion").version
-    registry = connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = registry.find(name)
     model = registry.load(version.name)
     content = to_onnx(model).SerializeToString()

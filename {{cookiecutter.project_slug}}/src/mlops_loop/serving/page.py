@@ -19,6 +19,7 @@ import streamlit as st
 
 from ..data.contract import Column, Contract
 from ..project import Paths, UserError, load_settings
+from .follow import open_registry
 from .schema import RequestSchema
 
 TIMEOUT_SECONDS = 30
@@ -157,10 +158,8 @@ def show_problems(response: httpx.Response) -> None:
 @cache
 def read_card(root: Path, version: int) -> str:
     """The model card of a version, as HTML; raises UserError where the registry lacks it."""
-    from ..tracking.registry import connect
-
     paths = Paths(root, root)
-    registry = connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     card = registry.artifact(registry.find(version), f"reports/{paths.model_page.name}")
     return card.read_text(encoding="utf-8")
 

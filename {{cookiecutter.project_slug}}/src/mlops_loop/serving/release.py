@@ -17,8 +17,9 @@ from ..files import read_json, write_json
 from ..lineage import runtime
 from ..models.bootstrap import Scores
 from ..models.golden import TOLERANCE
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
 from ..tracking.gate import now
+from .follow import open_registry
 from .params import Deliver, Serving
 from .schema import Record, RequestSchema
 
@@ -198,9 +199,7 @@ def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str
     args = parse("deliver", arguments, **known, approved_by="", ask="")
     if args.environment not in PREVIOUS:
         raise UserError(f"ENVIRONMENT={args.environment}: choose one of {', '.join(PREVIOUS)}.")
-    from ..tracking.registry import connect
-
-    registry = connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = registry.find(args.version)
     checks = check_way(paths, args.environment, version, args.approved_by)
     if args.ask:
