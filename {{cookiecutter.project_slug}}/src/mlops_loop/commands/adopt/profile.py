@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -18,6 +18,7 @@ LIKELY = 0.9  # share of distinct values that must fit
 FEW_WORDS = 5  # other words among numbers or dates: they can only mean "missing"
 TRIED = 200  # dates that every format is tried on
 YEARS = (1600, 2300)
+Kind = Literal["number", "category", "date"]
 NUMERIC, TEMPORAL = ("Int64", "Float64"), ("Date", "Datetime")
 
 UNIT = r"[A-Z]{0,2}\p{Sc}|%|USD|EUR|GBP|CHF"
@@ -41,11 +42,12 @@ PATTERNS = (
 
 @dataclass(frozen=True)
 class Profile:
-    """One column: how it is read, its values, and remarks on what could be read otherwise."""
+    """A column of the contract, its values, remarks on them, and the kind of its feature."""
 
     column: Column
     values: pl.Series
     remarks: tuple[str, ...] = ()
+    kind: Kind | None = None
 
     @cached_property
     def filled(self) -> int:

@@ -12,7 +12,7 @@ from ...console import LONGEST, cell, markdown
 from ...data.contract import DTYPES
 from ...data.tables import unique_names
 from .profile import NUMERIC, TEMPORAL, Profile
-from .roles import ColumnPlan, Task
+from .roles import Task
 
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
 FEW_ROWS, FOLDS, TOP = 1_000, 5, 5
@@ -21,7 +21,7 @@ FITTED = "\nfrom mlops_loop.features import FittedFeature\n"
 HEADER = ("column", "dtype", "role", "missing", "distinct", "values", "why")
 
 
-def contract_text(path: Path, duplicates: float, task: Task, plans: list[ColumnPlan]) -> str:
+def contract_text(path: Path, duplicates: float, task: Task, plans: list[Profile]) -> str:
     """Render contract.yaml with the explanations of the old one and a column for every plan."""
     explanations = re.split(r"^(?!#)", path.read_text(encoding="utf-8"), maxsplit=1, flags=re.M)[0]
     lines = [
@@ -36,19 +36,19 @@ def contract_text(path: Path, duplicates: float, task: Task, plans: list[ColumnP
     return "\n".join(lines) + "\n"
 
 
-def limits(plan: ColumnPlan, task: Task) -> dict[str, Any]:
+def limits(plan: Profile, task: Task) -> dict[str, Any]:
     """Return rules that leave room: a range as wide again on both sides, or few categories."""
-    profile, dtype = plan.profile, plan.column.dtype
+    dtype = plan.column.dtype
     if plan.column.role not in ("input", "outcome", "time"):
         return {}
-    few = dtype == "String" and profile.distinct <= MOST_LISTED
+    few = dtype == "String" and plan.distinct <= MOST_LISTED
     classes = plan.column.role == "outcome" and task.name != "regression"
     if few or (classes and dtype != "Boolean"):
-        values = profile.values.drop_nulls().unique().sort()
+        values = plan.values.drop_nulls().unique().sort()
         return {"categories": tuple(values.cast(DTYPES[dtype]))}
     if dtype not in NUMERIC:
         return {}
-    low, high = profile.limits
+    low, high = plan.limits
     room = high - low
     digits = 1 - math.floor(math.log10(room or 1))
     low = type(room)(0) if low >= 0 else round(low - room, digits)
@@ -79,7 +79,7 @@ def params(folder: str, task: Task, group: str | None, rows: int, shuffled: bool
     }
 
 
-def definitions(path: Path, target: str, task: Task, plans: list[ColumnPlan]) -> str:
+def definitions(path: Path, target: str, task: Task, plans: list[Profile]) -> str:
     """Render definitions.py with the explanations of the old one."""
     explanations = path.read_text(encoding="utf-8").partition(IMPORT)[0]
     names = [plan.column.name for plan in plans]
@@ -95,27 +95,27 @@ def definitions(path: Path, target: str, task: Task, plans: list[ColumnPlan]) ->
     )
 
 
-def expressions(plan: ColumnPlan, names: list[str]) -> list[str]:
+def expressions(plan: Profile, names: list[str]) -> list[str]:
     """Return the features of a column, none called as one of `names`."""
     name, dtype = plan.column.name, plan.column.dtype
     if plan.kind == "date":
         return [
             f"pl.col({name!r}).dt.{part}().cast(pl.Int32)"
             f".alias({unique_names([*names, f'{name}_{part}'])[-1]!r})"
-            for part in plan.profile.parts
+            for part in plan.parts
         ]
     cast = ".cast(pl.String)" if plan.kind == "category" and dtype != "String" else ""
     return [f"pl.col({name!r}){cast}"] if plan.kind else []
 
 
-def column_table(plans: list[ColumnPlan]) -> list[tuple[str, ...]]:
+def column_table(plans: list[Profile]) -> list[tuple[str, ...]]:
     """Return a header and a row per column: what was found in it and decided."""
     rows: list[tuple[str, ...]] = [HEADER]
     for plan in plans:
-        c, p = plan.column, plan.profile
-        missing, distinct = f"{p.values.null_count() / len(p.values):.1%}", f"{p.distinct:,}"
-        values = "not shown" if c.pii else describe(p)
-        rows.append((c.name, c.dtype, c.role, missing, distinct, values, c.description))
+        c, missing = plan.column, plan.values.null_count() / len(plan.values)
+        values = "not shown" if c.pii else describe(plan)
+        figures = f"{missing:.1%}", f"{plan.distinct:,}"
+        rows.append((c.name, c.dtype, c.role, *figures, values, c.description))
     return rows
 
 
@@ -131,7 +131,7 @@ def describe(profile: Profile) -> str:
     return shorten(text, LONGEST, placeholder="…")
 
 
-def data_card(title: str, target: str, task: Task, split: str, plans: list[ColumnPlan]) -> str:
+def data_card(title: str, target: str, task: Task, split: str, plans: list[Profile]) -> str:
     """Render the card; the files come last, so that another one adds a line."""
     return f"""# Data card: {title}
 

@@ -2,16 +2,15 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
-from ...data.contract import DTYPES, Column
+from ...data.contract import DTYPES
 from ...data.splits import time_cuts
 from ...project import UserError
-from .profile import NUMERIC, TEMPORAL, Profile
+from .profile import NUMERIC, TEMPORAL, Kind, Profile
 
-Kind = Literal["number", "category", "date"]
 LEAST_ROWS = 20
 LEAST_PER_CLASS = 3
 MOST_CLASSES = 100
@@ -57,15 +56,6 @@ PERSONAL = (
     ("names of people", rf"^(full|{PEOPLE})?[\s_.-]*name$|^({PEOPLE})$", NAME, False),
     ("names of people", r"(first|given|last|sur|family|vor|nach)[\s_.-]*name", r"\p{L}", False),
 )
-
-
-@dataclass(frozen=True)
-class ColumnPlan:
-    """A column of the contract, its profile, and the kind of its feature, if it is one."""
-
-    column: Column
-    profile: Profile
-    kind: Kind | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,7 @@ def suggest_task(profile: Profile, whole: bool) -> tuple[str, str]:
 
 def plan_columns(
     profiles: dict[str, Profile], target: str, task: Task, time: str | None, group: str | None
-) -> list[ColumnPlan]:
+) -> list[Profile]:
     """Plan every column; without `time` the only date column is the time, if it can be."""
     table = pl.DataFrame([profile.values for profile in profiles.values()])
     some = table.filter(pl.col(target).is_not_null())
@@ -154,7 +144,7 @@ def plan_columns(
         else:
             plan = plan_column(profile, similarity(some[name], some[target], task))
         plans.append(plan)
-    few = [p for p in plans if p.kind == "category" and p.profile.distinct <= MOST_GROUPS]
+    few = [p for p in plans if p.kind == "category" and p.distinct <= MOST_GROUPS]
     for plan in few[:MOST_SLICED]:
         sliced = plan.column.model_copy(update={"slice": True})
         plans[plans.index(plan)] = replace(plan, column=sliced)
@@ -170,16 +160,16 @@ def can_split(profile: Profile) -> bool:
 
 def decide(
     profile: Profile, role: str, why: str, kind: Kind | None = None, **rules: object
-) -> ColumnPlan:
+) -> Profile:
     """Plan a column with this role; the reason is followed by the remarks on its values."""
     rules |= {"role": role, "nullable": profile.filled < len(profile.values)}
     rules["description"] = "; ".join((why, *profile.remarks))
     words = WORD.findall(profile.column.name)
     rules["sensitive"] = role == "input" and any(map(SENSITIVE.fullmatch, words))
-    return ColumnPlan(profile.column.model_copy(update=rules), profile, kind)
+    return replace(profile, column=profile.column.model_copy(update=rules), kind=kind)
 
 
-def plan_column(profile: Profile, link: float) -> ColumnPlan:
+def plan_column(profile: Profile, link: float) -> Profile:
     """Plan a column that may be an input by the first rule that applies."""
     filled, distinct = profile.filled, profile.distinct
     unique = distinct == len(profile.values)
