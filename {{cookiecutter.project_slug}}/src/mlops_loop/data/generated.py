@@ -38,11 +38,9 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
             place, filled = (np.arange(rows) + 0.5) / rows, filled | True
         if column.role == "outcome":
             place = (sum(causes) + rng.normal(0, NOISE, rows)).argsort().argsort() / rows
-        values = _values(column, place)
-        frame = frame.with_columns(values)
-        if column.nullable:
-            kept = pl.when(pl.Series(filled)).then(pl.col(column.name))
-            frame = frame.with_columns(kept.alias(column.name))
+        kept = pl.Series(filled | (not column.nullable))
+        values = pl.when(kept).then(_values(column, place))
+        frame = frame.with_columns(values.alias(column.name))
     return frame
 
 
