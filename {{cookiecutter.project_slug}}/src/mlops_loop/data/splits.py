@@ -38,8 +38,7 @@ def assign_splits(rows: pl.DataFrame, test_from: date | None) -> pl.Series:
     if rows["key"].dtype != pl.UInt64 or rows.is_empty():
         return rows.select(_split(pl.col("key"), *time_cuts(rows["key"], test_from))).to_series()
     counts = rows["class"].drop_nulls().value_counts(name="rows").sort("rows", "class")
-    label, count = counts.row(0) if counts.height else (None, len(SPLITS))
-    if count < len(SPLITS):
+    for label, count in counts.filter(pl.col("rows") < len(SPLITS)).rows():
         raise UserError(
             f"class {label!r} of the target has too few rows to split ({count}, at least 3 are "
             "needed); merge it with another in TARGET or drop it by KEEP_ROWS, both in "
