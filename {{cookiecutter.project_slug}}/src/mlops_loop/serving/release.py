@@ -55,23 +55,23 @@ def report_path(paths: Paths, environment: str) -> Path:
 
 def check_way(paths: Paths, environment: str, version: "Version", approved_by: str) -> list[Check]:
     """Points 6 to 9: the way to an environment; raises UserError where it is closed."""
-    blocks = Check("a failing staging blocks", None, "")
+    found = ""
     if previous := PREVIOUS[environment]:
         if not approved_by.strip():
             raise UserError(f"name the person who approves it for {environment}: APPROVED_BY=name.")
         path = report_path(paths, previous)
-        report = read_json(path) if path.exists() else {"passed": False, "model_hash": ""}
+        report = read_json(path) if path.exists() else {"passed": False}
         if not report["passed"] or report["model_hash"] != version.tags["model_hash"]:
             raise UserError(
                 f"{path.name} reports no passed delivery of {version}: first run "
                 f"`make deliver ENVIRONMENT={previous}`."
             )
-        blocks = blocks._replace(passed=True, found=f"{previous} passed {report['time']}")
+        found = f"{previous} passed {report['time']}"
     ways = [
         Check(f"to {name} {way}", name == environment or None, approved_by * (name == environment))
         for name, way in WAYS.items()
     ]
-    return [*ways, blocks]
+    return [*ways, Check("a failing staging blocks", bool(found) or None, found)]
 
 
 def check_compatible(info: Record, tags: dict[str, str], place: str) -> Check:
