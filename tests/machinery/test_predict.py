@@ -222,7 +222,9 @@ def test_a_column_that_may_be_missing_is_taken_as_missing(
 def test_without_a_champion_it_says_what_to_do(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match="the versions none and the aliases none; `make train` registers"):
+    with pytest.raises(
+        UserError, match="the versions none and the aliases none; `make train` registers"
+    ):
         score(trained, ROWS)
 
 
