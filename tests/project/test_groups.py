@@ -70,9 +70,9 @@ def test_an_interval_of_many_rows_is_what_resampling_all_would_give(
 ) -> None:
     rng, zeros = np.random.default_rng(0), np.zeros(20_000)
     one, two = (Predictions(zeros, rng.normal(0, size, 20_000), zeros) for size in (2.0, 1.0))
-    found = bootstrap.difference_interval(metrics.rmse, one, two, BOOTSTRAP)
+    found = bootstrap.difference_interval(bootstrap.Metric(metrics.rmse), one, two, BOOTSTRAP)
     monkeypatch.setattr(bootstrap, "MOST_DRAWN", 20_000)
-    whole = bootstrap.difference_interval(metrics.rmse, one, two, BOOTSTRAP)
+    whole = bootstrap.difference_interval(bootstrap.Metric(metrics.rmse), one, two, BOOTSTRAP)
     assert found == pytest.approx(whole, abs=0.01)
     assert found[0] < metrics.rmse(one) - metrics.rmse(two) < found[1]
 
