@@ -21,7 +21,14 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     from ..tracking import registry as tracking
 
     registry = tracking.connect(paths, load_settings(paths))
-    version, champion = registry.find(args.version), registry.aliases().get("champion")
+    aliases, back = registry.aliases(), args.version == "previous"
+    if back and "champion" in aliases and "previous" not in aliases:
+        known = dict.fromkeys(str(move["version"]) for move in registry.history())
+        raise UserError(
+            "there is no champion before this one; versions that were champion: "
+            f"{', '.join(known)}. `make promote VERSION=…` names one."
+        )
+    version, champion = registry.find(args.version), aliases.get("champion")
     if version.number is None:
         raise UserError(f"{version} is not registered; name a version.")
     if champion == version.number:
@@ -31,7 +38,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     registry.tag(version.number, {**tags, "decided_by": by, OVERRULED: ""})
     if champion is not None:
         registry.tag(champion, {OVERRULED: args.reason})
-    event = "rollback" if args.version == "previous" else "promote"
+    event = "rollback" if back else "promote"
     make_champion(registry, version.number, by, args.reason, event)
     print(f"{version} is the champion: {args.reason}")
     discard(paths.gate)  # the next training runs the gate again
