@@ -75,7 +75,6 @@ def test_runs_are_in_the_projects_store_and_nothing_is_registered(project: Path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], 'make experiment SET="train.learning_rate=0.05'),
         (["SET=train.learning_rate"], 'make experiment SET="train.learning_rate=0.05'),
         (["SET=train.rate=1"], "params.yaml: train.rate: unknown key"),
         (["SET=train.max_trees=few"], "params.yaml: train.max_trees: Input should be a valid int"),

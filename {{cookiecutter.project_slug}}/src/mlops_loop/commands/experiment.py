@@ -21,7 +21,8 @@ from ..project import Paths, UserError, load_settings
 
 Params = TypeVar("Params", bound=Section)
 USAGE = 'name the changes: make experiment SET="train.learning_rate=0.05 train.max_trees=100"'
-TABLE = ("--only-changed", "--md", "--drop", r".*/|Created|baseline\.|rows\.|contract\.yaml")
+HIDDEN = r".*/|Created|baseline\.|held_out\.|prediction_interval|rows\.|contract\.yaml"
+TABLE = ("--only-changed", "--md", "--drop", HIDDEN)
 
 
 @contextmanager
