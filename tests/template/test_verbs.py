@@ -94,7 +94,14 @@ def test_clean_removes_only_what_can_be_rebuilt(project: Path) -> None:
 
 def test_lock_keeps_the_committed_versions(project: Path) -> None:
     locks = sorted((project / "requirements").glob("*.txt"))
-    assert [lock.stem for lock in locks] == ["base", "dev", "notebook", "remote", "tune"]
+    assert [lock.stem for lock in locks] == [
+        "base",
+        "dev",
+        "estimators",
+        "notebook",
+        "remote",
+        "tune",
+    ]
     before = [pins(lock) for lock in locks]
     run(project, "make", "lock")
     assert [pins(lock) for lock in locks] == before
