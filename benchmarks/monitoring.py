@@ -45,7 +45,7 @@ class World:
         self.phase = self.rng.uniform(0, 1, COLUMNS)
 
     def shifts(self, first: int, days: int) -> Floats:
-        """How far each column is moved on each day (days x columns), in standard deviations."""
+        """Shift of each column on each day (days x columns), in standard deviations."""
         number = np.arange(first, first + days)
         lasting = self.lasting(days, COLUMNS)
         season = np.sin(2 * np.pi * (number[:, None] / 365 + self.phase))

@@ -156,7 +156,7 @@ def read_predictions(held_out: pl.DataFrame, model: Model) -> Predictions:
 
 
 def prediction_interval(held_out: pl.DataFrame, confidence: float) -> tuple[float, float] | None:
-    """What to add to a prediction, the same for every row; None where the rows are too few.
+    """Offsets of a prediction, the same for every row; None where the rows are too few.
 
     Quantiles of residuals with the correction of split conformal prediction (Lei et al., 2018):
     it holds a new row, exchangeable with these, with at least this confidence.

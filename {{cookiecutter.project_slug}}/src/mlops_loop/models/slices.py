@@ -177,7 +177,7 @@ def worst(
 def lower_bounds(
     codes: Sequence[Array], paired: int, losses: Floats, params: Judging
 ) -> dict[Slice, float]:
-    """How much worse each slice's mean loss is at least than that of all other rows."""
+    """Lower bound of the difference of each slice's mean loss to that of all other rows."""
     pairs = combinations(range(min(paired, len(codes))), 2)
     searched: list[Slice] = []
     sums = []

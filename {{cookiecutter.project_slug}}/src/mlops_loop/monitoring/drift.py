@@ -166,7 +166,7 @@ class ColumnTest:
 
 @dataclass(frozen=True)
 class Drift:
-    """What the test of a column found on each day."""
+    """Result of the test of a column on each day."""
 
     test: ColumnTest
     scalars: Scalars

@@ -1,6 +1,5 @@
 """Section `monitoring` of params.yaml."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -24,7 +23,7 @@ class Monitoring(Section):
     @property
     def days(self) -> int:
         """Days of one check."""
-        return int(timedelta(days=int(self.every[:-1])).days)
+        return int(self.every[:-1])
 
     def level(self, share: float) -> float:
         """The level of a test that has this share of a year's false alarms."""
