@@ -228,7 +228,7 @@ def find_personal(profile: Profile) -> str | None:
 
 
 def similarity(values: pl.Series, target: pl.Series, task: Task) -> float:
-    """Association of a column alone with the target; 1 if each value, or a missing one, is of one class.
+    """Association of a column with the target; 1 if each value, or a missing one, is of one class.
 
     By rank correlation in a regression. The order of a number can make it suspicious only: a class
     may well begin at a limit.
