@@ -17,7 +17,7 @@ ROWS = pl.DataFrame(
         "bought": RNG.random(4_000) < 0.3,
     }
 )
-NUMBER = ROWS["number"]
+numbers = ROWS["number"]
 
 
 def changed(name: str, column: str, share: float = 1.0, **given: Any) -> pl.Series:
@@ -42,14 +42,14 @@ def test_every_shift_changes_about_the_share_that_is_asked_for() -> None:
 
 def test_numbers_move_spread_and_change_their_unit() -> None:
     moved = changed("mean", "number", strength=0.5)
-    assert moved.mean() == pytest.approx(NUMBER.mean() + 0.5 * NUMBER.std(), abs=0.01)
-    assert moved.std() == pytest.approx(NUMBER.std())
+    assert moved.mean() == pytest.approx(numbers.mean() + 0.5 * numbers.std(), abs=0.01)
+    assert moved.std() == pytest.approx(numbers.std())
     wider = changed("scale", "number", strength=1.5)
-    assert wider.mean() == pytest.approx(NUMBER.mean())
-    assert wider.std() == pytest.approx(1.5 * NUMBER.std())
-    assert changed("unit", "number").to_numpy() == pytest.approx(1.609 * NUMBER.to_numpy())
+    assert wider.mean() == pytest.approx(numbers.mean())
+    assert wider.std() == pytest.approx(1.5 * numbers.std())
+    assert changed("unit", "number").to_numpy() == pytest.approx(1.609 * numbers.to_numpy())
     assert changed("unit", "count", strength=1.5).sort().unique().to_list()[-1] == 12
-    assert changed("stuck", "number").unique().to_list() == [NUMBER.sort()[1_999]]
+    assert changed("stuck", "number").unique().to_list() == [numbers.sort()[1_999]]
 
 
 def test_levels_grow_appear_and_go_missing() -> None:
@@ -75,8 +75,8 @@ def test_an_outcome_changes_its_relation_or_loses_it() -> None:
 
 def test_a_harmless_shift_leaves_rows_out_and_changes_none() -> None:
     fewer = thin(ROWS, "number", 0.6)
-    median = NUMBER.median()
-    assert fewer.filter(pl.col("number") >= median).equals(ROWS.filter(NUMBER >= median))
+    median = numbers.median()
+    assert fewer.filter(pl.col("number") >= median).equals(ROWS.filter(numbers >= median))
     assert (fewer["number"] < median).sum() == pytest.approx(0.4 * 2_000, abs=80)
     assert fewer.join(ROWS, on=ROWS.columns, how="anti").is_empty()
-    assert fewer["number"].mean() > NUMBER.mean() + 0.5
+    assert fewer["number"].mean() > numbers.mean() + 0.5
