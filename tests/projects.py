@@ -204,6 +204,7 @@ def isolate(patch: pytest.MonkeyPatch) -> None:
     """Keep the user's tracking server and git settings out; MLflow sets the first itself."""
     for name in (
         "MLFLOW_TRACKING_URI",
+        "DATABASE_URL",
         "TRIGGER",
         "PII_KEY",
         "GIT_DIR",

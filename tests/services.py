@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sql
 from fastapi.testclient import TestClient
 from helpers import SOURCE
+from mlops_loop.database import database
 from mlops_loop.project import load_settings
 from mlops_loop.serving import api as app
 from mlops_loop.serving import follow, jobs
@@ -84,7 +85,7 @@ class Service:
         outbox = Outbox(self.outbox, serving.outbox_bytes)
         context = {"environment": self.environment, "code_version": "abc"}
         predictor = predict.Predictor(serving, router, outbox, context)
-        engine = log.database(self.url)
+        engine = database(self.url)
         shipper = log.Shipper(outbox, engine, serving.retention_days)
         queue = jobs.Jobs(engine, serving.queue_bytes)
         return core.Service("shop", serving, predictor, shipper, queue, engine)
@@ -98,7 +99,7 @@ class Service:
 
     def logged(self, table: sql.Table = log.predictions) -> list[dict[str, Any]]:
         """The rows of the prediction log, the oldest first."""
-        engine = log.database(self.url)
+        engine = database(self.url)
         log.tables.create_all(engine)
         with engine.connect() as connection:
             rows = connection.execute(table.select().order_by(table.c.time)).mappings()

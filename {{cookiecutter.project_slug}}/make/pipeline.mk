@@ -1,5 +1,5 @@
 ##@ Pipeline
-.PHONY: train data adopt predict metrics explain compare promote rollback reproduce tune experiment
+.PHONY: train data adopt predict metrics explain compare promote rollback history reproduce tune experiment
 train: $(READY) ## run the pipeline from the source to a registered model, as far as anything changed
 	@test -e mlflow.db || test -n "$$MLFLOW_TRACKING_URI" || grep -qs '^MLFLOW_TRACKING_URI=.' .env || \
 		rm -f reports/gate.json
@@ -31,6 +31,9 @@ promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'
 
 rollback: $(READY) ## restore the previous champion: REASON='…'
 	@$(RUN) promote $(OPTIONS)
+
+history: $(READY) ## list what was decided and done, when, by whom and why [EVENT=promote]
+	@$(RUN) history $(OPTIONS)
 
 reproduce: $(READY) ## train a version again from its commit and data, and compare [VERSION=3 or an alias]
 	@$(RUN) reproduce "$(or $(VERSION),champion)"

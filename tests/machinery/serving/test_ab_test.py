@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sql
+from mlops_loop.database import database
 from mlops_loop.project import UserError
 from mlops_loop.serving import ab_test
 from mlops_loop.serving import prediction_log as log
@@ -28,7 +29,7 @@ BLANK |= {"inputs": {}, "latency_ms": 1.0}
 def engine(service: Service) -> sql.Engine:
     """The log of a service that runs an A/B test of 100 units each."""
     service.project.edit(serving__strategy="ab", serving__ab__size=100)
-    engine = log.database(log.url(service.project))
+    engine = database(log.url(service.project))
     log.tables.create_all(engine)
     return engine
 
@@ -190,7 +191,7 @@ def test_a_bandit_comes_to_prefer_the_better(
     task: str, better: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(router, "LATEST", 100)
-    engine, noise = log.database(f"sqlite:///{tmp_path}/log.db"), Random(1)
+    engine, noise = database(f"sqlite:///{tmp_path}/log.db"), Random(1)
     arm = router.Bandit(task, Random(0))
     log.tables.create_all(engine)
     chosen: list[int] = []

@@ -12,10 +12,10 @@ from fastapi.testclient import TestClient
 from mlops_loop.commands import predict
 from mlops_loop.data.contract import Contract, load_contract
 from mlops_loop.data.tables import read_table
+from mlops_loop.database import database
 from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from mlops_loop.serving import batch
-from mlops_loop.serving import prediction_log as log
 from mlops_loop.tracking.registry import Registry
 from services import Change, Service
 
@@ -91,7 +91,7 @@ def test_rows_of_a_parquet_file(
 
 def table(service: Service, name: str) -> list[dict[str, Any]]:
     """The rows of a table of the database."""
-    with log.database(service.url).connect() as connection:
+    with database(service.url).connect() as connection:
         rows = connection.execute(sql.text(f"select * from {name}")).mappings()
         return [dict(row) for row in rows]
 
@@ -147,7 +147,7 @@ def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, recor
     with pytest.raises(UserError, match="cannot take the rows, and has none of them: table scores"):
         published(service, wider, "scores")
     assert table(service, "scores") == before
-    with log.database(service.url).begin() as connection:
+    with database(service.url).begin() as connection:
         connection.execute(sql.text("create table theirs (batch text, note text)"))
     with pytest.raises(UserError, match="TABLE=theirs exists, and `make batch` did not make it"):
         published(service, rows, "theirs")

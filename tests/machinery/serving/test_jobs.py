@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from mlops_loop.database import database
 from mlops_loop.serving import jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import service as serving
@@ -86,7 +87,7 @@ def test_what_was_asked_is_gone_once_it_is_answered(
     worked(service.assemble())
     [done] = service.logged(log.jobs)
     assert (done["key"], done["content"]) == (None, None)
-    assert log.forget(log.database(service.url), -1) >= 1
+    assert log.forget(database(service.url), -1) >= 1
     assert service.logged(log.jobs) == []
 
 
@@ -149,7 +150,7 @@ def test_what_cannot_be_answered_says_why_or_waits(
 @pytest.fixture
 def queue(service: Service) -> Iterator[Jobs]:
     """The queue of a service that does not run."""
-    engine = log.database(service.url)
+    engine = database(service.url)
     yield Jobs(engine, 10**6)
     engine.dispose()
 
@@ -192,7 +193,7 @@ def test_a_clock_that_is_put_back_leaves_no_job(queue: Jobs, service: Service) -
     queue.put(b"{}", "")
     assert queue.take() is not None
     tomorrow = datetime.now() + timedelta(days=1)
-    with log.database(service.url).begin() as connection:
+    with database(service.url).begin() as connection:
         connection.execute(log.jobs.update().values(taken=tomorrow))
     assert queue.take() is not None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sql
+from mlops_loop.database import database
 from mlops_loop.project import UserError
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import telemetry
@@ -86,7 +87,7 @@ def test_what_a_killed_process_left_is_shipped_by_the_next(service: Service) -> 
 
 
 def test_two_services_share_an_outbox_and_lose_nothing(tmp_path: Path) -> None:
-    engine = log.database(f"sqlite:///{tmp_path}/log.db")
+    engine = database(f"sqlite:///{tmp_path}/log.db")
     boxes = [Outbox(tmp_path, 10_000) for _ in range(2)]
     shippers = [log.Shipper(box, engine, 10**5) for box in boxes]
     boxes[0].append(log.feedback, feedback("a"))
@@ -104,7 +105,7 @@ def test_two_services_share_an_outbox_and_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_shipping_again_doubles_nothing_and_what_is_old_is_forgotten(tmp_path: Path) -> None:
-    engine, outbox = log.database(f"sqlite:///{tmp_path}/log.db"), Outbox(tmp_path, 10_000)
+    engine, outbox = database(f"sqlite:///{tmp_path}/log.db"), Outbox(tmp_path, 10_000)
     for _ in range(2):
         outbox.append(log.feedback, feedback("one"))
         log.Shipper(outbox, engine, 10**5).ship()
@@ -126,7 +127,7 @@ def test_many_records_are_shipped_in_batches_and_the_log_of_sqlite_is_emptied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "MAX_WAL_BYTES", 1)
-    engine, outbox = log.database(f"sqlite:///{tmp_path}/log.db"), Outbox(tmp_path, 10**6)
+    engine, outbox = database(f"sqlite:///{tmp_path}/log.db"), Outbox(tmp_path, 10**6)
     for number in range(1_200):
         outbox.append(log.feedback, feedback(str(number)))
     assert len(outbox.read()[1]["feedback"]) == log.BATCH
@@ -139,9 +140,9 @@ def test_many_records_are_shipped_in_batches_and_the_log_of_sqlite_is_emptied(
 @pytest.mark.parametrize("url", ["predictions.db", "oracle9://host/predictions", ""])
 def test_an_address_of_no_database_is_said_in_a_sentence(url: str) -> None:
     with pytest.raises(UserError, match="DATABASE_URL: no address of SQLite or PostgreSQL"):
-        log.database(url)
+        database(url)
 
 
 def test_the_short_address_of_postgresql_means_the_driver_that_is_there() -> None:
     for short in ("postgres", "postgresql", "postgresql+psycopg"):
-        assert log.database(f"{short}://user@host/predictions").driver == "psycopg"
+        assert database(f"{short}://user@host/predictions").driver == "psycopg"

@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 import polars as pl
 import pytest
 import sqlalchemy as sql
+from mlops_loop.database import POSTGRESQL_WAITS, database
 from mlops_loop.project import UserError
 from mlops_loop.serving import batch, jobs
 from mlops_loop.serving import prediction_log as log
@@ -76,11 +77,11 @@ def test_predictions_feedback_and_jobs_are_kept(
     assert {answer["prediction_id"] for answer in [*answers, done["result"]]} == set(rows)
     assert rows[told["prediction_id"]]["output"] == answers[0]
     assert [row["actual"] for row in service.logged(log.feedback)] == [1.5]
-    assert log.forget(log.database(server), -1) == 5
+    assert log.forget(database(server), -1) == 5
 
 
 def test_workers_that_ask_at_once_get_a_job_each(server: str) -> None:
-    queue = jobs.Jobs(log.database(server), 10**6)
+    queue = jobs.Jobs(database(server), 10**6)
     ids = {queue.put(b"{}", "") for _ in range(100)}
     taken: list[str] = []
 
@@ -100,7 +101,7 @@ def test_workers_that_ask_at_once_get_a_job_each(server: str) -> None:
 
 
 def test_a_batch_is_written_whole_or_not_at_all(server: str) -> None:
-    engine, now = log.database(server), datetime.now(UTC).replace(tzinfo=None)
+    engine, now = database(server), datetime.now(UTC).replace(tzinfo=None)
     rows = pl.DataFrame({"size": [1.0, 2.0], "items": [1, None]})
     known = {"batch": "monday", "model_version": 1, "scored_at": now}
     for _ in range(2):
@@ -120,7 +121,7 @@ def test_a_batch_is_written_whole_or_not_at_all(server: str) -> None:
 def test_a_server_that_hangs_holds_nothing_else_up(
     server: str, service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(log.POSTGRESQL_WAITS, "connect_timeout", 2)
+    monkeypatch.setitem(POSTGRESQL_WAITS, "connect_timeout", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts and never answers
         port = silent.getsockname()[1]
         service.url = f"postgresql+psycopg://mlops@127.0.0.1:{port}/postgres"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlops_loop.database import database
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import telemetry
 from services import Change, Service, wait
@@ -99,6 +100,6 @@ def test_a_clock_that_is_put_back_loses_nothing(
     assert {row["id"] for row in rows} == set(ids)
     assert [row["id"] for row in rows[-2:]] == [ids[0], ids[-1]]
     assert all(row["latency_ms"] >= 0 for row in rows)
-    engine = log.database(service.url)
+    engine = database(service.url)
     assert log.forget(engine, 400) == 3
     assert datetime.now(UTC).year == rows[-1]["time"].year

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from mlops_loop.database import database
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models.model import Model
 from mlops_loop.project import UserError
-from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor, router, telemetry, versions
 from mlops_loop.serving.params import Canary
 from projects import Project
@@ -189,7 +189,7 @@ def test_a_look_that_fails_is_not_the_last(
 
     monkeypatch.setattr(some.versions, "refresh", fail)
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(some.watch(log.database(service.url)), 1))
+        asyncio.run(asyncio.wait_for(some.watch(database(service.url)), 1))
     assert len(looks) > 2
     said = capsys.readouterr().out
     assert '"problem":"ZeroDivisionError"' in said

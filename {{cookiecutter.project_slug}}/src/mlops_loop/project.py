@@ -65,6 +65,7 @@ class Paths:
         self.log = root / ".serving" / "predictions.db"
 
         self.store = root / "mlflow.db"
+        self.history = root / "history.db"
         self.artifacts = root / "mlartifacts"
 
 

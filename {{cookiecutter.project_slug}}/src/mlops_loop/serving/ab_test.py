@@ -9,6 +9,7 @@ import numpy as np
 import sqlalchemy as sql
 
 from ..console import aligned, figure
+from ..database import database, now
 from ..models.types import Floats
 from ..project import Paths, UserError
 from . import prediction_log as log
@@ -70,7 +71,7 @@ def check_split(share: float, ours: int, theirs: int) -> None:
             f"sample ratio mismatch, so there is no result: {ours:,} units of the champion and "
             f"{theirs:,} of the challenger, whose share is {share:g} (p = {chance:.1g}). Find out "
             "where units are lost, then restart the test with serving.ab.started: "
-            f"{log.now():%FT%T}."
+            f"{now():%FT%T}."
         )
 
 
@@ -129,7 +130,7 @@ def main(paths: Paths, options: Serving) -> None:
     if not set(ALIASES) <= named.keys():
         raise UserError("an A/B test needs a champion and a challenger; the registry lacks one.")
     versions = named["champion"], named["challenger"]
-    ours, theirs = read_values(log.database(log.url(paths)), options, versions)
+    ours, theirs = read_values(database(log.url(paths)), options, versions)
     if min(len(ours), len(theirs)) < options.ab.size:
         print(
             f"The test is not finished: the champion has {len(ours):,} and the challenger "

@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..database import now
 from ..lineage import runtime
 from ..models.explanations import unit
 from . import auth
@@ -113,7 +114,7 @@ def add_predictions(
             kind = "one of the classes" if versions.champion.model.classes else "a number"
             rule = f"must be {kind}, like the prediction"
             raise HTTPException(422, [{"field": "actual", "rule": rule}])
-        record = {"id": str(uuid.uuid4()), "time": log.now(), **vars(given)}
+        record = {"id": str(uuid.uuid4()), "time": now(), **vars(given)}
         predictor.outbox.append(log.feedback, [record])
         return {"feedback_id": record["id"]}
 

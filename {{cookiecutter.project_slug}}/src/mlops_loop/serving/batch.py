@@ -1,7 +1,6 @@
 """`make batch`: scores a file with the champion into a table of the database, for a schedule."""
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pandas.errors import DatabaseError
 from ..commands.predict import check_free, print_errors, score_chunks
 from ..console import parse, working
 from ..data import tables
+from ..database import database, now, url
 from ..files import partitions
 from ..project import Paths, UserError
 from . import prediction_log as log
@@ -84,7 +84,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     batches = paths.root / ".serving" / "batches"
     batches.mkdir(parents=True, exist_ok=True)
     # In the file of the log, a large batch would block log and queue.
-    engine = log.database(os.environ.get("DATABASE_URL") or f"sqlite:///{batches / 'tables.db'}")
+    engine = database(url(batches / "tables.db"))
     personal = [column.name for column in contract.columns if column.pii]
 
     def read(part: Path) -> pl.DataFrame:
@@ -100,7 +100,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         none = (pl.len() > 0) & pl.col("error").is_not_null().all()
         if scored.select(none).collect().item():
             raise UserError("no row could be scored; nothing was written.")
-        batch["scored_at"] = log.now()
+        batch["scored_at"] = now()
         with working("batch"):
             rows = publish(map(read, parts), engine, args.table, batch)
     shown = engine.url.render_as_string(hide_password=True)

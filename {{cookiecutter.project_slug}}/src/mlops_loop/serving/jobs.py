@@ -15,10 +15,11 @@ from typing import NamedTuple, TypeVar
 import orjson
 import sqlalchemy as sql
 
+from ..database import now
 from . import telemetry
 from .prediction_log import DONE, FAILED, QUEUED, RUNNING, OutboxFull
 from .prediction_log import jobs as table
-from .prediction_log import now, prepare
+from .prediction_log import prepare
 from .predictor import Predictor, describe
 
 MAX_ATTEMPTS = 3

@@ -1,12 +1,10 @@
 """The prediction log: predictions and feedback in a database, by way of an outbox on this disk."""
 
-import os
-import re
 import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -15,21 +13,15 @@ import orjson
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ..project import Paths, UserError
+from .. import database
+from ..database import now, use_wal
+from ..project import Paths
 from . import telemetry
 
 SHIP_SECONDS, STOP_SECONDS, FORGET_SECONDS = 0.5, 20, 3_600
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
 BATCH = 500  # records that are shipped in one transaction
 MAX_WAL_BYTES = 8 << 20
-SHORT = re.compile("^postgres(ql)?://")  # which names no driver
-
-# A server that accepts connections may still not answer; in seconds and milliseconds.
-POSTGRESQL_WAITS = {
-    "connect_timeout": 3,
-    "tcp_user_timeout": 10_000,
-    "options": "-c statement_timeout=30000",
-}
 
 tables = sql.MetaData()
 
@@ -99,52 +91,14 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def now() -> datetime:
-    """The time in UTC, without a time zone, as the tables hold it."""
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
 def url(paths: Paths) -> str:
     """The address of the log: DATABASE_URL, or a file of the project."""
-    return os.environ.get("DATABASE_URL") or f"sqlite:///{paths.log}"
-
-
-def database(url: str) -> sql.Engine:
-    """The engine of a database, SQLite or PostgreSQL; nothing is opened yet.
-
-    Raises UserError for any other address.
-    """
-    url = SHORT.sub("postgresql+psycopg://", url)
-    waits = {} if url.startswith("sqlite") else POSTGRESQL_WAITS
-    try:
-        engine = sql.create_engine(
-            url,
-            pool_pre_ping=True,
-            connect_args=waits,
-            json_serializer=lambda value: orjson.dumps(value).decode(),
-        )
-    except (sql.exc.ArgumentError, ImportError) as error:
-        raise UserError(
-            "DATABASE_URL: no address of SQLite or PostgreSQL; write sqlite:///file or "
-            "postgresql://user@host/database."
-        ) from error
-    if engine.dialect.name == "sqlite":
-        sql.event.listen(engine, "connect", _use_wal)
-    return engine
-
-
-def _use_wal(connection: Any, _: Any = None) -> None:
-    connection.execute("pragma journal_mode = wal")  # readers do not wait for writers
-    connection.execute("pragma synchronous = normal")
+    return database.url(paths.log)
 
 
 def prepare(engine: sql.Engine) -> None:
     """Create missing tables; raises SQLAlchemyError where the database does not answer."""
-    engine.connect().close()
-    try:
-        tables.create_all(engine)
-    except sql.exc.DBAPIError:  # another service created one at the same moment
-        tables.create_all(engine)
+    database.prepare(engine, tables)
 
 
 def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
@@ -193,7 +147,7 @@ class Outbox:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
-        _use_wal(connection)
+        use_wal(connection)
         connection.execute("pragma wal_autocheckpoint = 0")  # a request would wait for the disk
         return connection
 

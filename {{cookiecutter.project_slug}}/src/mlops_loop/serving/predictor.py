@@ -14,13 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..database import now
 from ..models.explanations import contributions
 from ..models.model import by_class
 from ..models.types import Floats
 from . import telemetry
 from .follow import CHALLENGER
 from .params import Serving
-from .prediction_log import Outbox, OutboxFull, TooLarge, is_number, now
+from .prediction_log import Outbox, OutboxFull, TooLarge, is_number
 from .prediction_log import predictions as log
 from .router import Assignment, Router, SeveralUnits
 from .schema import Record, RequestSchema, is_list

@@ -11,13 +11,14 @@ from random import Random
 import sqlalchemy as sql
 from prometheus_client import start_http_server
 
+from ..database import database
 from ..lineage import git
 from ..project import Paths, load_settings
 from . import telemetry
 from .follow import BAKED, Follower
 from .jobs import Jobs, process_next
 from .params import Serving
-from .prediction_log import Outbox, Shipper, database, url
+from .prediction_log import Outbox, Shipper, url
 from .predictor import Predictor
 from .router import Router
 from .versions import Versions

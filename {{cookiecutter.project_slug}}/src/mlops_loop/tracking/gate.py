@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from . import history
 from .scoring_code import code_hash
 
 if TYPE_CHECKING:
     from .registry import Registry
 
+RECORDED = "git_commit", "data_version", "params_hash", "author", "trigger"
 OVERRULED = "overruled"  # tag: the reason why a person replaced this version as champion
 
 
@@ -51,6 +53,22 @@ def register_version(
     return version
 
 
+def record_decision(
+    registry: "Registry",
+    run_id: str,
+    record: dict[str, Any],
+    metrics: dict[str, Any],
+    judged: dict[str, Any],
+) -> None:
+    """Append a decision to the history: `judged` is the content of gate.json."""
+    lineage = {key: record["lineage"][key] for key in RECORDED}
+    numbers = {key: judged[key] for key in ("decision", "comparisons", "champion_version")}
+    reason = f"{judged['decision']}: {'; '.join(judged['reasons'])}"
+    about = {"run": run_id, "metrics": metrics, **identity(record), **lineage, **numbers}
+    version = judged["version"]
+    history.append(registry.paths, "gate", by="gate", reason=reason, version=version, **about)
+
+
 def make_champion(
     registry: "Registry", version: int, by: str, reason: str, event: str = "promote"
 ) -> None:
@@ -59,6 +77,7 @@ def make_champion(
     The event `rollback` takes back every champion since. Repeated, it changes nothing.
     """
     if registry.champions()[-1:] != [version]:
+        history.append(registry.paths, event, by=by, reason=reason, version=version)
         registry.append_history(event=event, version=version, by=by, reason=reason, at=now())
     # `previous` first: killed between the two, the old champion is still the champion.
     _, *earlier = reversed(registry.champions())

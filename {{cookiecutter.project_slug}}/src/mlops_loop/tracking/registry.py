@@ -82,13 +82,14 @@ class Version:
 class Registry:
     """The project's runs and the versions of its registered model.
 
-    `is_shared` is true where the store is not the project's own file.
+    `is_shared` is true where the store is not the project's own file; `paths` are the project's.
     """
 
     client: MlflowClient
     name: str
     experiment: str
     is_shared: bool
+    paths: Paths
 
     def run_exists(self, run_id: str) -> bool:
         """True if the store holds this run."""
@@ -276,7 +277,7 @@ def connect(paths: Paths, settings: Settings) -> Registry:
             f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
             "back, or see docs/moving.md."
         )
-    return Registry(client, settings.project, experiment.experiment_id, not local)
+    return Registry(client, settings.project, experiment.experiment_id, not local, paths)
 
 
 def ensure_run(

@@ -14,7 +14,13 @@ from mlops_loop.models import model_card
 from mlops_loop.models.slices import check_bars
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
-from mlops_loop.tracking.gate import OVERRULED, Decision, identity, register_version
+from mlops_loop.tracking.gate import (
+    OVERRULED,
+    Decision,
+    identity,
+    record_decision,
+    register_version,
+)
 
 from .. import PROJECT
 from ..params import Params, load_params
@@ -52,7 +58,7 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
         version = register_version(registry, run_id, record, decision)
     aliases = registry.aliases()
     named = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
-    return {
+    judged = {
         "decision": decision.decision,
         "reasons": decision.reasons,
         "version": version,
@@ -60,6 +66,8 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
         "champion_version": champion,
         "comparisons": decision.comparisons,
     }
+    record_decision(registry, run_id, record, report["test"], judged)
+    return judged
 
 
 def main(paths: Paths) -> None:
