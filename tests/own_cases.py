@@ -90,8 +90,10 @@ def reversed_scores(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_seed(patch: pytest.MonkeyPatch) -> None:
+    drawn = np.random.default_rng(0)  # other weights at each fit
+
     def fit(params: Any, learning: Any, validation: Any) -> Any:
-        weights = np.random.default_rng().uniform(0.5, 1, len(learning.target))
+        weights = drawn.uniform(0.5, 1, len(learning.target))
         return FIT(params, replace(learning, weights=weights), validation)
 
     patch.setattr(train, "fit", fit)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import BIN, TEMPLATE, Factory, Newborn, files, git, package, render, run
+from mlflow import MlflowClient
 
 STRANGER = "[user]\n\tuseConfigOnly = true\n"
 UV = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}  # where uv need not be installed first
@@ -52,6 +53,8 @@ def test_birth(newborn: Newborn) -> None:
     assert {".dvc/config", ".dvcignore", "data/external/.gitkeep"} <= set(tracked)
     assert "Installing" in newborn.output
     assert "Left to do" not in newborn.output
+    store = MlflowClient(f"sqlite:///{project / '.venv' / 'mlflow.db'}")
+    assert [experiment.name for experiment in store.search_experiments()] == ["Default"]
 
 
 def test_environment_holds_the_locks_and_this_project(newborn: Newborn) -> None:

@@ -151,6 +151,21 @@ def test_a_moved_store_is_refused(trained: Project) -> None:
             register.main(moved)
 
 
+def test_a_new_store_is_the_one_made_with_the_environment(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = tmp_path / "environment"
+    environment.mkdir()
+    prepared = mlflow.MlflowClient(f"sqlite:///{environment / 'mlflow.db'}")
+    made = prepared.create_experiment("made at set-up")
+    monkeypatch.setattr("sys.prefix", str(environment))
+    registry = tracking.connect(project, load_settings(project))
+    assert registry.client.get_experiment(made).name == "made at set-up"
+    registry.client.delete_experiment(made)
+    again = tracking.connect(project, load_settings(project)).client
+    assert again.get_experiment(made).lifecycle_stage == "deleted"
+
+
 def test_another_server_is_used_where_one_is_named(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from ..config import Section, flat
 from ..console import figure, interval
 from ..data.contract import DTYPES, Contract, load_contract
-from ..files import partitions, read_json, write_json
+from ..files import partitions, read_json, replaced, write_json
 from ..lineage import versions
 from ..models import golden
 from ..models.model import Model, load
@@ -265,9 +266,13 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     # MLflow reports each table that it creates, and misses pip in an environment of uv.
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    local = settings.tracking_uri == f"sqlite:///{paths.store}"
+    empty = Path(sys.prefix, paths.store.name)  # made with the environment
+    if local and not paths.store.exists() and empty.exists():
+        with replaced(paths.store) as temporary:
+            shutil.copy(empty, temporary)
     mlflow.set_tracking_uri(settings.tracking_uri)
     client = MlflowClient()
-    local = settings.tracking_uri == f"sqlite:///{paths.store}"
     if client.get_experiment_by_name(settings.project) is None:
         client.create_experiment(settings.project, paths.artifacts.as_uri() if local else None)
     experiment = mlflow.set_experiment(settings.project)
