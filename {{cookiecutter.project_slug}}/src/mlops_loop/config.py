@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .files import replaced
 from .project import UserError
 
-LEVELS = {"serving", "monitoring"}  # sections of the levels, which no training depends on
+LEVELS = {
+    "serving",
+    "monitoring",
+    "responses",
+}  # sections of the levels, which no training depends on
 
 
 class Section(BaseModel):

@@ -102,6 +102,7 @@ class Params(Section):
     # Sections of the levels `deployment` and `operations`, which check them themselves.
     serving: dict[str, Any] | None = None
     monitoring: dict[str, Any] | None = None
+    responses: dict[str, Any] | None = None
 
     @property
     def shared(self) -> Shared:

@@ -235,6 +235,7 @@ def check_columns(
                 "column": name,
                 "importance": weight,
                 "alarm_days": int(drifted.sum()),
+                "missing": float(new[-1, -1] / new[-1].sum()),  # on the last day
                 "could_see": float(drift.smallest(level)[-1]),
                 "by_day": {"day": days, "z": drift.z[:, 0].tolist(), "alarm": drifted.tolist()},
                 "reference_shares": test.shares.tolist(),

@@ -24,6 +24,10 @@ PROFILE, EXPLANATIONS = "models/profile", "reports/explanations.json"  # of a ve
 SHOWN = 14  # days and columns of the table
 
 
+class NothingToCheck(UserError):
+    """There is no row to check yet."""
+
+
 def main(
     paths: Paths,
     options: Monitoring,

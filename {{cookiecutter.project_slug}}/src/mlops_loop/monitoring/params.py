@@ -1,4 +1,4 @@
-"""Section `monitoring` of params.yaml."""
+"""Sections `monitoring` and `responses` of params.yaml."""
 
 from typing import Annotated, Any
 
@@ -36,8 +36,22 @@ class Monitoring(Section):
         return self.level(DRIFT_SHARE * weight * known)
 
 
+class Responses(Section):
+    """The evidence from which the loop does more than warn and retrain."""
+
+    rollback_above: Annotated[float, Field(gt=1)] | None
+    impute_above: Annotated[float, Field(gt=0, lt=1)]
+
+
 def monitoring_options(section: dict[str, Any] | None) -> Monitoring:
     """Read section `monitoring`; raises UserError that names every wrong key."""
     if section is None:
         raise UserError("params.yaml: monitoring: this section is missing; see level operations.")
     return validated(Monitoring, section, "params.yaml", "monitoring")
+
+
+def responses_options(section: dict[str, Any] | None) -> Responses:
+    """Read section `responses`; raises UserError that names every wrong key."""
+    if section is None:
+        raise UserError("params.yaml: responses: this section is missing; see docs/operations.md.")
+    return validated(Responses, section, "params.yaml", "responses")

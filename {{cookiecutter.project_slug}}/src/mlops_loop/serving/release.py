@@ -14,10 +14,11 @@ import numpy as np
 from ..console import aligned, parse, working
 from ..data.contract import Contract
 from ..files import read_json, write_json
-from ..lineage import runtime
+from ..lineage import author, runtime
 from ..models.bootstrap import Scores
 from ..models.golden import TOLERANCE
 from ..project import Paths, UserError
+from ..tracking import history
 from ..tracking.gate import now
 from .follow import open_registry
 from .params import Deliver, Serving
@@ -229,5 +230,11 @@ def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str
     print(f"version {version.number} in {args.environment} at {args.url}")
     rows = [(str(n), name, MARKS[mark], found) for n, (name, mark, found) in enumerate(checks, 1)]
     print("\n".join(aligned(rows)))
+    failed = "; ".join(f"{each.name}: {each.found}" for each in checks if each.passed is False)
+    reason = f"{args.environment}: {failed or 'passed'}"
+    by, at = args.approved_by or author(paths.root), {"url": args.url, "passed": passed}
+    history.append(paths, "deliver", by=by, reason=reason, version=version.number, **at)
+    if passed and version.number and args.environment != "test":
+        registry.point(args.environment, version.number)
     if not passed:
         raise UserError(f"{version} is not fit for {args.environment}.")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 RECORDED = "git_commit", "data_version", "params_hash", "author", "trigger"
+ARCHIVED = "archived"  # tag: since when this version is champion no longer
 OVERRULED = "overruled"  # tag: the reason why a person replaced this version as champion
 
 
@@ -85,8 +86,11 @@ def make_champion(
         registry.point("previous", earlier[0])
     else:
         registry.unpoint("previous")
+    aliases = registry.aliases()
+    registry.tag(version, {ARCHIVED: ""})
+    registry.tag(aliases.get("champion", version), {ARCHIVED: now()})
     registry.point("champion", version)
-    if registry.aliases().get("challenger") == version:
+    if aliases.get("challenger") == version:
         registry.unpoint("challenger")
 
 

@@ -1,9 +1,12 @@
 """The verbs of level operations: `python -m <package>.monitoring VERB …`; the Makefile calls it."""
 
 import sys
+from datetime import date
+from functools import partial
 from typing import Any
 
 from mlops_loop.console import run_verb
+from mlops_loop.project import Paths
 
 from .. import PROJECT
 
@@ -31,5 +34,41 @@ def check(*arguments: str) -> None:
     sys.exit(CODES[monitor(*arguments)["status"]])
 
 
+def take_turn(paths: Paths, today: date) -> dict[str, Any]:
+    """Take one turn of the loop on a day: check, respond, retrain where there is reason to."""
+    from mlops_loop.monitoring import turn as command
+    from mlops_loop.monitoring.monitor import run_check
+    from mlops_loop.monitoring.params import monitoring_options, responses_options
+
+    from ..features.definitions import KEEP_ROWS, TARGET
+    from ..models.metrics import SCORING
+    from ..params import load_params
+
+    params = load_params(paths.params)
+    yours = {"scoring": SCORING[params.task], "target": TARGET, "keep": KEEP_ROWS}
+    check = partial(run_check, options=monitoring_options(params.monitoring), **yours)
+    responses = responses_options(params.responses)
+    return command.take_turn(paths, responses, check, lambda content, today: None, today)
+
+
+def loop(*arguments: str) -> dict[str, Any]:
+    """Take the turn of today; a verdict is no error."""
+    from mlops_loop.monitoring import turn as command
+
+    return command.main(partial(take_turn, PROJECT), arguments)
+
+
+def turn(*arguments: str) -> None:
+    """Do the same, and end with the verdict's exit code."""
+    sys.exit(CODES[loop(*arguments)["status"]])
+
+
+def freeze(*arguments: str) -> None:
+    """Stop every automatic action, or allow them again."""
+    from mlops_loop.monitoring import freeze as command
+
+    command.main(PROJECT, arguments)
+
+
 if __name__ == "__main__":
-    run_verb({"monitor": monitor, "check": check})
+    run_verb({verb.__name__: verb for verb in (monitor, check, loop, turn, freeze)})

@@ -1,0 +1,159 @@
+"""Responses: a collapse after a release is rolled back, and what is missing upstream is named."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from mlops_loop.commands.promote import promote
+from mlops_loop.monitoring.params import Responses
+from mlops_loop.monitoring.respond import Situation, report_missing, roll_back
+from mlops_loop.tracking import history
+from mlops_loop.tracking.registry import Registry
+from projects import Project, offer, registry_of
+
+START = date(2024, 5, 1)
+TODAY = START + timedelta(days=4)
+RATIOS = (1.0, 1.0, 2.0, 2.0)  # of observed over expected loss: a release on the third day
+OPTIONS = Responses(rollback_above=1.5, impute_above=0.3)
+
+
+def checked(ratios: tuple[float, ...] = RATIOS, version: int = 2, **changes: Any) -> dict[str, Any]:
+    """What a check of some days finds."""
+    days = [str(START + timedelta(days=number)) for number in range(len(ratios))]
+    by_day = [
+        {"day": day, "rows": 100, "observed": 3.0 * ratio, "expected": 3.0}
+        for day, ratio in zip(days, ratios, strict=True)
+    ]
+    return {
+        "status": "act",
+        "version": str(version),
+        "loss": {"reference": 3.0, "by_day": by_day},
+        "days": {"first": days[0], "last": days[-1]},
+        "columns": [],
+    } | changes
+
+
+def record_checks(project: Project, *versions: int) -> None:
+    """The checks of the days before today, a version each."""
+    for number, version in enumerate(versions):
+        day = TODAY - timedelta(days=len(versions) - number)
+        history.append(project, "check", by="loop", reason="healthy", version=version, day=day)
+
+
+def situation(registry: Registry, **changes: Any) -> Situation:
+    """The situation of today; the version before lost what was expected."""
+    asked: list[date] = []
+
+    def check_previous(since: date) -> dict[str, Any]:
+        asked.append(since)
+        return checked((1.0,) * len(RATIOS), version=1)
+
+    known = {
+        "registry": registry,
+        "options": OPTIONS,
+        "content": checked(),
+        "checks": history.read(registry.paths, "check"),
+        "today": TODAY,
+        "check_previous": check_previous,
+    }
+    return Situation(**known | changes)
+
+
+@pytest.fixture
+def registry(trained: Project) -> Registry:
+    """Version 2 took the place of version 1 on the third day."""
+    offer(trained, "worse")
+    offer(trained, "better")
+    record_checks(trained, 1, 1, 1, 2)
+    return registry_of(trained)
+
+
+def test_a_collapse_after_a_release_is_rolled_back_once(
+    registry: Registry, trained: Project
+) -> None:
+    found = situation(registry)
+    said = roll_back(found)
+    assert registry.aliases() == {"champion": 1}
+    [entry] = history.read(trained, "rollback")
+    assert (entry.by, entry.version, entry.reason) == ("loop", 1, said)
+    tags = registry.find(2).tags
+    data = tags["data_version"][:8]
+    assert tags["overruled"] == said and tags["archived"]
+    assert said == (
+        f"the loss of version 2 (commit none, data {data}) is 2.00 times what was expected on 200 "
+        f"rows since 2024-05-03, and 2.00 times that of version 1 (commit none, data {data})"
+    )
+    assert roll_back(found) is None, "the check was about another champion"
+    promote(registry, "2", "Ada", "it was the data")
+    assert registry.aliases() == {"champion": 2, "previous": 1}
+    promote(registry, "1", "Ada", "no")
+    assert registry.aliases() == {"champion": 1, "previous": 2}
+    promote(registry, "previous", "Ada", "a slip")
+    assert registry.aliases() == {"champion": 2, "previous": 1}
+    assert roll_back(situation(registry)) is None, "no rollback follows another"
+
+
+STABLE = checked((1.0,) * 4, version=1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"content": checked(status="watch")},
+        {"content": checked(version=3)},
+        {"content": checked((2.0, 2.0, 1.0, 1.0))},  # before the release
+        {"content": {name: value for name, value in checked().items() if name != "loss"}},
+        {"content": checked((1.0, 1.0, 1.4, 1.4))},
+        {"content": checked((1.0, 1.0, 2.0))},  # too few rows
+        {"options": OPTIONS.model_copy(update={"rollback_above": None})},
+        {"options": OPTIONS.model_copy(update={"rollback_above": 2.1})},
+        {"check_previous": lambda since: checked((1.85,) * 4, version=1)},  # drift
+        {"check_previous": lambda since: {"status": "healthy"}},
+        {"today": TODAY + timedelta(days=30)},  # an old release
+    ],
+)
+def test_other_evidence_rolls_nothing_back(
+    changes: dict[str, Any], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_checks(project, 1, 1, 1, 2)
+
+    class Champions:
+        """A registry in which version 2 has taken the place of version 1."""
+
+        paths = project
+        aliases = staticmethod(lambda: {"champion": 2, "previous": 1})
+        history = staticmethod(lambda: [{"event": "promote", "version": 2}])
+
+    some: Any = Champions()
+    with monkeypatch.context() as patch:
+        patch.setattr("mlops_loop.monitoring.respond.LEAST_ROWS", 150)
+        assert roll_back(situation(some, **changes)) is None
+
+
+def test_rows_are_judged_from_the_first_check_where_no_other_champion_was_checked(
+    registry: Registry, trained: Project
+) -> None:
+    trained.history.unlink()
+    said = roll_back(situation(registry, content=checked((2.0,) * 4)))
+    assert said and "on 400 rows since 2024-05-01" in said
+
+
+def test_what_many_rows_lack_is_reported_once(project: Project) -> None:
+    lacking = [
+        {"column": "size", "missing": 0.4, "reference_shares": [0.95, 0.05]},
+        {"column": "shop", "missing": 0.4, "reference_shares": [0.8, 0.2]},
+        {"column": "items", "missing": 0.2, "reference_shares": [1.0, 0.0]},
+    ]
+
+    class Somewhere:
+        """A registry of which only the project is asked."""
+
+        paths = project
+
+    some: Any = Somewhere()
+    found = situation(some, content=checked(columns=lacking))
+    said = "rows of 2024-05-04 lack size (40%); the model takes that as missing values"
+    assert report_missing(found) == said
+    assert report_missing(found) is None
+    [entry] = history.read(project, "respond")
+    assert (entry.reason, entry.day) == (said, TODAY)

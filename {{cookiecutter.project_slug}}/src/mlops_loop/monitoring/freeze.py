@@ -1,0 +1,33 @@
+"""`make freeze`: stop every automatic action, and allow them again; people's verbs still work."""
+
+from collections.abc import Sequence
+
+from ..console import parse
+from ..lineage import author
+from ..project import Paths, UserError, load_settings
+from ..tracking import history
+from .notify import notify
+
+
+def main(paths: Paths, arguments: Sequence[str]) -> None:
+    """Append the freeze, or with OFF=1 its end, to the history; repeated, it changes nothing."""
+    args = parse("freeze", arguments, reason="", off="")
+    load_settings(paths)
+    if not args.off and not args.reason.strip():
+        raise UserError("give a reason, it is kept in the history: REASON='…'")
+    frozen, by = history.frozen(paths), author(paths.root)
+    event = "unfreeze" if args.off else "freeze"
+    if bool(frozen) == (event == "freeze"):
+        print(describe(frozen) if frozen else "Nothing is frozen.")
+        return
+    history.append(paths, event, by=by, reason=args.reason or "over")
+    if not bool(history.frozen(paths)) == (event == "freeze"):
+        raise UserError("the history did not take it, see above; nothing has changed.")
+    text = f"{event} by {by}: {args.reason or 'over'}"
+    print(text)
+    notify(paths, "frozen", text)
+
+
+def describe(frozen: history.Entry) -> str:
+    """The sentence that says why nothing is done automatically."""
+    return f"frozen by {frozen.by} since {frozen.time:%F %T} UTC: {frozen.reason}"

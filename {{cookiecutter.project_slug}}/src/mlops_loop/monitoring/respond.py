@@ -1,0 +1,112 @@
+"""Responses of the loop besides retraining: a table from evidence to what is done about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..commands.promote import promote
+from ..tracking import history
+from .params import Responses
+
+if TYPE_CHECKING:
+    from ..tracking.registry import Registry, Version
+
+NEW = timedelta(days=28)  # of a champion: a later rise of its loss is no matter of its release
+LEAST_ROWS = 100  # with known outcomes
+BETTER = 0.9  # of the champion's loss: the loss that the one before may have had at most
+ROLLED_BACK, MISSING = "rolled back", "missing upstream"
+Content = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a turn found: `content` is that of latest.json, `checks` are the checks before.
+
+    `check_previous` checks the champion before on the days from one on.
+    """
+
+    registry: "Registry"
+    options: Responses
+    content: Content
+    checks: list[history.Entry]
+    today: date
+    check_previous: Callable[[date], Content]
+
+
+def roll_back(found: Situation) -> str | None:
+    """Restore the champion before where a new one collapses, and that was better on the same days.
+
+    A rollback is not taken back, and none follows another.
+    """
+    registry, limit, loss = found.registry, found.options.rollback_above, found.content.get("loss")
+    aliases, moves = registry.aliases(), registry.history()
+    is_same = str(aliases["champion"]) == found.content["version"]  # no person moved the alias
+    paged = found.content["status"] == "act"
+    released = "previous" in aliases and moves[-1]["event"] == "promote"
+    if limit is None or not (loss and is_same and paged and released):
+        return None
+    first, since = find_release(found, aliases["champion"])
+    observed, expected, rows = sum_losses(loss, since)
+    ratio = max(observed / expected, observed / loss["reference"]) if rows else 0.0
+    if rows < LEAST_ROWS or ratio <= limit or found.today - first > NEW:
+        return None
+    before = found.check_previous(since).get("loss")
+    was, _, known = sum_losses(before, since) if before else (0.0, 0.0, 0)
+    if not known or was > BETTER * observed:
+        return None
+    new, old = registry.find("champion"), registry.find("previous")
+    reason = (
+        f"the loss of {describe(new)} is {ratio:.2f} times what was expected on {rows} rows since "
+        f"{since}, and {observed / was:.2f} times that of {describe(old)}"
+    )
+    promote(registry, "previous", "loop", reason)
+    return reason
+
+
+def find_release(found: Situation, champion: int) -> tuple[date, date]:
+    """The day of the first check of this champion, and the day from which it is judged."""
+    first = since = found.today
+    for entry in reversed(found.checks):
+        since = entry.day
+        if entry.version != champion:
+            return first, since
+        first = entry.day
+    return first, date.fromisoformat(str(found.content["days"]["first"]))
+
+
+def sum_losses(loss: Content, since: date) -> tuple[float, float, int]:
+    """Mean observed and expected loss of the days from one on, and their rows."""
+    some = [day for day in loss["by_day"] if date.fromisoformat(str(day["day"])) >= since]
+    rows = sum(day["rows"] for day in some)
+    observed, expected = (
+        sum(day[name] * day["rows"] for day in some) / max(rows, 1)
+        for name in ("observed", "expected")
+    )
+    return observed, expected, rows
+
+
+def describe(version: "Version") -> str:
+    """A version with what it was made from."""
+    commit, data = (version.tags.get(n, "none")[:8] for n in ("git_commit", "data_version"))
+    return f"{version} (commit {commit}, data {data})"
+
+
+def report_missing(found: Situation) -> str | None:
+    """Name columns that many rows of the last day lack, unless that was reported before."""
+    lacking = [
+        f"{column['column']} ({column['missing']:.0%})"
+        for column in found.content["columns"]
+        if column["missing"] - column["reference_shares"][-1] > found.options.impute_above
+    ]
+    if not lacking:
+        return None
+    day, paths = found.content["days"]["last"], found.registry.paths
+    reason = f"rows of {day} lack {', '.join(lacking)}; the model takes that as missing values"
+    if reason in {entry.reason for entry in history.read(paths, "respond")}:
+        return None
+    history.append(paths, "respond", by="loop", reason=reason, response=MISSING, day=found.today)
+    return reason
+
+
+RESPONSES = {ROLLED_BACK: roll_back, MISSING: report_missing}

@@ -1,0 +1,110 @@
+"""`make loop`: one turn of the loop: check, respond, retrain where there is reason to, notify.
+
+The one entry for every scheduler. A turn may be repeated: for the same day and evidence it records
+and sends nothing twice.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from fcntl import LOCK_EX, LOCK_NB, flock
+from functools import partial
+from typing import Any
+
+from ..console import parse
+from ..database import now
+from ..project import Paths, UserError, load_settings
+from ..tracking import history
+from .check import LEVELS
+from .freeze import describe
+from .monitor import NothingToCheck
+from .notify import notify
+from .params import Responses
+from .respond import RESPONSES, ROLLED_BACK, Situation
+
+Content = dict[str, Any]
+UNCHECKED: Content = {"status": "healthy", "alarms": [], "columns": []}
+
+
+def main(turn: Callable[[date], Content], arguments: Sequence[str]) -> Content:
+    """Take the turn of TODAY (UTC); returns the content of the check."""
+    args = parse("loop", arguments, today="")
+    try:
+        today = date.fromisoformat(args.today) if args.today else now().date()
+    except ValueError as error:
+        raise UserError(f"TODAY={args.today}: no date; write it as 2026-01-31.") from error
+    return turn(today)
+
+
+@contextmanager
+def alone(paths: Paths) -> Iterator[None]:
+    """Hold the lock of automatic actions; raises UserError where another process holds it."""
+    with (paths.root / ".loop.lock").open("w") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                "another turn or retraining is at work; this one did nothing."
+            ) from error
+        yield
+
+
+def take_turn(
+    paths: Paths,
+    responses: Responses,
+    check: Callable[..., Content],
+    retrain: Callable[[Content, date], object],
+    today: date,
+) -> Content:
+    """Take one turn on a day; returns the content of the check.
+
+    `check` is `monitor.run_check` but for paths, registry, version and days; `retrain` evaluates
+    the triggers on the content of a check. Raises UserError where either cannot be, or another
+    turn is at work.
+    """
+    from ..tracking import registry as tracking
+
+    with alone(paths):
+        registry = tracking.connect(paths, load_settings(paths))
+        checks = history.read(paths, "check")
+        run_check = partial(check, paths, registry, today=today)
+        try:
+            content = run_check()
+        except NothingToCheck as nothing:
+            version = registry.find("champion").name
+            content = UNCHECKED | {"version": version, "sentences": [str(nothing)]}
+        record_check(paths, content, checks[-1:], today)
+        print(
+            f"{content['status']}: version {content['version']}", *content["sentences"], sep="\n  "
+        )
+        if frozen := history.frozen(paths):
+            print(f"{describe(frozen)}; nothing else is done.")
+            return content
+        check_previous = partial(run_check, version="previous", write=False)
+        found = Situation(registry, responses, content, checks, today, check_previous)
+        said = {name: respond(found) for name, respond in RESPONSES.items()}
+        for name, reason in said.items():
+            if reason:
+                print(f"{name}: {reason}")
+                notify(paths, name, reason, champion=registry.aliases()["champion"])
+        if not said[ROLLED_BACK]:  # which the check was about
+            retrain(content, today)
+    return content
+
+
+def record_check(paths: Paths, content: Content, last: list[history.Entry], today: date) -> None:
+    """Append a check to the history, and notify of a worse verdict; a repetition does neither."""
+    evidence = {name: content[name] for name in ("version", "status", "sentences", "alarms")}
+    text = json.dumps([today, evidence], default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if [entry.content["digest"] for entry in last] == [digest]:
+        return
+    status, version = content["status"], int(content["version"])
+    before = [entry.content["status"] for entry in last if entry.version == version] or LEVELS[:1]
+    reason = f"{status}: {' '.join(content['sentences'])}"
+    known = {"status": status, "digest": digest, "day": today}
+    history.append(paths, "check", by="loop", reason=reason, version=version, **known)
+    if LEVELS.index(status) > LEVELS.index(before[0]):
+        notify(paths, "alarm", reason, version=version, page=paths.monitoring / "index.html")
