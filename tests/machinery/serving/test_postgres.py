@@ -20,6 +20,7 @@ from mlops_loop.database import POSTGRESQL_WAITS, database
 from mlops_loop.project import UserError
 from mlops_loop.serving import batch, jobs
 from mlops_loop.serving import prediction_log as log
+from mlops_loop.tracking import history
 from services import Change, Service, wait
 
 from .test_jobs import put, worked
@@ -116,6 +117,17 @@ def test_a_batch_is_written_whole_or_not_at_all(server: str) -> None:
     assert [each.result() for each in done] == [2] * 6
     with engine.connect() as connection:
         assert connection.scalar(sql.text("select count(*) from scores")) == 2
+
+
+def test_the_history_is_kept(
+    server: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", server)
+    for event in ("freeze", "unfreeze"):
+        history.append(service.project, event, by="Ada", reason="“audit”", ratio=float("nan"))
+    first, second = history.read(service.project)  # that of the file has others
+    assert (first.event, first.reason, first.content) == ("freeze", "“audit”", {"ratio": None})
+    assert first.id < second.id and history.frozen(service.project) is None
 
 
 def test_a_server_that_hangs_holds_nothing_else_up(

@@ -14,6 +14,7 @@ from mlops_loop.models.bootstrap import Scores
 from mlops_loop.project import UserError
 from mlops_loop.serving import release
 from mlops_loop.serving.params import Deliver
+from mlops_loop.tracking import history
 from mlops_loop.tracking import registry as tracking
 from project.models.gate import failed_bars
 from services import Service
@@ -43,9 +44,11 @@ def deliver_to(
     return report
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_version_goes_from_test_over_staging_to_production(
-    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    registry: tracking.Registry,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     report = deliver_to("test", service, monkeypatch)
     assert (report["passed"], report["version"]) == (True, 1)
@@ -65,6 +68,15 @@ def test_a_version_goes_from_test_over_staging_to_production(
     assert live["passed"]
     assert live["checks"][2]["found"] == "not in production; staging passed it"
     assert live["checks"][8]["found"] == f"staging passed {staged['time']}"
+    for place in ("staging", "production"):
+        assert registry.find(place).number == 1
+        registry.unpoint(place)  # other tests share this registry
+    told = [
+        (entry.version, entry.by, entry.reason)
+        for entry in history.read(service.project, "deliver")
+    ]
+    assert told[1:] == [(1, "Ana", "staging: passed"), (1, "Ana", "production: passed")]
+    assert told[0][2] == "test: passed"
 
 
 @pytest.mark.usefixtures("registry")
