@@ -1,7 +1,6 @@
 ##@ Operations
 .PHONY: monitor loop freeze
-monitor: $(READY) ## check the champion on rows with outcomes: BATCH=file or folder [VERSION=]
-	$(call need,BATCH,make monitor BATCH=labelled.parquet)
+monitor: $(READY) ## check the champion on the prediction log, or on a file with outcomes [BATCH=file SINCE=day UNTIL=day]
 	@$(BIN)/python -m $(PACKAGE).monitoring monitor $(OPTIONS)
 
 loop: $(READY) ## one turn: check, respond, retrain where there is reason to [TODAY=2026-01-31]

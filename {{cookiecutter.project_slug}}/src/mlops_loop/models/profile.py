@@ -160,7 +160,7 @@ def write_profile(
     encoded = np.column_stack([model.encoder.encode(made[rows]), scores])
     expectation, expected = fit_expectation(encoded, losses, days[rows], model.encoder.categorical)
     clipped = np.minimum(losses, expectation.cap)
-    sums = sum_losses(given[rows], contract, clipped, expected)
+    sums = sum_losses(given[rows], days[rows], contract, clipped, expected)
     with replaced(paths.profile) as temporary:
         Profile(columns, pl.concat(counts), sums, expectation).save(temporary)
 
@@ -290,17 +290,21 @@ def fit_expectation(
 
 
 def sum_losses(
-    given: pl.DataFrame, contract: Contract, losses: Floats, expected: Floats
+    given: pl.DataFrame,
+    days: pl.Series,
+    contract: Contract,
+    losses: Floats,
+    expected: Floats,
 ) -> pl.DataFrame:
     """Sum rows, losses and expected losses by day, of all rows and of each declared slice.
 
-    Slices are grouped as reports/slices.json groups them.
+    `days` is the day of each row. Slices are grouped as reports/slices.json groups them.
     """
     everything = pl.repeat("", given.height, eager=True).alias("")
     parts = [slices.groups(given[column.name]) for column in contract.columns if column.sliced]
     sums = []
     for groups in (everything, *parts):
-        table = pl.DataFrame({"value": groups.cast(pl.String), "day": find_days(given, contract)})
+        table = pl.DataFrame({"value": groups.cast(pl.String), "day": days})
         table = table.with_columns(slice=pl.lit(groups.name), loss=losses, expected=expected)
         by_day = table.group_by("slice", "value", "day")
         sums.append(by_day.agg(pl.len().alias("rows"), pl.col("loss", "expected").sum()))

@@ -10,25 +10,37 @@ import polars as pl
 from ..data import tables
 from ..data.contract import CHECKED_ROLES, Contract, add_nullable, check_values, request_columns
 from ..models.bootstrap import Scoring
-from ..models.model import Model
+from ..models.model import Model, by_class
 from ..models.profile import Profile, count, find_days, predict, row_losses, sum_losses, watch
 from ..project import UserError
 
-KEYS = {"counts": ("column", "day", "bin"), "losses": ("slice", "value", "day")}
+KEYS = {
+    "counts": ("column", "day", "bin"),
+    "losses": ("slice", "value", "day"),
+    "days": ("day",),
+    "broken": ("column", "rule", "day"),
+}
+UNSURE = 0.6  # a class whose probability is lower is predicted with low confidence
 
 
 @dataclass(frozen=True)
 class Watched:
-    """Days to be checked: `counts` and `losses` as those of a Profile, and broken values.
+    """Days to be checked, as tables of sums: those of two groups of rows merge by addition.
 
-    `broken` holds column, rule and rows; `dropped` is the number of rows that KEEP_ROWS excludes.
+    `counts` and `losses` are those of a Profile. `days` holds by day the rows that were given,
+    those that KEEP_ROWS excludes (dropped), those that are watched (rows), the sum of their
+    expected losses, and those with a prediction of low confidence (unsure). `broken` holds the
+    rows that break a rule of the contract, by column, rule and day.
     """
 
     counts: pl.DataFrame
     losses: pl.DataFrame
+    days: pl.DataFrame
     broken: pl.DataFrame
-    rows: int
-    dropped: int
+
+    def only(self, rule: pl.Expr) -> "Watched":
+        """The days for which a rule holds."""
+        return Watched(*(getattr(self, name).filter(rule) for name in KEYS))
 
 
 @dataclass(frozen=True)
@@ -48,49 +60,74 @@ class Champion:
         Raises UserError where there is nothing to watch, or a column is missing.
         """
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        chunks = (self.watch_rows(chunk) for file in files for chunk in tables.read_chunks(file))
-        return merge(chunks, path)
+        chunks = (chunk for file in files for chunk in tables.read_chunks(file))
+        watched = merge(self.watch_table(chunk) for chunk in chunks)
+        if not watched.counts.height:
+            raise UserError(
+                f"{path}: no row that the model could be asked about; nothing to watch."
+            )
+        return watched
 
-    def watch_rows(self, given: pl.DataFrame) -> Watched:
-        """Profile rows; those that a request would be refused for are counted, and left out."""
+    def watch_table(self, given: pl.DataFrame) -> Watched:
+        """Profile rows of a table, with their outcomes where it has them."""
         frame = add_nullable(given, self.contract)
         needed = [*(c.name for c in request_columns(self.contract)), *self.contract.names("time")]
         missing = [name for name in dict.fromkeys(needed) if name not in frame.columns]
         if missing:
             raise UserError(f"the table lacks the columns {', '.join(missing)} of the contract.")
+        return self.watch_rows(frame, self.find_truth(given))
+
+    def find_truth(self, given: pl.DataFrame) -> pl.Series | None:
+        """The outcome of each row: a column of its name, else TARGET; None where there is none."""
+        columns = [column for column in self.contract.columns if column.role in CHECKED_ROLES]
+        held = {column.name for column in columns} & set(given.columns)
+        name, roots = self.model.target, self.target.meta.root_names()
+        if name in given.columns and name not in held:
+            return given[name]
+        if held.issuperset(roots):
+            return self.contract.read(given, roots).select(self.target).to_series()
+        return None
+
+    def watch_rows(
+        self, frame: pl.DataFrame, truth: pl.Series | None, days: pl.Series | None = None
+    ) -> Watched:
+        """Profile rows; those that a request would be refused for are counted, and left out.
+
+        `days` is the day of each row where the contract has no time column.
+        """
         columns = [
             column.model_copy(update={"categories": None})
             for column in self.contract.columns
             if column.role in CHECKED_ROLES and column.name in frame.columns
         ]
         typed, failures = check_values(frame, columns)
-        truth = self.find_truth(given, typed)
-        columns_of = [keep.meta.root_names() for keep in self.keep]
-        judged = [
-            k for k, n in zip(self.keep, columns_of, strict=True) if set(n) <= {*typed.columns}
-        ]
+        if days is None or self.contract.names("time"):
+            days = find_days(typed, self.contract)
+        if truth is None:
+            truth = pl.repeat(None, typed.height, eager=True).alias(self.model.target)
+        judged = [k for k in self.keep if set(k.meta.root_names()) <= {*typed.columns}]
         kept = pl.all_horizontal(pl.lit(True), *judged).fill_null(False)
         excluded = typed.with_columns(excluded=~kept)["excluded"]
         numbers = pl.int_range(frame.height, eager=True)
-        good = ~numbers.is_in(failures["row"].implode()) & ~excluded
-        counts, losses = self.profile_rows(typed.filter(good), truth.filter(good))
-        broken = failures.group_by("column", "rule").agg(rows=pl.col("row").n_unique())
-        return Watched(counts, losses, broken, frame.height, int(excluded.sum()))
-
-    def find_truth(self, given: pl.DataFrame, typed: pl.DataFrame) -> pl.Series:
-        """The outcome of each row: a column of its name, else TARGET; null where it is unknown."""
-        name = self.model.target
-        if name in given.columns and name not in typed.columns:
-            return given[name]
-        if set(self.target.meta.root_names()) <= set(typed.columns):
-            return typed.select(self.target).to_series()
-        return pl.repeat(None, typed.height, eager=True).alias(name)
+        good = ~numbers.is_in(failures["row"].implode()) & ~excluded & days.is_not_null()
+        counts, losses, watched = self.profile_rows(
+            typed.filter(good), truth.filter(good), days.filter(good)
+        )
+        given = pl.DataFrame({"day": days, "dropped": excluded})
+        given = given.group_by("day").agg(given=pl.len(), dropped=pl.col("dropped").sum())
+        broken = failures.with_columns(day=days.gather(failures["row"]))
+        return Watched(
+            counts=counts,
+            losses=losses,
+            days=given.join(watched, on="day", how="left", nulls_equal=True).fill_null(0),
+            broken=broken.group_by(KEYS["broken"]).agg(rows=pl.col("row").n_unique()),
+        )
 
     def profile_rows(
-        self, rows: pl.DataFrame, truth: pl.Series
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Counts of all rows, and the losses of those whose outcome is known."""
-        features, days = self.model.compute(rows), find_days(rows, self.contract)
+        self, rows: pl.DataFrame, truth: pl.Series, days: pl.Series
+    ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Counts of all rows, losses of those whose outcome is known, and expected losses."""
+        features = self.model.compute(rows)
         encoded = self.model.encoder.encode(features)
         scores = self.model.score_matrix(encoded)
         known = truth.is_not_null().to_numpy()
@@ -99,26 +136,30 @@ class Champion:
         if known.any():
             outcome = truth.filter(known).to_frame()
             counts.append(count(self.profile.columns, outcome, days.filter(known)))
+
         expectation = self.profile.expectation
         losses = row_losses(self.model, self.scoring, truth.filter(known), scores[known])
-        expected = expectation.expect(np.column_stack([encoded, scores])[known])
         clipped = np.minimum(losses, expectation.cap)
-        return pl.concat(counts), sum_losses(rows.filter(known), self.contract, clipped, expected)
+        expected = expectation.expect(np.column_stack([encoded, scores]))
+        labelled = rows.filter(known), days.filter(known)
+        sums = sum_losses(*labelled, self.contract, clipped, expected[known])
+
+        unsure = np.zeros(rows.height, bool)
+        if self.model.classes:
+            unsure = by_class(scores).max(axis=1, initial=0) < UNSURE
+        every = pl.DataFrame({"day": days, "expected": expected, "unsure": unsure})
+        every = every.group_by("day").agg(
+            pl.len().alias("rows"), pl.col("expected", "unsure").sum()
+        )
+        return pl.concat(counts), sums, every
 
 
-def merge(parts: Iterable[Watched], path: Path) -> Watched:
-    """Add the profiles of several chunks."""
+def merge(parts: Iterable[Watched]) -> Watched:
+    """Add the profiles of several groups of rows."""
     every = list(parts)
-    if not any(part.counts.height for part in every):
-        raise UserError(f"{path}: no row that the model could be asked about; nothing to watch.")
-    sums = {
-        name: pl.concat(getattr(part, name) for part in every).group_by(keys).agg(pl.all().sum())
-        for name, keys in KEYS.items()
-    }
-    broken = pl.concat(part.broken for part in every).group_by("column", "rule")
     return Watched(
-        **sums,
-        broken=broken.agg(pl.col("rows").sum()).sort("rows", descending=True),
-        rows=sum(part.rows for part in every),
-        dropped=sum(part.dropped for part in every),
+        *(
+            pl.concat(getattr(part, name) for part in every).group_by(keys).agg(pl.all().sum())
+            for name, keys in KEYS.items()
+        )
     )

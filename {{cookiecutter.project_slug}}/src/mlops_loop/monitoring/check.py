@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from ..console import figure
 from ..models.model import Model
 from ..models.profile import Profile
 from ..models.types import Array, Floats
@@ -18,6 +20,7 @@ from .statistics import LEAST_DAYS, NO_PRIOR, calibrate_loss, share_prior
 
 QUIET = timedelta(days=7)  # after so many days without an alarm a new one begins
 LEAST_SHARE = 0.05  # of the usual rows: days with fewer are cut off or stray, and are not tested
+ENOUGH = 0.5  # of a day's rows: where fewer outcomes are known, the loss is estimated
 RECENT, DRIFTED = 28, 5  # days that a slice is judged on; columns that the verdict names
 PREDICTION_IMPORTANCE = 0.3  # beside features, whose importances sum to 1
 LEVELS = ("healthy", "watch", "act")
@@ -50,6 +53,12 @@ class Series:
         sums = (some[name].to_numpy().astype(float) for name in ("rows", "loss", "expected"))
         return cls(some["day"].to_list(), *sums)
 
+    @classmethod
+    def of_days(cls, days: pl.DataFrame) -> "Series":
+        """The days of all rows, known outcomes or not: what is observed is what is expected."""
+        as_losses = days.with_columns(slice=pl.lit(""), value=pl.lit(""), loss="expected")
+        return cls.of(as_losses)
+
     @property
     def ratio(self) -> Floats:
         """Observed over expected loss of each day."""
@@ -64,11 +73,24 @@ def check(
     importance: Mapping[str, float],
 ) -> dict[str, Any]:
     """The content of reports/monitoring/latest.json, without what only the caller knows."""
-    counts, losses = (by_block(profile, name, options) for name in KEYS)
-    new_counts, new_losses = (by_block(watched, name, options) for name in KEYS)
+    counts = by_block(profile.counts, "counts", options)
+    losses = by_block(profile.losses, "losses", options)
+    new_counts = by_block(watched.counts, "counts", options)
+    new_losses = by_block(watched.losses, "losses", options)
     reference, now = Series.of(losses), Series.of(new_losses)
+    every = Series.of_days(by_block(watched.days, "days", options))
+    known = dict(zip(now.days, now.rows, strict=True))
+    late = {
+        day
+        for day, rows in zip(every.days, every.rows, strict=True)
+        if known.get(day, 0) < ENOUGH * rows
+    }
     alarms: list[Alarm] = []
-    content: dict[str, Any] = {"rows": watched.rows, "dropped": watched.dropped}
+    content: dict[str, Any] = {
+        "rows": int(watched.days["given"].sum()),
+        "dropped": int(watched.days["dropped"].sum()),
+        "labelled": int(now.rows.sum()),
+    }
     content["reference"] = {
         "days": len(reference.days),
         "rows": int(reference.rows.sum()),
@@ -76,21 +98,25 @@ def check(
         "last": reference.days[-1],
     }
     if now.days:
-        content["loss"] = check_losses(profile, reference, now, options, alarms)
+        content["loss"] = check_losses(profile, reference, now, late, options, alarms)
         content["slices"] = check_slices(losses, new_losses, profile, options, alarms)
+    content["estimate"] = check_estimates(profile, reference, every, late, options, alarms)
     content["columns"] = check_columns(
         profile, counts, new_counts, options, weigh(profile, model, importance), alarms
     )
-    content["quality"] = watched.broken.to_dicts()
+    broken = watched.broken.group_by("column", "rule").agg(pl.col("rows").sum())
+    content["quality"] = broken.sort("rows", "column", descending=True).to_dicts()
     days = sorted(new_counts["day"].unique().to_list())
     content["days"] = {"first": days[0], "last": days[-1], "number": len(days)}
-    content["alarms"] = [asdict(alarm) for alarm in sorted(alarms, key=lambda each: each.day)]
+    alarms.sort(key=lambda alarm: alarm.day)
+    content["alarms"] = [asdict(alarm) for alarm in alarms]
+    if now.days:
+        content["loss"]["episode"] = find_episode(now, alarms, days[-1])
     return content | judge(content, alarms, days[-1])
 
 
-def by_block(source: Profile | Watched, name: str, options: Monitoring) -> pl.DataFrame:
-    """The counts or losses of a profile, summed over the days of each check."""
-    table: pl.DataFrame = getattr(source, name)
+def by_block(table: pl.DataFrame, name: str, options: Monitoring) -> pl.DataFrame:
+    """A table of a profile or of watched days, summed over the days of each check."""
     block = pl.col("day").dt.truncate(options.every)
     return table.with_columns(block).group_by(KEYS[name]).agg(pl.all().sum())
 
@@ -104,10 +130,14 @@ def check_losses(
     profile: Profile,
     reference: Series,
     now: Series,
+    late: set[date],
     options: Monitoring,
     alarms: list[Alarm],
 ) -> dict[str, Any]:
-    """Compare the loss of each day with the expected one, and with the reference's mean."""
+    """Compare the loss of each day with the expected one, and with the reference's mean.
+
+    The latter not on days of `late` outcomes: check_estimates does it for all of their rows.
+    """
     known, at = profile.expectation, weekdays(reference.days, options)
     test = calibrate_loss(reference.ratio, reference.rows, at, known.variance, known.skewness)
     mean = reference.observed.sum() / reference.rows.sum()
@@ -122,7 +152,7 @@ def check_losses(
     paged = {alarm.day for alarm in alarms}
     p = raw_test.p(raw, now.rows, at, 1)
     for day in np.flatnonzero(p < options.level(RAW_SHARE)):
-        if now.days[day] not in paged:
+        if now.days[day] not in paged | late:
             words = f"{percent(raw[day])} the reference, whose rows were easier"
             alarms.append(Alarm(now.days[day], "watch", "loss", words))
     level = options.level(LOSS_SHARES[1])
@@ -135,17 +165,56 @@ def check_losses(
         "could_see": test.smallest_rise(now.rows, level),
         "alarm": [day in paged for day in now.days],
     }
-    seen = now.observed.sum() / now.rows.sum()
+    recent = slice(-blocks(RECENT, options), None)
+    rows = now.rows[recent].sum()
+    observed, expected = now.observed[recent].sum() / rows, now.expected[recent].sum() / rows
     return {
         "reference": mean,
-        "observed": seen,
-        "expected": now.expected.sum() / now.rows.sum(),
-        "observed_over_expected": now.observed.sum() / now.expected.sum(),
-        "observed_over_reference": seen / mean,
-        "expected_over_reference": now.expected.sum() / now.rows.sum() / mean,
+        "observed": observed,
+        "expected": expected,
+        "observed_over_expected": observed / expected,
+        "observed_over_reference": observed / mean,
+        "expected_over_reference": expected / mean,
         "calibrated_on_days": len(reference.days) >= LEAST_DAYS,
         "by_day": pl.DataFrame(by_day).to_dicts(),
     }
+
+
+def check_estimates(
+    profile: Profile,
+    reference: Series,
+    every: Series,
+    late: set[date],
+    options: Monitoring,
+    alarms: list[Alarm],
+) -> dict[str, Any]:
+    """Estimate the loss of all rows of each day from their features and scores alone.
+
+    Its standard error is that of observed over expected loss on stable days of as many rows, so it
+    holds the difference of days; a change of what inputs mean is in neither.
+    """
+    known, at = profile.expectation, weekdays(reference.days, options)
+    test = calibrate_loss(reference.ratio, reference.rows, at, known.variance, known.skewness)
+    error = np.sqrt(test.reference.variance(every.rows[:, None])[:, 0])
+    mean = reference.observed.sum() / reference.rows.sum()
+    estimate = every.expected / every.rows
+
+    of_rows = max(known.raw_variance - known.variance, 0.0)
+    usual = reference.expected / reference.rows / mean
+    rise = calibrate_loss(usual, reference.rows, at, of_rows, 0.0)
+    p = rise.p(estimate / mean, every.rows, weekdays(every.days, options), 1)
+    for day in np.flatnonzero(p < options.level(RAW_SHARE)):
+        if every.days[day] in late:
+            words = f"{percent(estimate[day] / mean)} the reference, by an estimate: harder rows"
+            alarms.append(Alarm(every.days[day], "watch", "loss", words))
+    by_day = {
+        "day": every.days,
+        "rows": every.rows.astype(int),
+        "estimate": estimate,
+        "error": estimate * error,
+        "late": [day in late for day in every.days],
+    }
+    return {"reference": mean, "by_day": pl.DataFrame(by_day).to_dicts()}
 
 
 def check_slices(
@@ -245,26 +314,54 @@ def check_columns(
     return found
 
 
+def find_episode(now: Series, alarms: list[Alarm], last: date) -> dict[str, Any] | None:
+    """The days of loss alarms that stands on the last day: its first, and how the loss rose.
+
+    Recurring, if there was an earlier one; gradual, if a line fits the logarithms of observed over
+    expected loss since four weeks before better than any step does.
+    """
+    paged = sorted({a.day for a in alarms if a.about == "loss" and a.level == "act"})
+    if not paged or last - paged[-1] >= QUIET:
+        return None
+    starts = [day for before, day in pairwise([date.min, *paged]) if day - before > QUIET]
+    since, kind = starts[-1], "sudden"
+    if len(starts) > 1:
+        kind = "recurring"
+    else:
+        some = [day >= since - timedelta(days=RECENT) for day in now.days]
+        logs, rows = np.log(np.maximum(now.ratio[some], 1e-9)), now.rows[some]
+        places = np.arange(len(logs), dtype=float)
+        steps = [(places >= place).astype(float) for place in places[1:]]
+        fits = [unexplained(each, logs, rows) for each in steps]
+        if len(logs) >= LEAST_DAYS and unexplained(places, logs, rows) < min(fits):
+            kind = "gradual"
+    return {"since": since, "kind": kind}
+
+
+def unexplained(x: Floats, y: Floats, weights: Floats) -> float:
+    """The weighted sum of squares that a line of y on x leaves."""
+    line = np.polynomial.Polynomial.fit(x, y, 1, w=np.sqrt(weights))
+    return float((weights * (y - line(x)) ** 2).sum())
+
+
 def judge(content: dict[str, Any], alarms: list[Alarm], last: date) -> dict[str, Any]:
     """The verdict of the last days, and what it rests on, in words."""
     standing = [alarm for alarm in alarms if last - alarm.day < QUIET]
     level = max((alarm.level for alarm in standing), key=LEVELS.index, default="healthy")
-    return {"status": level, "sentences": list(sentences(content, alarms, standing, level))}
+    return {"status": level, "sentences": list(sentences(content, standing, level))}
 
 
-def sentences(
-    content: dict[str, Any], alarms: list[Alarm], standing: list[Alarm], level: str
-) -> Iterator[str]:
+def sentences(content: dict[str, Any], standing: list[Alarm], level: str) -> Iterator[str]:
     """Explain the verdict."""
     loss = content.get("loss")
     if level == "healthy":
         yield "The model is as right as its reference lets expect; nothing that matters has moved."
     if loss:
         ratio, inputs = loss["observed_over_expected"], loss["expected_over_reference"]
-        since = [alarm.day for alarm in alarms if alarm.about == "loss" and alarm.level == "act"]
         relation = f"The loss is {percent(ratio)} what the rows let expect"
-        if since:
-            relation += f", first on {min(since)}: inputs no longer mean what they meant"
+        if episode := loss["episode"]:
+            relation += f", {episode['kind']} since {episode['since']}"
+            relation += ": inputs no longer mean what they meant"
         yield f"{relation}."
         harder = "harder" if inputs >= 1 else "easier"
         yield f"The rows are {harder}: their expected loss is {percent(inputs)} the reference's."
@@ -275,9 +372,15 @@ def sentences(
         )
         if not loss["calibrated_on_days"]:
             yield "The reference has too few days to know how days differ; rows are taken as alike."
-    else:
-        yield "No outcome is known: a change of what inputs mean cannot be seen without outcomes."
-    for alarm in [a for a in standing if a.about != "loss"][-DRIFTED:]:
+    estimated = content["estimate"]["by_day"][-1]
+    if estimated["late"]:
+        yield (
+            f"{'Outcomes are late' if loss else 'No outcome is known'}: the loss of "
+            f"{estimated['day']} is estimated at {figure(estimated['estimate'])} ± {figure(2 * estimated['error'])} (reference: "
+            f"{figure(content['estimate']['reference'])}). No estimate can see that inputs no "
+            "longer mean what they meant: that takes outcomes."
+        )
+    for alarm in [a for a in standing if a.about != "loss" or a.level == "watch"][-DRIFTED:]:
         yield f"{alarm.about} on {alarm.day}: {alarm.words}."
 
 

@@ -1,0 +1,263 @@
+"""`make monitor` on the prediction log: days are read once, truths join late, and bad input."""
+
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+import sqlalchemy as sql
+from mlops_loop.monitoring import log as reader
+from mlops_loop.monitoring import monitor
+from mlops_loop.monitoring.params import Monitoring
+from mlops_loop.project import UserError
+from mlops_loop.serving import prediction_log as log
+from project.models.metrics import SCORING
+from projects import DEFINITIONS, Project, clone, isolate, offer, registry_of, sales
+
+OPTIONS = Monitoring(alarms_per_year=1, every="1d")
+INPUTS = ("sold_at", "shop", "size", "items", "express")
+FIRST = datetime(2024, 2, 20)  # the reference ends on the day before
+TODAY = date(2024, 3, 21)
+
+
+class Watcher:
+    """A project with a champion, and a log that is filled by hand."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.engine = project, log.database(f"sqlite:///{project.log}")
+        self.project.log.parent.mkdir(exist_ok=True)
+        log.prepare(self.engine)
+        self.registry = registry_of(project)
+
+    def log(self, rows: pl.DataFrame, **changes: Any) -> list[str]:
+        """Log rows as the service does, predicted on the day that they are of; returns the ids."""
+        known = {"request_id": "r", "version": 1, "alias": "champion", "strategy": "single"}
+        known |= {"environment": "test", "code_version": "abc", "latency_ms": 2.0, "shown": True}
+        inputs = rows.select(pl.col(INPUTS)).with_columns(
+            pl.col("sold_at").dt.to_string("iso:strict")
+        )
+        times = rows["sold_at"].to_list()
+        entries = [
+            {**known, "id": str(uuid.uuid4()), "time": at, "inputs": each, "output": {}, **changes}
+            for at, each in zip(times, inputs.to_dicts(), strict=True)
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(log.predictions.insert(), entries)
+        return [entry["id"] for entry in entries]
+
+    def tell(self, ids: Sequence[str], truths: Sequence[Any], at: datetime = FIRST) -> None:
+        """Log truths of predictions."""
+        entries = [
+            {"id": str(uuid.uuid4()), "prediction_id": id, "time": at, "actual": actual}
+            for id, actual in zip(ids, truths, strict=True)
+            if actual is not None
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(log.feedback.insert(), entries)
+
+    def fill(self, rows: pl.DataFrame) -> None:
+        """Log rows with their truths, which come a day later."""
+        self.tell(self.log(rows), rows["price"].to_list(), FIRST + timedelta(days=1))
+
+    def check(self, **asked: Any) -> dict[str, Any]:
+        """The content of a check."""
+        definitions = DEFINITIONS["TARGET"], DEFINITIONS["KEEP_ROWS"]
+        scoring, asked = SCORING["regression"], {"today": TODAY} | asked
+        return monitor.run_check(
+            self.project, self.registry, OPTIONS, scoring, *definitions, **asked
+        )
+
+
+@pytest.fixture(scope="module")
+def champion(trained_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a champion."""
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(patch)
+        project = clone(trained_once, tmp_path_factory.mktemp("champion") / "project")
+        assert offer(project, "better")["alias"] == "champion"
+    return project
+
+
+@pytest.fixture
+def watcher(champion: Project) -> Watcher:
+    """Its watcher, whose log is empty."""
+    shutil.rmtree(champion.root / ".serving", ignore_errors=True)
+    return Watcher(champion)
+
+
+def later(rows: int = 700, seed: int = 1) -> pl.DataFrame:
+    """Sales after those of the training, of the same kind."""
+    frame = sales(rows, seed).with_columns(pl.col("sold_at") + timedelta(days=50))
+    return frame.filter(pl.col("price").is_null() | pl.col("price").is_between(0, 150))
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The days that were read from the log."""
+    days: list[str] = []
+    original = reader.read_day
+
+    def noted(connection: sql.Connection, champion: Any, day: str) -> Any:
+        days.append(day)
+        return original(connection, champion, day)
+
+    monkeypatch.setattr(reader, "read_day", noted)
+    return days
+
+
+def test_a_log_is_checked_as_a_file_of_its_rows(watcher: Watcher) -> None:
+    rows = later().drop_nulls("price")
+    watcher.fill(rows)
+    path = watcher.project.external / "batch.parquet"
+    rows.write_parquet(path)
+    of_log, of_file = watcher.check(until=TODAY), watcher.check(batch=str(path))
+    for part in ("loss", "columns", "slices", "estimate", "alarms", "days", "rows", "labelled"):
+        assert of_log[part] == of_file[part], part
+    assert of_log["labelled"] == of_log["rows"] == rows.height
+
+
+def test_only_days_that_changed_are_read_again(watcher: Watcher, read: list[str]) -> None:
+    rows = later().filter(pl.col("sold_at") < FIRST + timedelta(days=10))
+    ids = watcher.log(rows)
+    first = watcher.check()
+    assert len(read) == len(set(read)) == 10
+    assert first["labelled"] == 0
+    read.clear()
+    begun = time.perf_counter()
+    assert watcher.check()["rows"] == first["rows"]
+    assert time.perf_counter() - begun < 2
+    assert read == []
+
+    third = rows["sold_at"].dt.date() == date(2024, 2, 22)
+    told = {
+        id: price for id, price, is_third in zip(ids, rows["price"], third, strict=True) if is_third
+    }
+    watcher.tell([*told], [*told.values()], FIRST + timedelta(days=9))
+    watcher.log(later().filter(pl.col("sold_at").dt.date() == date(2024, 3, 5)))
+    content = watcher.check()
+    assert read == ["2024-02-22", "2024-03-05"]
+    assert content["labelled"] == sum(price is not None for price in told.values())
+    assert [day["day"] for day in content["loss"]["by_day"]] == ["2024-02-22"]
+
+
+def test_days_that_retention_forgets_keep_their_profile(watcher: Watcher, read: list[str]) -> None:
+    watcher.fill(later())
+    before = watcher.check()
+    with watcher.engine.begin() as connection:
+        for table in (log.feedback, log.predictions):
+            connection.execute(table.delete().where(table.c.time < FIRST + timedelta(days=10)))
+    read.clear()
+    after = watcher.check()
+    assert read == []
+    assert after["loss"]["by_day"] == before["loss"]["by_day"]
+
+
+def test_rows_in_chunks_and_an_interrupted_check_lose_nothing(
+    watcher: Watcher, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher.fill(later())
+    whole = watcher.check()
+    for file in (watcher.project.root / ".serving" / "profiles").glob("*/*"):
+        file.unlink()
+    monkeypatch.setattr(reader, "CHUNK", 7)
+    original, reads = reader.read_truths, iter(range(30))
+
+    def stop(*given: Any) -> Any:
+        if next(reads) == 20:
+            raise KeyboardInterrupt
+        return original(*given)
+
+    monkeypatch.setattr(reader, "read_truths", stop)
+    with pytest.raises(KeyboardInterrupt):
+        watcher.check()
+    monkeypatch.setattr(reader, "read_truths", original)
+    read.clear()
+    again = watcher.check()
+    assert len(read) < 30, "the days before the interruption are kept"
+    assert again["loss"] == whole["loss"]
+    assert again["columns"] == whole["columns"]
+
+
+def test_the_latest_truth_counts_and_strangers_are_named(watcher: Watcher) -> None:
+    rows = later().drop_nulls("price")
+    ids = watcher.log(rows)
+    watcher.tell(ids, [0.0] * rows.height, FIRST + timedelta(hours=1))
+    watcher.tell(ids, rows["price"].to_list(), FIRST + timedelta(hours=2))
+    watcher.tell(["stranger", ids[0]], [1.0, "many"], FIRST + timedelta(hours=3))
+    content = watcher.check(until=TODAY)
+    assert content["loss"]["observed_over_expected"] < 1.1
+    assert content["labelled"] == rows.height - 1
+    notes = " ".join(content["notes"])
+    assert f"{rows.height + 1} truths were replaced" in notes
+    assert "1 truths are of no prediction in the log: stranger." in notes
+    assert "1 truths are no outcome of this model" in notes
+
+
+def test_what_is_not_shown_to_users_is_not_watched(watcher: Watcher) -> None:
+    rows = later()
+    watcher.log(rows)
+    watcher.log(rows, shown=False, alias="challenger")
+    watcher.log(rows, request_id="deliver")
+    assert watcher.check(until=TODAY)["rows"] == rows.height
+
+
+def test_days_that_are_not_over_and_those_of_the_reference_wait(watcher: Watcher) -> None:
+    watcher.log(sales(100))
+    with pytest.raises(UserError, match=r"100 rows are earlier.* and 0 later"):
+        watcher.check()
+    two_days = later(48).with_columns(pl.col("sold_at") + timedelta(days=30))
+    watcher.log(two_days)
+    with pytest.raises(UserError, match=f"and {two_days.height} later"):
+        watcher.check()
+    content = watcher.check(until=date(2024, 3, 22))
+    assert (content["rows"], content["days"]["last"]) == (two_days.height, "2024-03-22")
+    assert re.match(r"2\d rows are of days after 2024-03-21", content["notes"][0])
+    assert watcher.check(since=date(2024, 1, 1))["rows"] == 100
+
+
+def test_inputs_of_another_contract_are_left_out_and_named(watcher: Watcher) -> None:
+    rows = later()
+    watcher.log(rows)
+    watcher.log(rows[:30].with_columns(size=pl.lit(None, pl.Float64)))
+    watcher.log(rows[:30].with_columns(size=pl.lit("large")))
+    content = watcher.check(until=TODAY)
+    assert (
+        "60 rows or more were asked of a model with another contract (size)" in content["notes"][0]
+    )
+    first = rows.filter(pl.col("sold_at").dt.date() == FIRST.date())
+    assert content["estimate"]["by_day"][0]["rows"] == first.height
+
+
+def test_an_empty_log_and_one_that_does_not_respond_are_one_sentence(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"the prediction log, sqlite:.*, is empty"):
+        watcher.check()
+    watcher.log(later(1))
+    assert watcher.check()["status"] == "healthy"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{watcher.project.root}/no/where.db")
+    with pytest.raises(UserError, match="does not respond"):
+        watcher.check()
+
+
+def test_rows_that_come_while_a_day_is_read_are_read_the_next_time(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = later().filter(pl.col("sold_at") < FIRST + timedelta(days=1))
+    watcher.log(rows)
+    original = reader.read_day
+
+    def meanwhile(*given: Any) -> Any:
+        found = original(*given)
+        watcher.log(rows[:5])
+        return found
+
+    monkeypatch.setattr(reader, "read_day", meanwhile)
+    assert watcher.check()["rows"] == rows.height
+    monkeypatch.setattr(reader, "read_day", original)
+    assert watcher.check()["rows"] == rows.height + 5

@@ -1,0 +1,222 @@
+"""The prediction log as profiles of days, joined with its truths; a day is read when it changed."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sql
+
+from ..console import track
+from ..data.contract import DTYPES, request_columns
+from ..files import COMPRESSION, read_json, replaced, write_json
+from ..models.model import Model
+from ..project import UserError
+from ..serving.prediction_log import feedback, is_number, predictions, prepare
+from .batch import KEYS, Champion, Watched, merge
+
+CHUNK = 20_000  # rows that are in memory at once
+NAMED = 3  # ids
+STATE = "state.json"
+DAY = timedelta(days=1)
+AT = sql.func.date(predictions.c.time)
+# `make deliver` asks for the same rows again and again.
+SHOWN = predictions.c.shown & (predictions.c.request_id != "deliver")
+
+
+@dataclass
+class Log:
+    """Profiles of the log by the day on which rows were logged, and what was read into them.
+
+    `days` holds of each such day the number of predictions that the log had, and figures of the
+    service; `truths` holds of each day on which truths came their number, how many were of no
+    known prediction (unknown), and ids of some.
+    """
+
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    days: dict[str, dict[str, float]] = field(default_factory=dict)
+    truths: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path, made_by: str) -> "Log":
+        """Read what `save` wrote, unless it was made of another database or by other rules."""
+        state = read_json(folder / STATE) if (folder / STATE).exists() else {"made_by": None}
+        if state.pop("made_by") != made_by:
+            return cls()
+        tables = {name: pl.read_parquet(folder / f"{name}.parquet") for name in KEYS}
+        return cls(tables, **state)
+
+    def save(self, folder: Path, made_by: str) -> None:
+        """Write everything, all or nothing."""
+        with replaced(folder) as temporary:
+            temporary.mkdir()
+            state = {"made_by": made_by, "days": self.days, "truths": self.truths}
+            write_json(temporary / STATE, state)
+            for name, table in self.tables.items():
+                table.write_parquet(temporary / f"{name}.parquet", compression=COMPRESSION)
+
+    @property
+    def watched(self) -> Watched:
+        """All days of rows, whenever they were logged."""
+        return merge([Watched(**{name: self.tables[name].drop("logged") for name in KEYS})])
+
+    def update(self, connection: sql.Connection, champion: Champion) -> bool:
+        """Read the days whose predictions or truths grew in number; returns whether any did.
+
+        A day that retention has shortened keeps its profile. Interrupted, the days that were read
+        are kept, and the others are read the next time.
+        """
+        counted = count_by_day(connection, predictions)
+        told = count_by_day(connection, feedback)
+        known = {day: facts["predictions"] for day, facts in self.days.items()}
+        changed = {day for day, rows in counted.items() if rows > known.get(day, 0)}
+        arrived = {}
+        for day, rows in told.items():
+            if rows > self.truths.get(day, {}).get("truths", 0):
+                of_days, arrived[day] = find_predictions(connection, day)
+                arrived[day]["truths"] = rows
+                changed |= {d for d in of_days if counted.get(d, 0) >= known.get(d, 0)}
+        read: dict[str, Watched] = {}
+        try:
+            for day in track(sorted(changed), "log"):
+                parts, facts = read_day(connection, champion, day)
+                self.days[day] = {"predictions": counted[day], **facts}
+                if parts:
+                    read[day] = merge(parts)
+            self.truths |= arrived
+        finally:
+            self.replace(read)
+        return bool(changed or arrived)
+
+    def replace(self, read: dict[str, Watched]) -> None:
+        """Put the profiles of days in the place of their earlier ones."""
+        for name in KEYS if read else ():
+            new = [
+                getattr(watched, name).with_columns(logged=pl.lit(day))
+                for day, watched in read.items()
+            ]
+            old = self.tables.get(name, new[0].clear())
+            kept = old.filter(~pl.col("logged").is_in(list(read)))
+            self.tables[name] = pl.concat([kept, *new])
+
+
+def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
+    """Bring the profiles in `folder` up to date with the log; what did not change is not read.
+
+    Raises UserError where the log does not respond, or nothing was ever logged.
+    """
+    profile = champion.profile
+    rules = (str(engine.url), champion.scoring.primary, [str(rule) for rule in champion.keep])
+    edges = (profile.columns, profile.expectation.cap, profile.expectation.factor)
+    made_by = hashlib.sha256(repr((rules, edges)).encode()).hexdigest()
+    log, changed = Log.load(folder, made_by), True
+    try:
+        prepare(engine)
+        with engine.connect() as connection:
+            try:
+                changed = log.update(connection, champion)
+            finally:
+                if changed and log.tables:
+                    log.save(folder, made_by)
+    except sql.exc.SQLAlchemyError as error:
+        raise UserError(
+            f"the prediction log does not respond ({type(error).__name__}): is DATABASE_URL right?"
+        ) from error
+    if not log.tables:
+        raise UserError(
+            f"the prediction log, {engine.url}, is empty: `make serve` and `make batch` fill it; "
+            "rows of a file are checked by make monitor BATCH=file."
+        )
+    return log
+
+
+def count_by_day(connection: sql.Connection, table: sql.Table) -> dict[str, int]:
+    """The number of rows of each day."""
+    day = sql.func.date(table.c.time)
+    query = sql.select(day, sql.func.count()).group_by(day)
+    return {str(day): rows for day, rows in connection.execute(query)}
+
+
+def find_predictions(connection: sql.Connection, day: str) -> tuple[set[str], dict[str, Any]]:
+    """The days of the predictions whose truths came on a day, and truths of no prediction."""
+    start = datetime.fromisoformat(day)
+    both = feedback.outerjoin(predictions, predictions.c.id == feedback.c.prediction_id)
+    came = (feedback.c.time >= start) & (feedback.c.time < start + DAY)
+    query = sql.select(AT, sql.func.count()).select_from(both).where(came).group_by(AT)
+    rows = {at and str(at): number for at, number in connection.execute(query)}
+    unknown, names = rows.pop(None, 0), list[str]()
+    if unknown:
+        lost = sql.select(feedback.c.prediction_id).select_from(both)
+        lost = lost.where(came, predictions.c.id.is_(None)).limit(NAMED)
+        names = list(connection.execute(lost).scalars())
+    return set(rows), {"unknown": unknown, "ids": names}
+
+
+def read_day(
+    connection: sql.Connection, champion: Champion, day: str
+) -> tuple[list[Watched], dict[str, float]]:
+    """Profile what was logged on a day, chunk by chunk; with the service's figures of that day."""
+    start = datetime.fromisoformat(day)
+    inputs = sql.cast(predictions.c.inputs, sql.Text).label("inputs")
+    query = sql.select(predictions.c.id, predictions.c.time, predictions.c.latency_ms, inputs)
+    query = query.where(SHOWN, predictions.c.time >= start, predictions.c.time < start + DAY)
+    query = query.order_by(predictions.c.time)
+    parts, latency, facts = [], list[float](), Counter[str]()
+    several = {"yield_per": CHUNK}
+    for rows in connection.execute(query, execution_options=several).partitions():
+        told, again = read_truths(connection, rows[0].time, rows[-1].time)
+        given = [told.get(row.id) for row in rows]
+        truth = type_truths(given, champion.model)
+        facts["several"] += again
+        facts["malformed"] += truth.null_count() - given.count(None)
+        latency += [row.latency_ms for row in rows]
+        frame = read_inputs([row.inputs for row in rows], champion)
+        days = pl.Series([row.time.date() for row in rows])
+        parts.append(champion.watch_rows(frame, truth, days))
+    if latency:
+        facts["median_ms"], facts["p99_ms"] = np.quantile(latency, [0.5, 0.99]).tolist()
+    return parts, dict(facts)
+
+
+def read_truths(
+    connection: sql.Connection, first: datetime, last: datetime
+) -> tuple[dict[str, Any], int]:
+    """The latest truth of each prediction between two times, and how many it replaced."""
+    query = sql.select(feedback.c.prediction_id, feedback.c.actual)
+    query = query.join(predictions, predictions.c.id == feedback.c.prediction_id)
+    query = query.where(predictions.c.time.between(first, last))
+    rows = connection.execute(query.order_by(feedback.c.time, feedback.c.id)).all()
+    told = {row.prediction_id: row.actual for row in rows}
+    return told, len(rows) - len(told)
+
+
+def type_truths(values: Sequence[Any], model: Model) -> pl.Series:
+    """Truths as the model's outcome; null where one is no number, or not of the classes' type."""
+    kind = type(model.classes[0]) if model.classes else float
+    dtype = {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}[kind]
+    if kind in (float, int):
+        values = [value if is_number(value) and value == kind(value) else None for value in values]
+    else:
+        values = [value if type(value) is kind else None for value in values]
+    return pl.Series(model.target, values, dtype, strict=False)
+
+
+def read_inputs(texts: list[str], champion: Champion) -> pl.DataFrame:
+    """Logged inputs (JSON) as the columns of the champion's contract; null where one lacks them.
+
+    Inputs that were logged under a contract of other types are read as text, which the champion's
+    rules judge.
+    """
+    columns = request_columns(champion.contract)
+    rows = pl.Series(texts)
+    try:
+        fields = {column.name: DTYPES[column.dtype] for column in columns}
+        return rows.str.json_decode(pl.Struct(fields)).struct.unnest()
+    except pl.exceptions.ComputeError:
+        text = {column.name: pl.String() for column in columns}
+        return rows.str.json_decode(pl.Struct(text)).struct.unnest()
