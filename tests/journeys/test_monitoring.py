@@ -7,6 +7,29 @@ import polars as pl
 import pytest
 from helpers import render, run
 
+# What the service and its users leave behind, a row an entry.
+LOG = """
+import sys, polars as pl
+from mlops_loop.database import database
+from mlops_loop.serving import log_tables as log
+from my_project import PROJECT
+from my_project.features.definitions import TARGET
+rows = pl.read_parquet(sys.argv[1]).with_row_index("id").with_columns(pl.col("id").cast(pl.String))
+asked = rows.drop("id", "lpep_dropoff_datetime").cast({pl.Datetime: pl.String}).to_dicts()
+same = {"version": 1, "alias": "champion", "strategy": "single", "shown": True, "latency_ms": 1.0}
+same |= {"request_id": "r", "environment": "local", "code_version": "none", "output": {}}
+told = rows.select("id", "lpep_pickup_datetime", TARGET).rows()
+engine = database(log.url(PROJECT))
+log.prepare(engine)
+with engine.begin() as connection:
+    entries = [
+        {"id": id, "time": at, "inputs": inputs, **same}
+        for (id, at, _), inputs in zip(told, asked)
+    ]
+    log.insert(connection, log.predictions, entries)
+    truths = [{"id": id, "prediction_id": id, "time": at, "actual": y} for id, at, y in told]
+    log.insert(connection, log.feedback, truths)
+"""
 STAMP = "stamp: ; @touch $(LOCKED)"  # the libraries of the service, which the monitor does without
 
 
@@ -45,3 +68,13 @@ def test_the_champion_is_watched_until_the_world_changes(project: Path) -> None:
     assert latest["loss"]["observed_over_expected"] > 1.3
     assert (project / "reports/monitoring/index.html").stat().st_size > 10_000
     assert check(project, "data/external/none.parquet") == 1
+
+    run(project, ".venv/bin/python", "-c", LOG, "data/external/labelled.parquet")
+    log = {}
+    for command in (["make", "monitor"], ["make", "monitor", "SINCE=2023-05-10"]):
+        said = run(project, *command).stdout
+        assert "act" not in said.splitlines()[0]
+        log[len(command)] = json.loads((project / "reports/monitoring/latest.json").read_text())
+    assert log[2]["source"] == "the prediction log"
+    assert log[2]["labelled"] > 2_000
+    assert log[3]["days"]["first"] == "2023-05-10"

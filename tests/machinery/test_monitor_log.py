@@ -11,11 +11,12 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sql
+from mlops_loop.database import database
 from mlops_loop.monitoring import log as reader
 from mlops_loop.monitoring import monitor
 from mlops_loop.monitoring.params import Monitoring
 from mlops_loop.project import UserError
-from mlops_loop.serving import prediction_log as log
+from mlops_loop.serving import log_tables as log
 from project.models.metrics import SCORING
 from projects import DEFINITIONS, Project, clone, isolate, offer, registry_of, sales
 
@@ -29,7 +30,7 @@ class Watcher:
     """A project with a champion, and a log that is filled by hand."""
 
     def __init__(self, project: Project) -> None:
-        self.project, self.engine = project, log.database(f"sqlite:///{project.log}")
+        self.project, self.engine = project, database(f"sqlite:///{project.log}")
         self.project.log.parent.mkdir(exist_ok=True)
         log.prepare(self.engine)
         self.registry = registry_of(project)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from mlops_loop.monitoring import freeze, turn
-from mlops_loop.monitoring.monitor import NothingToCheck
+from mlops_loop.monitoring.batch import NothingToCheck
 from mlops_loop.monitoring.params import Responses
 from mlops_loop.project import UserError
 from mlops_loop.tracking import history

@@ -14,7 +14,7 @@ import sqlalchemy as sql
 from mlops_loop.database import database
 from mlops_loop.project import UserError
 from mlops_loop.serving import ab_test
-from mlops_loop.serving import prediction_log as log
+from mlops_loop.serving import log_tables as log
 from mlops_loop.serving import router
 from services import Change, Service, ask
 

@@ -23,6 +23,10 @@ KEYS = {
 UNSURE = 0.6  # a class whose probability is lower is predicted with low confidence
 
 
+class NothingToCheck(UserError):
+    """There is no row to check yet."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """Days to be checked, as tables of sums: those of two groups of rows merge by addition.

@@ -374,11 +374,18 @@ def sentences(content: dict[str, Any], standing: list[Alarm], level: str) -> Ite
             yield "The reference has too few days to know how days differ; rows are taken as alike."
     estimated = content["estimate"]["by_day"][-1]
     if estimated["late"]:
+        value, error, usual = (
+            figure(number)
+            for number in (
+                estimated["estimate"],
+                2 * estimated["error"],
+                content["estimate"]["reference"],
+            )
+        )
         yield (
             f"{'Outcomes are late' if loss else 'No outcome is known'}: the loss of "
-            f"{estimated['day']} is estimated at {figure(estimated['estimate'])} ± {figure(2 * estimated['error'])} (reference: "
-            f"{figure(content['estimate']['reference'])}). No estimate can see that inputs no "
-            "longer mean what they meant: that takes outcomes."
+            f"{estimated['day']} is estimated at {value} ± {error} (reference: {usual}). No "
+            "estimate can see that inputs no longer mean what they meant: that takes outcomes."
         )
     for alarm in [a for a in standing if a.about != "loss" or a.level == "watch"][-DRIFTED:]:
         yield f"{alarm.about} on {alarm.day}: {alarm.words}."

@@ -17,16 +17,15 @@ from ..data.contract import DTYPES, request_columns
 from ..files import COMPRESSION, read_json, replaced, write_json
 from ..models.model import Model
 from ..project import UserError
-from ..serving.prediction_log import feedback, is_number, predictions, prepare
-from .batch import KEYS, Champion, Watched, merge
+from ..serving.log_tables import DELIVERY, feedback, is_number, predictions, prepare
+from .batch import KEYS, Champion, NothingToCheck, Watched, merge
 
 CHUNK = 20_000  # rows that are in memory at once
 NAMED = 3  # ids
 STATE = "state.json"
 DAY = timedelta(days=1)
 AT = sql.func.date(predictions.c.time)
-# `make deliver` asks for the same rows again and again.
-SHOWN = predictions.c.shown & (predictions.c.request_id != "deliver")
+SHOWN = predictions.c.shown & (predictions.c.request_id != DELIVERY)
 
 
 @dataclass
@@ -35,12 +34,13 @@ class Log:
 
     `days` holds of each such day the number of predictions that the log had, and figures of the
     service; `truths` holds of each day on which truths came their number, how many were of no
-    known prediction (unknown), and ids of some.
+    known prediction (unknown), and ids of some. `pending` are days that are still to be read.
     """
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     days: dict[str, dict[str, float]] = field(default_factory=dict)
     truths: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pending: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path, made_by: str) -> "Log":
@@ -55,8 +55,8 @@ class Log:
         """Write everything, all or nothing."""
         with replaced(folder) as temporary:
             temporary.mkdir()
-            state = {"made_by": made_by, "days": self.days, "truths": self.truths}
-            write_json(temporary / STATE, state)
+            state = {name: value for name, value in vars(self).items() if name != "tables"}
+            write_json(temporary / STATE, {"made_by": made_by, **state})
             for name, table in self.tables.items():
                 table.write_parquet(temporary / f"{name}.parquet", compression=COMPRESSION)
 
@@ -66,7 +66,7 @@ class Log:
         return merge([Watched(**{name: self.tables[name].drop("logged") for name in KEYS})])
 
     def update(self, connection: sql.Connection, champion: Champion) -> bool:
-        """Read the days whose predictions or truths grew in number; returns whether any did.
+        """Read the days whose predictions or truths grew in number; returns True where any did.
 
         A day that retention has shortened keeps its profile. Interrupted, the days that were read
         are kept, and the others are read the next time.
@@ -75,12 +75,15 @@ class Log:
         told = count_by_day(connection, feedback)
         known = {day: facts["predictions"] for day, facts in self.days.items()}
         changed = {day for day, rows in counted.items() if rows > known.get(day, 0)}
-        arrived = {}
-        for day, rows in told.items():
-            if rows > self.truths.get(day, {}).get("truths", 0):
-                of_days, arrived[day] = find_predictions(connection, day)
-                arrived[day]["truths"] = rows
-                changed |= {d for d in of_days if counted.get(d, 0) >= known.get(d, 0)}
+        grown = [
+            day for day, rows in told.items() if rows > self.truths.get(day, {}).get("truths", 0)
+        ]
+        for day in grown:
+            of_days, facts = find_predictions(connection, day)
+            self.truths[day] = {"truths": told[day], **facts}
+            changed |= {d for d in of_days if counted.get(d, 0) >= known.get(d, 0)}
+        changed |= set(self.pending)
+        self.pending = sorted(changed)
         read: dict[str, Watched] = {}
         try:
             for day in track(sorted(changed), "log"):
@@ -88,10 +91,10 @@ class Log:
                 self.days[day] = {"predictions": counted[day], **facts}
                 if parts:
                     read[day] = merge(parts)
-            self.truths |= arrived
+                self.pending.remove(day)
         finally:
             self.replace(read)
-        return bool(changed or arrived)
+        return bool(changed or grown)
 
     def replace(self, read: dict[str, Watched]) -> None:
         """Put the profiles of days in the place of their earlier ones."""
@@ -108,7 +111,7 @@ class Log:
 def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
     """Bring the profiles in `folder` up to date with the log; what did not change is not read.
 
-    Raises UserError where the log does not respond, or nothing was ever logged.
+    Raises UserError where the log does not respond, NothingToCheck where nothing was ever logged.
     """
     profile = champion.profile
     rules = (str(engine.url), champion.scoring.primary, [str(rule) for rule in champion.keep])
@@ -128,7 +131,7 @@ def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
             f"the prediction log does not respond ({type(error).__name__}): is DATABASE_URL right?"
         ) from error
     if not log.tables:
-        raise UserError(
+        raise NothingToCheck(
             f"the prediction log, {engine.url}, is empty: `make serve` and `make batch` fill it; "
             "rows of a file are checked by make monitor BATCH=file."
         )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ..console import figure, parse, working
+from ..database import database
 from ..files import read_json, rounded, write_json
 from ..models import profile
 from ..models.bootstrap import Scoring
 from ..project import Paths, UserError, load_settings
-from ..serving.prediction_log import database, url
-from .batch import Champion, Watched
+from ..serving.log_tables import url
+from .batch import Champion, NothingToCheck, Watched
 from .check import check
 from .log import Log, watch_log
 from .page import write_page
@@ -42,13 +43,15 @@ def run_check(
     since: date | None = None,
     until: date | None = None,
     today: date | None = None,
+    write: bool = True,
 ) -> dict[str, Any]:
     """Check a version on the prediction log, or on the rows of a file or folder (`batch`).
 
-    Writes latest.json and the page, and returns the content of the former. Of the log it checks
-    the days from the day after the version's reference to the day before `today` (UTC; by the
-    contract's time column, else by the time of the prediction), unless `since` and `until` name
-    others. Raises UserError where there is nothing to check, or nothing to compare it with.
+    Returns what latest.json holds, and writes it with the page where `write` is true. Of the log it
+    checks the days from the day after the version's reference to the day before `today` (UTC; by
+    the contract's time column, else by the time of the prediction), unless `since` and `until`
+    name others. Raises NothingToCheck where there is no row of them, and UserError where there is
+    nothing to compare with.
     """
     found = registry.find(version)
     champion = load_champion(registry, found, scoring, target, keep)
@@ -68,7 +71,7 @@ def run_check(
     # What breaks the contract may have no day.
     chosen = watched.only(pl.col("day").is_between(first, last).fill_null(True))
     if not chosen.counts.height:
-        raise UserError(nothing(watched, first, last))
+        raise NothingToCheck(nothing(watched, first, last))
     explained = read_json(registry.artifact(found, EXPLANATIONS))
     about = {
         "model": registry.name,
@@ -81,8 +84,9 @@ def run_check(
     }
     result = check(champion.profile, chosen, options, champion.model, explained["importance"])
     content: dict[str, Any] = rounded(about | result)
-    write_json(paths.monitoring / "latest.json", content)
-    write_page(paths.monitoring / "index.html", content)
+    if write:
+        write_json(paths.monitoring / "latest.json", content)
+        write_page(paths.monitoring / "index.html", content)
     return content
 
 
@@ -146,10 +150,6 @@ def nothing(watched: Watched, since: date, until: date) -> str:
         f"(as the champion's reference is) and {after} later (a day is checked when it is over). "
         "SINCE= and UNTIL= choose other days."
     )
-
-
-class NothingToCheck(UserError):
-    """There is no row to check yet."""
 
 
 def main(

@@ -17,9 +17,9 @@ from ..console import parse
 from ..database import now
 from ..project import Paths, UserError, load_settings
 from ..tracking import history
+from .batch import NothingToCheck
 from .check import LEVELS
 from .freeze import describe
-from .monitor import NothingToCheck
 from .notify import notify
 from .params import Responses
 from .respond import RESPONSES, ROLLED_BACK, Situation

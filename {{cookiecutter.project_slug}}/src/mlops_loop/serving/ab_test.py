@@ -12,7 +12,7 @@ from ..console import aligned, figure
 from ..database import database, now
 from ..models.types import Floats
 from ..project import Paths, UserError
-from . import prediction_log as log
+from . import log_tables as log
 from .follow import ALIASES, open_registry
 from .params import Serving
 

@@ -15,7 +15,7 @@ from ..database import now
 from ..lineage import runtime
 from ..models.explanations import unit
 from . import auth
-from . import prediction_log as log
+from . import log_tables as log
 from . import schema, telemetry
 from .predictor import FAILURES, Prediction, Predictor, describe
 from .service import Service

@@ -17,7 +17,7 @@ from ..data import tables
 from ..database import database, now, url
 from ..files import partitions
 from ..project import Paths, UserError
-from . import prediction_log as log
+from . import log_tables as log
 from .follow import open_registry
 
 LOCK = sql.text("select pg_advisory_xact_lock(hashtext(:table))")

@@ -17,9 +17,10 @@ import sqlalchemy as sql
 
 from ..database import now
 from . import telemetry
-from .prediction_log import DONE, FAILED, QUEUED, RUNNING, OutboxFull
-from .prediction_log import jobs as table
-from .prediction_log import prepare
+from .log_tables import DONE, FAILED, QUEUED, RUNNING
+from .log_tables import jobs as table
+from .log_tables import prepare
+from .prediction_log import OutboxFull
 from .predictor import Predictor, describe
 
 MAX_ATTEMPTS = 3

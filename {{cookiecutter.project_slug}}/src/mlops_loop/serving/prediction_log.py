@@ -3,7 +3,6 @@
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -11,100 +10,14 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sql
-from sqlalchemy.dialects import postgresql, sqlite
 
-from .. import database
 from ..database import now, use_wal
-from ..project import Paths
 from . import telemetry
+from .log_tables import DONE, FAILED, feedback, insert, jobs, predictions, prepare, tables
 
 SHIP_SECONDS, STOP_SECONDS, FORGET_SECONDS = 0.5, 20, 3_600
-QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
 BATCH = 500  # records that are shipped in one transaction
 MAX_WAL_BYTES = 8 << 20
-
-tables = sql.MetaData()
-
-predictions = sql.Table(
-    "predictions",
-    tables,
-    sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("time", sql.DateTime, nullable=False, index=True),
-    sql.Column("request_id", sql.String(64), nullable=False),
-    sql.Column("version", sql.Integer, nullable=False),
-    sql.Column("alias", sql.String(64), nullable=False),
-    sql.Column("strategy", sql.String(16), nullable=False),
-    sql.Column("unit", sql.BigInteger),
-    sql.Column("shown", sql.Boolean, nullable=False),
-    sql.Column("environment", sql.String(64), nullable=False),
-    sql.Column("code_version", sql.String(64), nullable=False),
-    sql.Column("inputs", sql.JSON, nullable=False),
-    sql.Column("output", sql.JSON, nullable=False),
-    sql.Column("latency_ms", sql.Float, nullable=False),
-)
-
-feedback = sql.Table(
-    "feedback",
-    tables,
-    sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("prediction_id", sql.String(36), nullable=False, index=True),
-    sql.Column("time", sql.DateTime, nullable=False, index=True),
-    sql.Column("actual", sql.JSON, nullable=False),
-)
-
-jobs = sql.Table(
-    "jobs",
-    tables,
-    sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("time", sql.DateTime, nullable=False, index=True),
-    sql.Column("status", sql.String(8), nullable=False, index=True, default=QUEUED),
-    sql.Column("taken", sql.DateTime),
-    sql.Column("attempts", sql.Integer, nullable=False, default=0),
-    sql.Column("explained", sql.Boolean, nullable=False),
-    sql.Column("key", sql.Text),
-    sql.Column("content", sql.LargeBinary),
-    sql.Column("outcome", sql.LargeBinary),
-)
-
-answered = sql.select(
-    predictions.c.version, predictions.c.unit, predictions.c.output, feedback.c.actual
-).join(feedback, feedback.c.prediction_id == predictions.c.id)
-
-
-def measure(
-    connection: sql.Connection, query: sql.Select[Any], task: str
-) -> Iterator[tuple[sql.Row[Any], float]]:
-    """Yield labelled predictions, each with its absolute error, or 1 for the right class, else 0.
-
-    A regression's label that is no number is left out.
-    """
-    for row in connection.execute(query):
-        prediction, actual = row.output["prediction"], row.actual
-        if task != "regression":
-            yield row, float(prediction == actual)
-        elif is_number(prediction) and is_number(actual):
-            yield row, abs(prediction - actual)
-
-
-def is_number(value: Any) -> bool:
-    """Return True for an int or a float, False for anything else, also a bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def url(paths: Paths) -> str:
-    """The address of the log: DATABASE_URL, or a file of the project."""
-    return database.url(paths.log)
-
-
-def prepare(engine: sql.Engine) -> None:
-    """Create missing tables; raises SQLAlchemyError where the database does not answer."""
-    database.prepare(engine, tables)
-
-
-def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows; rows that exist stay as they are, so shipping can be repeated."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
 def forget(engine: sql.Engine, days: int) -> int:

@@ -20,9 +20,10 @@ from ..models.model import by_class
 from ..models.types import Floats
 from . import telemetry
 from .follow import CHALLENGER
+from .log_tables import is_number
+from .log_tables import predictions as log
 from .params import Serving
-from .prediction_log import Outbox, OutboxFull, TooLarge, is_number
-from .prediction_log import predictions as log
+from .prediction_log import Outbox, OutboxFull, TooLarge
 from .router import Assignment, Router, SeveralUnits
 from .schema import Record, RequestSchema, is_list
 from .versions import LoadedVersion

@@ -21,6 +21,7 @@ from ..project import Paths, UserError
 from ..tracking import history
 from ..tracking.gate import now
 from .follow import open_registry
+from .log_tables import DELIVERY
 from .params import Deliver, Serving
 from .schema import Record, RequestSchema
 
@@ -31,7 +32,6 @@ PREVIOUS = {"test": "", "staging": "test", "production": "staging"}
 WAYS = {"test": "automatically", "staging": "on approval", "production": "by hand"}
 MARKS = {True: "passed", False: "FAILED", None: "-"}
 SAME = ("model_hash", "contract_hash", "params_hash", "data_version", "git_commit")
-DELIVERY = "deliver"  # the request id of its requests, in the prediction log
 THREADS = 16  # of the load test
 Misses = Callable[[Scores], list[str]]  # the bars that test metrics miss, as the gate says
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import sqlalchemy as sql
 
 from ..project import UserError
-from . import prediction_log as log
+from . import log_tables as log
 from . import telemetry
 from .follow import CHALLENGER, CHAMPION
 from .params import Serving

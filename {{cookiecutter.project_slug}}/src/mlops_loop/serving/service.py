@@ -17,8 +17,9 @@ from ..project import Paths, load_settings
 from . import telemetry
 from .follow import BAKED, Follower
 from .jobs import Jobs, process_next
+from .log_tables import url
 from .params import Serving
-from .prediction_log import Outbox, Shipper, url
+from .prediction_log import Outbox, Shipper
 from .predictor import Predictor
 from .router import Router
 from .versions import Versions
