@@ -15,7 +15,7 @@ from ..models.model_card import to_html
 from ..project import Paths, UserError
 from ..tracking import history
 from .follow import open_registry
-from .prediction_log import feedback, predictions, url
+from .log_tables import feedback, predictions, url
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry
