@@ -133,10 +133,10 @@ def test_a_freeze_is_recorded_once_and_needs_a_reason(
     freeze.main(project, ["--off=1"])
     for _ in range(2):
         freeze.main(project, ["--reason=an audit"])
-    frozen = history.frozen(project)
+    frozen = freeze.find_freeze(project)
     assert frozen and frozen.reason == "an audit"
     freeze.main(project, ["--off=1"])
-    assert history.frozen(project) is None
+    assert freeze.find_freeze(project) is None
     assert [entry.event for entry in history.read(project)] == ["freeze", "unfreeze"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Nothing is frozen."

@@ -32,8 +32,8 @@ promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'
 rollback: $(READY) ## restore the previous champion: REASON='…'
 	@$(RUN) promote $(OPTIONS)
 
-history: $(READY) ## list what was decided and done, when, by whom and why [EVENT=promote PREDICTION=id]
-	@$(or $(if $(PREDICTION),$(SERVING)),$(RUN)) history $(OPTIONS)
+history: $(READY) ## list what was decided and done, when, by whom and why [EVENT=promote]
+	@$(or $(if $(PREDICTION),$(MONITORING)),$(RUN)) history $(OPTIONS)
 
 reproduce: $(READY) ## train a version again from its commit and data, and compare [VERSION=3 or an alias]
 	@$(RUN) reproduce "$(or $(VERSION),champion)"

@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from mlops_loop.monitoring import audit
 from mlops_loop.project import UserError
-from mlops_loop.serving import audit
 from mlops_loop.tracking.registry import Registry
 from services import Change, Service
 

@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sql
 from mlops_loop.database import POSTGRESQL_WAITS, database
+from mlops_loop.monitoring import freeze
 from mlops_loop.project import UserError
 from mlops_loop.serving import batch, jobs
 from mlops_loop.serving import prediction_log as log
@@ -127,7 +128,7 @@ def test_the_history_is_kept(
         history.append(service.project, event, by="Ada", reason="“audit”", ratio=float("nan"))
     first, second = history.read(service.project)  # that of the file has others
     assert (first.event, first.reason, first.content) == ("freeze", "“audit”", {"ratio": None})
-    assert first.id < second.id and history.frozen(service.project) is None
+    assert first.id < second.id and freeze.find_freeze(service.project) is None
 
 
 def test_a_server_that_hangs_holds_nothing_else_up(

@@ -10,17 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .files import replaced
 from .project import UserError
 
-LEVELS = {
-    "serving",
-    "monitoring",
-    "responses",
-}  # sections of the levels, which no training depends on
-
 
 class Section(BaseModel):
     """Frozen, closed and strict: an unknown key or a value of another type is an error."""
 
     model_config = {"frozen": True, "extra": "forbid", "strict": True}
+
+
+class Levels(Section):
+    """Sections of the levels, which check them themselves: no training depends on them."""
+
+    serving: dict[str, Any] | None = None
+    monitoring: dict[str, Any] | None = None
+    responses: dict[str, Any] | None = None
+
+
+LEVELS = set(Levels.model_fields)
 
 
 class Ingest(Section):

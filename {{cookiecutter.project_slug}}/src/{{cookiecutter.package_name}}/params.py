@@ -2,11 +2,11 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mlops_loop.config import Ingest, Section, Tune, load
+from mlops_loop.config import Ingest, Levels, Section, Tune, load
 from mlops_loop.models.kinds import CatBoost, ImportPath, Kind, Shared, XGBoost
 
 from . import PROJECT
@@ -87,7 +87,7 @@ class Register(Section):
     replace_question: bool
 
 
-class Params(Section):
+class Params(Levels):
     """The whole of params.yaml."""
 
     task: Literal["regression", "binary", "multiclass"]
@@ -99,10 +99,6 @@ class Params(Section):
     tune: Tune
     evaluate: Evaluate
     registration: Annotated[Register, Field(alias="register")]
-    # Sections of the levels `deployment` and `operations`, which check them themselves.
-    serving: dict[str, Any] | None = None
-    monitoring: dict[str, Any] | None = None
-    responses: dict[str, Any] | None = None
 
     @property
     def shared(self) -> Shared:

@@ -15,17 +15,26 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     load_settings(paths)
     if not args.off and not args.reason.strip():
         raise UserError("give a reason, it is kept in the history: REASON='…'")
-    frozen, by = history.frozen(paths), author(paths.root)
+    frozen, by = find_freeze(paths), author(paths.root)
     event = "unfreeze" if args.off else "freeze"
     if bool(frozen) == (event == "freeze"):
         print(describe(frozen) if frozen else "Nothing is frozen.")
         return
     history.append(paths, event, by=by, reason=args.reason or "over")
-    if not bool(history.frozen(paths)) == (event == "freeze"):
+    if not bool(find_freeze(paths)) == (event == "freeze"):
         raise UserError("the history did not take it, see above; nothing has changed.")
     text = f"{event} by {by}: {args.reason or 'over'}"
     print(text)
     notify(paths, "frozen", text)
+
+
+def find_freeze(paths: Paths) -> history.Entry | None:
+    """The freeze that stops every automatic action, if it was not lifted.
+
+    Raises UserError where the history does not answer.
+    """
+    *_, last = [None, *history.read(paths, "freeze", "unfreeze")]
+    return last if last and last.event == "freeze" else None
 
 
 def describe(frozen: history.Entry) -> str:

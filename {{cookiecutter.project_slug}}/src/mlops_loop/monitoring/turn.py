@@ -19,7 +19,7 @@ from ..project import Paths, UserError, load_settings
 from ..tracking import history
 from .batch import NothingToCheck
 from .check import LEVELS
-from .freeze import describe
+from .freeze import describe, find_freeze
 from .notify import notify
 from .params import Responses
 from .respond import RESPONSES, ROLLED_BACK, Situation
@@ -79,7 +79,7 @@ def take_turn(
         print(
             f"{content['status']}: version {content['version']}", *content["sentences"], sep="\n  "
         )
-        if frozen := history.frozen(paths):
+        if frozen := find_freeze(paths):
             print(f"{describe(frozen)}; nothing else is done.")
             return content
         check_previous = partial(run_check, version="previous", write=False)

@@ -8,9 +8,9 @@ from . import history
 from .scoring_code import code_hash
 
 if TYPE_CHECKING:
+    from ..models.bootstrap import Scores
     from .registry import Registry
 
-RECORDED = "git_commit", "data_version", "params_hash", "author", "trigger"
 ARCHIVED = "archived"  # tag: since when this version is champion no longer
 OVERRULED = "overruled"  # tag: the reason why a person replaced this version as champion
 
@@ -55,19 +55,13 @@ def register_version(
 
 
 def record_decision(
-    registry: "Registry",
-    run_id: str,
-    record: dict[str, Any],
-    metrics: dict[str, Any],
-    judged: dict[str, Any],
-) -> None:
-    """Append a decision to the history: `judged` is the content of gate.json."""
-    lineage = {key: record["lineage"][key] for key in RECORDED}
-    numbers = {key: judged[key] for key in ("decision", "comparisons", "champion_version")}
+    registry: "Registry", record: dict[str, Any], metrics: "Scores", judged: dict[str, Any]
+) -> dict[str, Any]:
+    """Append to the history, and return, what gate.json holds of a candidate: `judged`."""
     reason = f"{judged['decision']}: {'; '.join(judged['reasons'])}"
-    about = {"run": run_id, "metrics": metrics, **identity(record), **lineage, **numbers}
-    version = judged["version"]
-    history.append(registry.paths, "gate", by="gate", reason=reason, version=version, **about)
+    about = record["lineage"] | identity(record) | judged | {"metrics": metrics}
+    history.append(registry.paths, "gate", by="gate", reason=reason, **about)
+    return judged
 
 
 def make_champion(

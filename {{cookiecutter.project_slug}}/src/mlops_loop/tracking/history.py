@@ -69,12 +69,6 @@ def append(
         print(f"warning: the history lacks this {event} ({reason}): {problem}", file=sys.stderr)
 
 
-def frozen(paths: Paths) -> Entry | None:
-    """The freeze that stops every automatic action, if it was not lifted; raises as `read`."""
-    *_, last = [None, *read(paths, "freeze", "unfreeze")]
-    return last if last and last.event == "freeze" else None
-
-
 def read(paths: Paths, *events: str) -> list[Entry]:
     """Read the entries of these events, or all, oldest first.
 

@@ -66,8 +66,7 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
         "champion_version": champion,
         "comparisons": decision.comparisons,
     }
-    record_decision(registry, run_id, record, report["test"], judged)
-    return judged
+    return record_decision(registry, record, report["test"], judged)
 
 
 def main(paths: Paths) -> None:

@@ -3,6 +3,7 @@
 import sys
 from datetime import date
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from mlops_loop.console import run_verb
@@ -63,12 +64,13 @@ def turn(*arguments: str) -> None:
     sys.exit(CODES[loop(*arguments)["status"]])
 
 
-def freeze(*arguments: str) -> None:
-    """Stop every automatic action, or allow them again."""
-    from mlops_loop.monitoring import freeze as command
+def plain(name: str) -> Any:
+    """Make a verb that needs nothing of yours."""
+    return lambda *args: import_module(f"mlops_loop.monitoring.{name}").main(PROJECT, args)
 
-    command.main(PROJECT, arguments)
 
+VERBS = {verb.__name__: verb for verb in (monitor, check, loop, turn)}
+VERBS |= {"freeze": plain("freeze"), "history": plain("audit")}
 
 if __name__ == "__main__":
-    run_verb({verb.__name__: verb for verb in (monitor, check, loop, turn, freeze)})
+    run_verb(VERBS)

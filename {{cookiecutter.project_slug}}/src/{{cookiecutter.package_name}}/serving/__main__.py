@@ -60,7 +60,6 @@ VERBS = {
     "batch": plain("batch"),
     "ab-test": with_options("ab_test"),
     "deliver": deliver,
-    "history": plain("audit"),
     "image": plain("follow"),
     "export": plain("onnx_export"),
     "key": plain("auth"),

@@ -13,9 +13,9 @@ from ..database import database
 from ..files import write_text
 from ..models.model_card import to_html
 from ..project import Paths, UserError
+from ..serving.follow import open_registry
+from ..serving.log_tables import feedback, predictions, url
 from ..tracking import history
-from .follow import open_registry
-from .log_tables import feedback, predictions, url
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry
