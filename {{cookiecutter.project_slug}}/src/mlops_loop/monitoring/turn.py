@@ -20,6 +20,7 @@ from ..tracking import history
 from .batch import NothingToCheck
 from .check import LEVELS
 from .freeze import describe, find_freeze
+from .monitor import parse_day
 from .notify import notify
 from .params import Responses
 from .respond import RESPONSES, ROLLED_BACK, Situation
@@ -30,12 +31,8 @@ UNCHECKED: Content = {"status": "healthy", "alarms": [], "columns": []}
 
 def main(turn: Callable[[date], Content], arguments: Sequence[str]) -> Content:
     """Take the turn of TODAY (UTC); returns the content of the check."""
-    args = parse("loop", arguments, today="")
-    try:
-        today = date.fromisoformat(args.today) if args.today else now().date()
-    except ValueError as error:
-        raise UserError(f"TODAY={args.today}: no date; write it as 2026-01-31.") from error
-    return turn(today)
+    given = parse("loop", arguments, today="").today
+    return turn(parse_day("TODAY", given) or now().date())
 
 
 @contextmanager

@@ -4,30 +4,38 @@ import sys
 from datetime import date
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_loop.console import run_verb
 from mlops_loop.project import Paths
 
 from .. import PROJECT
 
+if TYPE_CHECKING:
+    from ..params import Params
+
 # For schedulers; an error ends with 1, as everywhere. make turns every failure into 2.
 CODES = {"healthy": 0, "watch": 10, "act": 20}
+
+
+def watching(params: "Params") -> dict[str, Any]:
+    """What a check needs of yours."""
+    from mlops_loop.monitoring.params import monitoring_options
+
+    from ..features.definitions import KEEP_ROWS, TARGET
+    from ..models.metrics import SCORING
+
+    options, scoring = monitoring_options(params.monitoring), SCORING[params.task]
+    return {"options": options, "scoring": scoring, "target": TARGET, "keep": KEEP_ROWS}
 
 
 def monitor(*arguments: str) -> dict[str, Any]:
     """Check whether the champion is still right; a verdict is no error."""
     from mlops_loop.monitoring import monitor as command
-    from mlops_loop.monitoring.params import monitoring_options
 
-    from ..features.definitions import KEEP_ROWS, TARGET
-    from ..models.metrics import SCORING
     from ..params import load_params
 
-    params = load_params()
-    options = monitoring_options(params.monitoring)
-    scoring = SCORING[params.task]
-    return command.main(PROJECT, options, scoring, TARGET, KEEP_ROWS, arguments)
+    return command.main(PROJECT, arguments=arguments, **watching(load_params()))
 
 
 def check(*arguments: str) -> None:
@@ -39,16 +47,12 @@ def take_turn(paths: Paths, today: date) -> dict[str, Any]:
     """Take one turn of the loop on a day: check, respond, retrain where there is reason to."""
     from mlops_loop.monitoring import turn as command
     from mlops_loop.monitoring.monitor import run_check
-    from mlops_loop.monitoring.params import monitoring_options, responses_options
+    from mlops_loop.monitoring.params import responses_options
 
-    from ..features.definitions import KEEP_ROWS, TARGET
-    from ..models.metrics import SCORING
     from ..params import load_params
 
     params = load_params(paths.params)
-    yours = {"scoring": SCORING[params.task], "target": TARGET, "keep": KEEP_ROWS}
-    check = partial(run_check, options=monitoring_options(params.monitoring), **yours)
-    responses = responses_options(params.responses)
+    check, responses = partial(run_check, **watching(params)), responses_options(params.responses)
     return command.take_turn(paths, responses, check, lambda content, today: None, today)
 
 
