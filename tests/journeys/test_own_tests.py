@@ -11,7 +11,7 @@ from sklearn import datasets
 
 TESTS = ("tests/test_data.py", "tests/test_features.py", "tests/test_model.py")
 KINDS = ("lightgbm", "random_forest", "linear")
-RATES = (0.05, 0.06145, 0.1, 0.15, 0.3)
+RATES = (0.05, 0.06145, 0.08, 0.1, 0.15, 0.2, 0.3)
 LEAST = {
     "train.max_trees": 1,
     "train.learning_rate": 1e-6,
@@ -102,9 +102,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_they_are_green_for_every_legal_parameter(project: Path) -> None:
     seeds = [
-        {"train.model": kind, "seed": seed, "train.learning_rate": RATES[seed % len(RATES)]}
-        for seed in range(10)
-        for kind in KINDS
+        {"train.model": KINDS[seed % len(KINDS)], "seed": seed, "train.learning_rate": rate}
+        for seed, rate in enumerate(RATES)
     ]
     extremes = [{"train.model": kind, **values} for kind in KINDS for values in (LEAST, MOST)]
     assert hold(project, *seeds, *extremes, *LIGHTGBM) == {}
@@ -130,8 +129,8 @@ def test_they_are_green_for_an_adopted_table_of_classes(
     run(project, python, "-m", "my_project", *adopt, "--task", "classification")
     run(project, python, "-m", "my_project.data.ingest")
     cases = [{"train.model": kind, "train.class_weight": "balanced"} for kind in KINDS]
-    cases += [{"train.model": kind, **values} for kind in KINDS for values in (LEAST, MOST)]
-    cases += [{"train.model": kind, "generated": True} for kind in KINDS]
+    cases += [{"train.model": KINDS[0], **values} for values in (LEAST, MOST)]
+    cases.append({"train.model": KINDS[0], "generated": True})
     if table == "breast_cancer":
         cases += [{"train.model": KINDS[0], "train.threshold": cut} for cut in (0.001, 0.999)]
     assert hold(project, *cases) == {}
