@@ -79,8 +79,8 @@ def take_turn(
         if frozen := find_freeze(paths):
             print(f"{describe(frozen)}; nothing else is done.")
             return content
-        check_previous = partial(run_check, version="previous", write=False)
-        found = Situation(registry, responses, content, checks, today, check_previous)
+        previous = partial(run_check, version="previous", write=False)
+        found = Situation(registry, responses, content, checks, today, lambda d: previous(since=d))
         said = {name: respond(found) for name, respond in RESPONSES.items()}
         for name, reason in said.items():
             if reason:
