@@ -118,6 +118,7 @@ def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
     edges = (profile.columns, profile.expectation.cap, profile.expectation.factor)
     made_by = hashlib.sha256(repr((rules, edges)).encode()).hexdigest()
     log, changed = Log.load(folder, made_by), True
+    folder.mkdir(parents=True, exist_ok=True)  # SQLite makes the log, but not its folder
     try:
         prepare(engine)
         with engine.connect() as connection:

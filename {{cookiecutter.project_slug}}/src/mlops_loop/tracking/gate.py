@@ -54,7 +54,7 @@ def register_version(
     return version
 
 
-def record_decision(
+def log_decision(
     registry: "Registry", record: dict[str, Any], metrics: "Scores", judged: dict[str, Any]
 ) -> dict[str, Any]:
     """Append to the history, and return, what gate.json holds of a candidate: `judged`."""
@@ -81,8 +81,8 @@ def make_champion(
     else:
         registry.unpoint("previous")
     aliases = registry.aliases()
-    registry.tag(version, {ARCHIVED: ""})
     registry.tag(aliases.get("champion", version), {ARCHIVED: now()})
+    registry.tag(version, {ARCHIVED: ""})  # last: it may be the champion already
     registry.point("champion", version)
     if aliases.get("challenger") == version:
         registry.unpoint("challenger")

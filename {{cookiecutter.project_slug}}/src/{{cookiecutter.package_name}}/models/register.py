@@ -14,13 +14,7 @@ from mlops_loop.models import model_card
 from mlops_loop.models.slices import check_bars
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
-from mlops_loop.tracking.gate import (
-    OVERRULED,
-    Decision,
-    identity,
-    record_decision,
-    register_version,
-)
+from mlops_loop.tracking.gate import OVERRULED, Decision, identity, log_decision, register_version
 
 from .. import PROJECT
 from ..params import Params, load_params
@@ -66,7 +60,7 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
         "champion_version": champion,
         "comparisons": decision.comparisons,
     }
-    return record_decision(registry, record, report["test"], judged)
+    return log_decision(registry, record, report["test"], judged)
 
 
 def main(paths: Paths) -> None:
