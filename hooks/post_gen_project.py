@@ -34,6 +34,7 @@ KEEP = {
             "docs/monitoring.md",
             "make/monitoring.mk",
             "src/mlops_loop/monitoring",
+            "src/{package_name}/data/sources/log.py",
             "src/{package_name}/monitoring",
         ],
     },

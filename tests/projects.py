@@ -158,7 +158,7 @@ def new_project(root: Path) -> Project:
         task="regression",
         seed=42,
         ingest={"source": "file", "path": "data/external/sales.csv"},
-        prepare={"test_from": None, "group": None, "pii": "drop"},
+        prepare={"since": None, "old_share": 0.0, "test_from": None, "group": None, "pii": "drop"},
         train__model="lightgbm",
         train__max_trees=250,
         train__learning_rate=0.1,

@@ -22,6 +22,7 @@ class Levels(Section):
 
     serving: dict[str, Any] | None = None
     monitoring: dict[str, Any] | None = None
+    retrain: dict[str, Any] | None = None
     responses: dict[str, Any] | None = None
 
 
@@ -97,7 +98,8 @@ def edit(path: Path, values: Mapping[str, object]) -> list[str]:
         if isinstance(value, dict):
             for other in section[name].keys() - value.keys():
                 del section[name][other]
-            section[name].update(value)
+            # What stays keeps its layout too.
+            section[name].update({k: v for k, v in value.items() if section[name].get(k, ...) != v})
         else:
             section[name] = value
     with replaced(path) as temporary:

@@ -16,8 +16,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Prepare(Section):
-    """The split of rows, and the treatment of personal data."""
+    """The window of rows, their split, and the treatment of personal data."""
 
+    since: Annotated[date | None, Field(strict=False)]
+    old_share: Annotated[float, Field(ge=0, lt=1)]
     test_from: Annotated[date | None, Field(strict=False)]
     group: str | None
     pii: Literal["drop", "hash"]

@@ -46,7 +46,12 @@ def checkout(commit: str, paths: Paths) -> Iterator[Paths]:
 
 
 def dvc(root: Path, *arguments: str, show: bool = False, **variables: str) -> str:
-    """Run DVC in a checkout, whose own code its stages use; returns the output, unless shown.
+    """Run DVC in a checkout as `run_module` does."""
+    return run_module(root, "dvc", *arguments, show=show, **variables)
+
+
+def run_module(root: Path, *command: str, show: bool = False, **variables: str) -> str:
+    """Run a module with a checkout's own code; returns the output, unless shown.
 
     Raises UserError if it fails.
     """
@@ -54,10 +59,10 @@ def dvc(root: Path, *arguments: str, show: bool = False, **variables: str) -> st
     ours = {"PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", "COLUMNS": "9999"}
     environment = {**os.environ, **ours, **variables}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    command, output = [sys.executable, "-m", "dvc", *arguments], None if show else subprocess.PIPE
-    done = subprocess.run(command, cwd=root, env=environment, stdout=output, text=True, check=False)
+    words, output = [sys.executable, "-m", *command], None if show else subprocess.PIPE
+    done = subprocess.run(words, cwd=root, env=environment, stdout=output, text=True, check=False)
     if done.returncode:
-        raise UserError(f"`dvc {' '.join(arguments)}` failed; see above.")
+        raise UserError(f"`{' '.join(command)}` failed; see above.")
     return done.stdout or ""
 
 

@@ -97,6 +97,20 @@ def assign_folds(rows: pl.DataFrame, contract: Contract, group: str | None) -> p
     return (key.rank("dense") - 1) * FOLDS // key.n_unique()
 
 
+def is_old(contract: Contract, since: date, old_share: float) -> pl.Expr:
+    """Rows before `since`, but for the share of them that a stable hash of their inputs keeps.
+
+    Raises UserError for a contract without a time column.
+    """
+    if not contract.names("time"):
+        raise UserError("params.yaml: prepare.since needs a time column.")
+    inputs = pl.struct(contract.names("input")).map_batches(
+        lambda rows: stable_hash(rows.struct.unnest()), return_dtype=pl.UInt64()
+    )
+    old = pl.col(contract.names("time")[0]).cast(pl.Datetime("us")) < since
+    return old & (inputs >= pl.lit(int(old_share * HASH_RANGE), pl.UInt64))
+
+
 def check_params(test_from: date | None, group: str | None, pii: str, contract: Contract) -> None:
     """Raise UserError when the split needs columns that the contract does not have."""
     stored = contract.names(*STORED_ROLES)

@@ -1,10 +1,11 @@
-"""Sections `monitoring` and `responses` of params.yaml."""
+"""Sections of params.yaml at level operations, and that of source `log`."""
 
-from typing import Annotated, Any
+from datetime import date
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from ..config import Section, validated
+from ..config import Model, Section, validated
 from ..project import UserError
 
 YEAR = 365
@@ -43,15 +44,71 @@ class Responses(Section):
     impute_above: Annotated[float, Field(gt=0, lt=1)]
 
 
+class SetAside(Section):
+    """Truths that contradict the rest: days of rows, days on which truths came, and a range."""
+
+    days: Annotated[tuple[date, ...], Field(strict=False)] = ()
+    arrived: Annotated[tuple[date, ...], Field(strict=False)] = ()
+    between: Annotated[tuple[float, float] | None, Field(strict=False)] = None
+
+
+class LogRows(Section):
+    """Section `ingest` of source `log`: rows with a known truth, from one day to another.
+
+    They come beside those of another source, if `beside` names one.
+    """
+
+    beside: str | None = None
+    since: Annotated[date | None, Field(strict=False)] = None
+    until: Annotated[date | None, Field(strict=False)] = None
+    set_aside: SetAside = SetAside()
+
+
+class Candidate(Section):
+    """A model that a retraining tries: its window in days, whether it is tuned first.
+
+    Other keys are changes of params.yaml: `train.model`, `prepare.old_share`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    days: Annotated[int | None, Field(ge=1)] = None
+    tune: bool = False
+
+
+class Retrain(Section):
+    """What starts a retraining, on which rows it trains, and what becomes of its version."""
+
+    schedule_days: Annotated[int | None, Field(ge=1)]
+    new_rows: Annotated[int | None, Field(ge=1)]
+    wait_days: Annotated[int, Field(ge=1)]
+    cool_down_days: Annotated[int, Field(ge=0)]
+    per_year: Annotated[int, Field(ge=0)]
+    rows: Literal["log", "source"]
+    delay_days: Annotated[int, Field(ge=0)]
+    judge_days: Annotated[int, Field(ge=1)]
+    candidates: Annotated[dict[str, Candidate], Field(min_length=1)]
+    rollout: Literal["promote", "shadow", "canary", "ab"]
+    approval: Literal["auto", "human"]
+
+
+def read_section(model: type[Model], params: dict[str, Any] | None, name: str) -> Model:
+    """Read a section of this level; raises UserError that names every wrong key."""
+    if params is None:
+        raise UserError(f"params.yaml: {name}: this section is missing; see docs/operations.md.")
+    return validated(model, params, "params.yaml", name)
+
+
 def monitoring_options(section: dict[str, Any] | None) -> Monitoring:
-    """Read section `monitoring`; raises UserError that names every wrong key."""
-    if section is None:
-        raise UserError("params.yaml: monitoring: this section is missing; see level operations.")
-    return validated(Monitoring, section, "params.yaml", "monitoring")
+    """Read section `monitoring`."""
+    return read_section(Monitoring, section, "monitoring")
+
+
+def retrain_options(section: dict[str, Any] | None) -> Retrain:
+    """Read section `retrain`."""
+    return read_section(Retrain, section, "retrain")
 
 
 def responses_options(section: dict[str, Any] | None) -> Responses:
-    """Read section `responses`; raises UserError that names every wrong key."""
-    if section is None:
-        raise UserError("params.yaml: responses: this section is missing; see docs/operations.md.")
-    return validated(Responses, section, "params.yaml", "responses")
+    """Read section `responses`."""
+    return read_section(Responses, section, "responses")

@@ -9,29 +9,37 @@ import polars as pl
 from mlops_loop.console import track
 from mlops_loop.data import splits
 from mlops_loop.data.contract import CHECKED_ROLES, STORED_ROLES, Contract, load_contract
+from mlops_loop.data.known_target import find_definitions
 from mlops_loop.features import check_definitions
 from mlops_loop.files import COMPRESSION, partitions, replaced, write_json
 from mlops_loop.project import SPLITS, Paths, pii_key, run_stage
 
 from .. import PROJECT
 from ..features.definitions import KEEP_ROWS, TARGET
-from ..params import Params, load_params
+from ..params import Params, Prepare, load_params
+
+DROPPED = "(dropped)"
 
 
-def scan(path: Path, contract: Contract) -> pl.LazyFrame:
-    """A raw partition with the contract's dtypes."""
-    return contract.read(pl.scan_parquet(path), contract.names(*CHECKED_ROLES))
+def scan(path: Path, contract: Contract, options: Prepare) -> pl.LazyFrame:
+    """What may be kept of a raw partition, the target, and the first reason to drop a row.
 
-
-def drop_reason(contract: Contract) -> pl.Expr:
-    """The first reason to drop a row; null if it stays."""
-    reasons = [pl.when(TARGET.is_null()).then(pl.lit("target is missing"))]
+    The reason is null where the row stays.
+    """
+    raw = pl.scan_parquet(path)
+    columns = raw.collect_schema().names()
+    contract, target, keep_rows = find_definitions(columns, contract, TARGET, KEEP_ROWS)
+    reasons = [pl.when(target.is_null()).then(pl.lit("target is missing"))]
     for time in contract.names("time"):
         reasons.append(pl.when(pl.col(time).is_null()).then(pl.lit("time is missing")))
-    for keep in KEEP_ROWS:
+    if options.since:
+        old = splits.is_old(contract, options.since, options.old_share)
+        reasons.append(pl.when(old).then(pl.lit("before prepare.since")))
+    for keep in keep_rows:
         text = pl.lit(f"excluded by KEEP_ROWS: {keep.meta.output_name()}")
         reasons.append(pl.when(~keep.fill_null(False)).then(text))
-    return pl.coalesce(reasons)
+    rows = contract.read(raw, contract.names(*CHECKED_ROLES))
+    return rows.select(*contract.names(*STORED_ROLES), target, pl.coalesce(reasons).alias(DROPPED))
 
 
 def read_keys(
@@ -43,32 +51,29 @@ def read_keys(
     """
     group, keys, dropped = params.prepare.group, [], Counter[str]()
     stratified = params.task != "regression" and not group and not contract.names("time")
-    label = TARGET.cast(pl.String).cast(pl.Categorical) if stratified else pl.lit(None)
+    target = pl.col(TARGET.meta.output_name())
+    label = target.cast(pl.String).cast(pl.Categorical) if stratified else pl.lit(None)
     for path in raw:
-        rows = scan(path, contract).select(
-            splits.split_key(contract, group).alias("key"),
-            label.alias("class"),
-            drop_reason(contract).alias("dropped"),
-        )
+        key = splits.split_key(contract, group).alias("key")
+        rows = scan(path, contract, params.prepare).select(key, label.alias("class"), DROPPED)
         frame = rows.collect()
-        dropped.update(frame["dropped"].drop_nulls().to_list())
-        keys.append(frame.filter(pl.col("dropped").is_null()).drop("dropped"))
+        dropped.update(frame[DROPPED].drop_nulls().to_list())
+        keys.append(frame.filter(pl.col(DROPPED).is_null()).drop(DROPPED))
     return pl.concat(keys), dropped
 
 
-def read_kept(path: Path, contract: Contract, key: str | None) -> pl.DataFrame:
+def read_kept(path: Path, contract: Contract, options: Prepare, key: str | None) -> pl.DataFrame:
     """The rows of a partition that stay: what features may use, ids and the target.
 
     Personal data are left out, or hashed where there is a `key`.
     """
-    kept = scan(path, contract).filter(drop_reason(contract).is_null())
-    clear, stored = contract.dtypes(*STORED_ROLES), contract.names(*STORED_ROLES)
+    kept = scan(path, contract, options).filter(pl.col(DROPPED).is_null())
+    clear, target = contract.dtypes(*STORED_ROLES), TARGET.meta.output_name()
     if key is None:
-        return kept.select(*clear, TARGET).collect()
-    frame = kept.select(*stored, TARGET).collect()
-    return frame.with_columns(
-        splits.keyed_hash(frame[name], key) for name in stored if name not in clear
-    )
+        return kept.select(*clear, target).collect()
+    frame = kept.drop(DROPPED).collect()
+    hidden = [name for name in frame.columns if name not in (*clear, target)]
+    return frame.with_columns(splits.keyed_hash(frame[name], key) for name in hidden)
 
 
 def main(paths: Paths) -> None:
@@ -88,7 +93,7 @@ def main(paths: Paths) -> None:
         for name in SPLITS:
             (temporary / name).mkdir(parents=True)
         for path in track(raw, "prepare: splits"):
-            frame = read_kept(path, contract, secret)
+            frame = read_kept(path, contract, options, secret)
             here, places = places[: frame.height], places[frame.height :]
             for number, name in enumerate(SPLITS):
                 part = frame.filter(here == number)

@@ -2,13 +2,14 @@
 
 from mlops_loop.console import track
 from mlops_loop.data.contract import load_contract
+from mlops_loop.data.known_target import find_definitions
 from mlops_loop.data.tables import read_table
 from mlops_loop.data.validation import Violation, unreadable, validate, write_report
 from mlops_loop.files import BrokenFile, partitions
 from mlops_loop.project import Paths, run_stage
 
 from .. import PROJECT
-from ..features.definitions import CHECKS
+from ..features.definitions import CHECKS, TARGET
 
 
 def main(paths: Paths) -> None:
@@ -23,7 +24,8 @@ def main(paths: Paths) -> None:
             violations.append(unreadable(error))
             continue
         rows[path.name] = frame.height
-        violations += validate(frame, contract, path.name, CHECKS)
+        own, _, checks = find_definitions(frame.columns, contract, TARGET, CHECKS)
+        violations += validate(frame, own, path.name, checks)
     write_report(paths.validation_report, rows, violations)
 
 

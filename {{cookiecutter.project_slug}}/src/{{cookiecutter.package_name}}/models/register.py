@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     from mlops_loop.tracking.registry import Registry
 
 
-def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dict[str, Any]:
-    """Judge the candidate, register it unless rejected, and return the content of gate.json."""
+def gate(
+    registry: "Registry", run_id: str, params: Params, paths: Paths, keep_back: str = ""
+) -> dict[str, Any]:
+    """Judge the candidate, register it unless rejected, and return the content of gate.json.
+
+    One that passes stays challenger where there is a reason to keep it back.
+    """
     record, report, groups = map(read_json, (paths.run, paths.metrics, paths.slices))
     champion = registry.aliases().get("champion")
     model = {"model_hash": record["model_hash"]}
@@ -45,6 +50,9 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
         load_champion = partial(registry.load, champion) if champion else None
         decision = judge(report, groups, load_champion, params, paths, registry.is_shared)
     decision = replace(decision, reasons=[*decision.reasons, *not_judged(groups, params)])
+    if keep_back and decision.decision == "promote" and version != champion:
+        kept = [*decision.reasons, keep_back]
+        decision = replace(decision, decision="hold", reasons=kept, challenger=True)
 
     if decision.decision == "reject":
         version = None
@@ -63,21 +71,28 @@ def gate(registry: "Registry", run_id: str, params: Params, paths: Paths) -> dic
     return log_decision(registry, record, report["test"], judged)
 
 
-def main(paths: Paths) -> None:
-    """Write reports/gate.json after the registry agrees with it."""
+def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[str, Any]:
+    """Log, judge and register what is in `paths`; write reports/gate.json, and return it."""
     params, settings = load_params(paths.params), load_settings(paths)
     bars = params.registration.model_dump(include={"bars", "slices", "fairness"})
     check_bars(params.task, SCORING[params.task], load_contract(paths.contract), **bars)
     from mlops_loop.tracking import registry as tracking
 
-    registry = tracking.connect(paths, settings)
     run_id = tracking.ensure_run(registry, paths, params)
     tracking.log_evaluation(registry, paths, run_id)
-    judged = gate(registry, run_id, params, paths)
+    judged = gate(registry, run_id, params, paths, keep_back)
     confidence = params.evaluate.confidence
     model_card.write(paths, settings.project, params, confidence, judged)
     tracking.describe(registry, run_id, paths, SCORING[params.task].primary, judged)
     write_json(paths.gate, judged)
+    return judged
+
+
+def main(paths: Paths) -> None:
+    """Write reports/gate.json after the registry agrees with it."""
+    from mlops_loop.tracking import registry as tracking
+
+    register(tracking.connect(paths, load_settings(paths)), paths)
     print_summary(paths)
 
 

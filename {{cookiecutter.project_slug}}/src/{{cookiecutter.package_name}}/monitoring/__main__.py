@@ -12,6 +12,8 @@ from mlops_loop.project import Paths
 from .. import PROJECT
 
 if TYPE_CHECKING:
+    from mlops_loop.monitoring.retrain import Yours
+
     from ..params import Params
 
 # For schedulers; an error ends with 1, as everywhere. make turns every failure into 2.
@@ -27,6 +29,21 @@ def watching(params: "Params") -> dict[str, Any]:
 
     options, scoring = monitoring_options(params.monitoring), SCORING[params.task]
     return {"options": options, "scoring": scoring, "target": TARGET, "keep": KEEP_ROWS}
+
+
+def learning(params: "Params") -> "Yours":
+    """What a retraining needs of yours."""
+    from mlops_loop.monitoring.params import retrain_options
+    from mlops_loop.monitoring.retrain import Yours
+
+    from ..data import sources
+    from ..features.definitions import TARGET
+    from ..models.metrics import SCORING
+    from ..models.register import register
+    from .triggers import decide
+
+    options, scoring = retrain_options(params.retrain), SCORING[params.task]
+    return Yours(params, options, sources, scoring, TARGET, decide, register)
 
 
 def monitor(*arguments: str) -> dict[str, Any]:
@@ -45,7 +62,7 @@ def check(*arguments: str) -> None:
 
 def take_turn(paths: Paths, today: date) -> dict[str, Any]:
     """Take one turn of the loop on a day: check, respond, retrain where there is reason to."""
-    from mlops_loop.monitoring import turn as command
+    from mlops_loop.monitoring import retrain, turn
     from mlops_loop.monitoring.monitor import run_check
     from mlops_loop.monitoring.params import responses_options
 
@@ -53,7 +70,8 @@ def take_turn(paths: Paths, today: date) -> dict[str, Any]:
 
     params = load_params(paths.params)
     check, responses = partial(run_check, **watching(params)), responses_options(params.responses)
-    return command.take_turn(paths, responses, check, lambda content, today: None, today)
+    run = partial(retrain.run, paths, learning(params))
+    return turn.take_turn(paths, responses, check, run, today)
 
 
 def loop(*arguments: str) -> dict[str, Any]:
@@ -68,12 +86,30 @@ def turn(*arguments: str) -> None:
     sys.exit(CODES[loop(*arguments)["status"]])
 
 
+def retrain(*arguments: str) -> None:
+    """Train and judge candidates, where a trigger fires or TRIGGER names what has."""
+    from mlops_loop.monitoring import retrain as command
+    from mlops_loop.monitoring.monitor import run_check
+
+    from ..params import load_params
+
+    params = load_params()
+    check = partial(run_check, **watching(params))
+    command.main(PROJECT, learning(params), check, arguments)
+
+
+def decision(verb: str) -> Any:
+    """Make a verb by which a person decides on a version."""
+    return lambda *args: import_module("mlops_loop.monitoring.approve").main(PROJECT, verb, args)
+
+
 def plain(name: str) -> Any:
     """Make a verb that needs nothing of yours."""
     return lambda *args: import_module(f"mlops_loop.monitoring.{name}").main(PROJECT, args)
 
 
-VERBS = {verb.__name__: verb for verb in (monitor, check, loop, turn)}
+VERBS = {verb.__name__: verb for verb in (monitor, check, loop, turn, retrain)}
+VERBS |= {verb: decision(verb) for verb in ("approve", "reject")}
 VERBS |= {"freeze": plain("freeze"), "history": plain("audit")}
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def params(folder: str, task: Task, group: str | None, rows: int, shuffled: bool
     return {
         "ingest": {"source": "file", "path": folder},
         "task": task.name,
+        "prepare.since": None,
         "prepare.test_from": None,
         "prepare.group": group,
         "train.lightgbm.num_leaves": 31,

@@ -1,0 +1,267 @@
+"""`make retrain`: candidates on fresh rows, in a clone and with commits of their own.
+
+The best one is judged against the champion on the same latest rows. Killed anywhere, it starts
+over: its branch is there before the version, and the gate moves the aliases last.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from ruamel.yaml import YAML
+
+from ..config import changed, edit
+from ..console import aligned, figure, parse
+from ..data.contract import CHECKED_ROLES, load_contract
+from ..data.known_target import find_definitions
+from ..data.sources import list_partitions
+from ..database import now
+from ..files import partitions, read_json, rounded, write_text
+from ..lineage import author
+from ..models.bootstrap import Scoring
+from ..project import Paths, UserError, load_settings
+from ..tracking import history
+from .check import LEAST_SHARE
+from .clone import Clone, open_clone
+from .evidence import FAILED, PROMOTED, READ, REFUSED, WAITING, Evidence
+from .freeze import describe
+from .params import Candidate, Retrain
+from .rows import find_aside, has_log
+from .turn import alone
+
+if TYPE_CHECKING:
+    from ..tracking.registry import Registry, Version
+
+MANUAL, LOG = "manual", "log"  # a trigger that nothing forbids, and a source
+APPROVAL = "approval"  # tag of a version that is kept back
+OUT_OF_FOLD = "models/out_of_fold.parquet"  # of a version
+Content = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Yours:
+    """What a retraining needs of the project.
+
+    `params` are those of params.yaml. `decide` combines the triggers. `register` takes the
+    registry, the checkout that holds the best candidate, and why one that is better is kept back,
+    if so; it returns what gate.json holds.
+    """
+
+    params: Any
+    options: Retrain
+    sources: ModuleType
+    scoring: Scoring
+    target: pl.Expr
+    decide: Callable[[Evidence], dict[str, str]]
+    register: Callable[["Registry", Paths, str], Content]
+
+
+def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = "") -> Content:
+    """Retrain where a trigger fires, or `trigger` names what has; returns what the history records.
+
+    `check` is the content of the latest check, or empty. The caller holds the lock `alone`. Raises
+    UserError where a retraining fails, which is recorded.
+    """
+    from ..tracking import registry as tracking
+
+    registry = tracking.connect(paths, load_settings(paths))
+    champion, entries = registry.find("champion"), history.read(paths, *READ)
+    files = list_files(paths, yours)
+    new = find_new(paths, files, entries)
+    evidence = Evidence(today, check, entries, yours.options, new)
+    fired = {trigger: f"TRIGGER={trigger}"} if trigger else yours.decide(evidence)
+    forbidden = find_forbidden(paths, evidence) if fired and trigger != MANUAL else ""
+    why = "; ".join(filter(None, [*fired.values(), forbidden])) or "no trigger fires"
+    by, day = author(paths.root) if trigger else "loop", str(today)
+    history.append(paths, "trigger", by=by, reason=why, day=day, fired=[*fired])
+    if forbidden or not fired:
+        return {"outcome": None, "reason": why}
+    about: Content = {"by": by, "day": day, "trigger": "+".join(fired), "why": why, "files": files}
+    try:
+        with open_clone(paths, about["trigger"]) as clone:
+            done = about | train(clone, yours, registry, champion, evidence, why)
+    except UserError as error:
+        history.append(paths, "retrain", reason=str(error), outcome=FAILED, **about)
+        raise
+    history.append(paths, "retrain", **done)
+    return done
+
+
+def find_forbidden(paths: Paths, evidence: Evidence) -> str:
+    """The reason why nothing automatic may happen, if any."""
+    frozen = history.frozen(paths)
+    return describe(frozen) if frozen else evidence.forbidden()
+
+
+def list_files(paths: Paths, yours: Yours) -> dict[str, str]:
+    """The partitions of the project's source, but for those of the log, with their origins."""
+    ingest = yours.params.ingest
+    source = find_source(ingest.model_dump())
+    if not source:
+        return {}
+    ingest = ingest.model_copy(update={"source": source})
+    found = list_partitions(yours.sources, ingest, yours.params.seed, paths)
+    return {partition.name: partition.origin for partition in found}
+
+
+def find_source(ingest: Content) -> str | None:
+    """The source that there is besides the log."""
+    return ingest.get("beside") if ingest["source"] == LOG else ingest["source"]
+
+
+def find_new(paths: Paths, files: dict[str, str], entries: Sequence[history.Entry]) -> list[str]:
+    """The partitions that the last training did not have; none if nothing tells."""
+    manifest = paths.raw / "manifest.json"
+    known = [entry.content["files"] for entry in entries if "files" in entry.content]
+    if not known and manifest.exists():
+        known = [read_json(manifest)]
+    return [name for name, origin in files.items() if known and known[-1].get(name) != origin]
+
+
+def train(
+    clone: Clone,
+    yours: Yours,
+    registry: "Registry",
+    champion: "Version",
+    evidence: Evidence,
+    why: str,
+) -> Content:
+    """Train every candidate in the clone, judge the best, and keep its commits."""
+    options = yours.options
+    until = evidence.today - timedelta(days=options.delay_days)
+    limits = find_limits(registry, champion) if yours.params.task == "regression" else None
+    done = take_rows(clone, yours, limits, evidence, until)
+    newest = find_newest(clone.copy, yours.target, until)
+    text, message = clone.copy.params.read_text(encoding="utf-8"), f"{clone.trigger}: {why}"
+    losses, commits, problems = dict[str, float](), dict[str, str](), list[str]()
+    for name, candidate in options.candidates.items():
+        write_text(clone.copy.params, text)
+        try:
+            commits[name] = try_candidate(clone, yours, candidate, newest, f"{name}, {message}")
+            losses[name] = read_json(clone.copy.metrics)["test"][yours.scoring.primary]
+        except UserError as error:
+            problems.append(f"{name}: {error}")
+    if not losses:
+        raise UserError("no candidate could be trained: " + "; ".join(problems))
+    best = min(losses, key=lambda name: losses[name])
+    clone.restore(commits[best])
+    branch = clone.find_branch(evidence.today)
+    clone.keep(commits[best], f"refs/heads/{branch}")
+    if clone.trigger != MANUAL and (frozen := history.frozen(clone.paths)):
+        raise UserError(f"{describe(frozen)}; what was trained is on branch {branch}.")
+
+    keep_back = ""
+    if options.rollout != "promote" or options.approval == "human":
+        keep_back = f"better, and kept back: rollout {options.rollout}, approval {options.approval}"
+    judged = yours.register(registry, clone.copy, keep_back)
+    version, reasons = judged["version"], judged["reasons"]
+    outcome = PROMOTED if judged["alias"] == "champion" and version != champion.number else REFUSED
+    if keep_back in reasons:
+        outcome = WAITING
+        registry.tag(version, {APPROVAL: WAITING})
+    if version and (commit := clone.find_commit(registry.find(version))):
+        clone.keep(commit, f"refs/loop/v{version}")
+        clone.publish(branch)
+    return done | {
+        "outcome": outcome,
+        "reason": "; ".join(reasons),
+        "version": version,
+        "branch": branch,
+        "until": str(newest or until),
+        "candidates": losses,
+        "best": best,
+        "problems": problems,
+    }
+
+
+def find_limits(registry: "Registry", champion: "Version") -> list[float]:
+    """The range of the outcomes that the champion learned from, widened by itself on both sides."""
+    known = pl.read_parquet(registry.artifact(champion, OUT_OF_FOLD))["actual"].to_numpy()
+    low, high = float(known.min()), float(known.max())
+    limits: list[float] = rounded([2 * low - high, 2 * high - low])
+    return limits
+
+
+def take_rows(
+    clone: Clone, yours: Yours, limits: list[float] | None, evidence: Evidence, until: date
+) -> Content:
+    """Ingest the rows of the source and of the log; returns what of the latter was set aside."""
+    clone.bring_data()
+    ingest = YAML(typ="safe").load(clone.copy.params.read_text(encoding="utf-8"))["ingest"]
+    done: Content = {"set_aside": {}, "rows_aside": 0}
+    if yours.options.rows == LOG and has_log(clone.paths):
+        contract = load_contract(clone.copy.contract)
+        aside, rows = find_aside(clone.paths, contract, yours.target, limits, evidence)
+        done = {"set_aside": aside.model_dump(mode="json"), "rows_aside": rows}
+        # DVC reads no dates, but texts.
+        changes = {"source": LOG, "beside": find_source(ingest), "until": str(until)}
+        ingest |= {**changes, "set_aside": done["set_aside"]}
+    edit(clone.copy.params, {"ingest": ingest})
+    clone.repro("--force", "--single-item", "ingest")
+    return done
+
+
+def find_newest(copy: Paths, target: pl.Expr, until: date) -> date | None:
+    """The newest whole day of data/raw with known outcomes; None without a time column."""
+    contract, days = load_contract(copy.contract), []
+    if not (time := contract.names("time")):
+        return None
+    for path in partitions(copy.raw):
+        raw = pl.scan_parquet(path)
+        own, outcome, _ = find_definitions(raw.collect_schema().names(), contract, target, ())
+        rows = own.read(raw, own.names(*CHECKED_ROLES)).filter(outcome.is_not_null())
+        days.append(rows.select(pl.col(time[0]).cast(pl.Date).alias("day")).collect())
+    counts = pl.concat(days).drop_nulls().group_by("day").len()
+    # Days with few rows are stray or cut off.
+    whole = counts.filter(pl.col("len") >= LEAST_SHARE * pl.col("len").median())
+    return max((day for day in whole["day"] if day <= until), default=None)
+
+
+def try_candidate(
+    clone: Clone, yours: Yours, candidate: Candidate, newest: date | None, message: str
+) -> str:
+    """Train and evaluate a candidate on parameters that are committed; returns the last commit."""
+    values = dict(candidate.model_extra or {})
+    if newest:
+        values["prepare.test_from"] = str(newest - timedelta(days=yours.options.judge_days - 1))
+    if candidate.days and not newest:
+        raise UserError("it has a window of days, and contract.yaml no time column.")
+    if newest and candidate.days:
+        values["prepare.since"] = str(newest - timedelta(days=candidate.days - 1))
+    changed(yours.params, values)
+    if lacking := edit(clone.copy.params, values):
+        raise UserError(f"params.yaml lacks the keys {', '.join(lacking)}.")
+    if candidate.tune:
+        clone.tune()
+    first = clone.commit(f"Retrain {message}", clone.base, "params.yaml", "data")
+    clone.repro("evaluate")
+    return clone.commit(f"Results of {message}", first, "dvc.lock", "reports")
+
+
+def main(
+    paths: Paths, yours: Yours, check: Callable[[], Content], arguments: Sequence[str]
+) -> None:
+    """Retrain by TRIGGER, or where a trigger fires, and print what came of it."""
+    given = parse("retrain", arguments, trigger="")
+    with alone(paths):
+        done = run(paths, yours, check(), now().date(), given.trigger)
+    show(done, yours.scoring.primary)
+
+
+def show(done: Content, metric: str) -> None:
+    """Print what came of a retraining."""
+    if not done["outcome"]:
+        print(f"Nothing was trained: {done['reason']}.")
+        return
+    table = [(name, figure(loss)) for name, loss in done["candidates"].items()]
+    print(*aligned([("candidate", metric), *table]), *done["problems"], sep="\n")
+    if done["rows_aside"]:
+        print(f"{done['rows_aside']} truths that contradict the rest were set aside.")
+    known = f"version {done['version']}" if done["version"] else "the best one"
+    print(f"{known} ({done['best']}) is {done['outcome']}: {done['reason']}")
+    print(f"`git merge {done['branch']}` brings its parameters and results into your branch.")
+    if done["outcome"] == WAITING:
+        print("`make approve` makes it the champion, `make reject REASON='…'` does not.")
