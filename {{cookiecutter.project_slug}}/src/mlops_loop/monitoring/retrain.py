@@ -4,6 +4,7 @@ The best one is judged against the champion on the same latest rows. Killed anyw
 over: its branch is there before the version, and the gate moves the aliases last.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -29,7 +30,7 @@ from .clone import Clone, open_clone
 from .evidence import FAILED, PROMOTED, READ, REFUSED, WAITING, Evidence
 from .freeze import describe
 from .params import Candidate, Retrain
-from .rows import find_aside, has_log
+from .rows import Log, find_aside
 from .turn import alone
 
 if TYPE_CHECKING:
@@ -177,24 +178,29 @@ def train(
     }
 
 
-def find_limits(registry: "Registry", champion: "Version") -> list[float]:
+def find_limits(registry: "Registry", champion: "Version") -> tuple[float, float]:
     """The range of the outcomes that the champion learned from, widened by itself on both sides."""
     known = pl.read_parquet(registry.artifact(champion, OUT_OF_FOLD))["actual"].to_numpy()
     low, high = float(known.min()), float(known.max())
-    limits: list[float] = rounded([2 * low - high, 2 * high - low])
-    return limits
+    lowest, highest = rounded([2 * low - high, 2 * high - low])
+    return lowest, highest
 
 
 def take_rows(
-    clone: Clone, yours: Yours, limits: list[float] | None, evidence: Evidence, until: date
+    clone: Clone,
+    yours: Yours,
+    limits: tuple[float, float] | None,
+    evidence: Evidence,
+    until: date,
 ) -> Content:
     """Ingest the rows of the source and of the log; returns what of the latter was set aside."""
     clone.bring_data()
     ingest = YAML(typ="safe").load(clone.copy.params.read_text(encoding="utf-8"))["ingest"]
     done: Content = {"set_aside": {}, "rows_aside": 0}
-    if yours.options.rows == LOG and has_log(clone.paths):
-        contract = load_contract(clone.copy.contract)
-        aside, rows = find_aside(clone.paths, contract, yours.target, limits, evidence)
+    is_logged = os.environ.get("DATABASE_URL") or clone.paths.log.exists()
+    if yours.options.rows == LOG and is_logged:
+        log = Log.open(clone.paths, load_contract(clone.copy.contract), yours.target)
+        aside, rows = find_aside(log, limits, evidence)
         done = {"set_aside": aside.model_dump(mode="json"), "rows_aside": rows}
         # DVC reads no dates, but texts.
         changes = {"source": LOG, "beside": find_source(ingest), "until": str(until)}

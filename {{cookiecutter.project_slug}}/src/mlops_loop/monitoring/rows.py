@@ -1,7 +1,7 @@
 """Rows of the prediction log whose truth is known, as training reads them: a partition a month."""
 
-import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -24,40 +24,109 @@ from .params import LogRows, SetAside
 
 CHUNK = 20_000  # rows that are read from the database at once
 DAY, ARRIVED = "(day)", "(arrived)"  # of a row, and of its truth
-MANY = 0.05  # share of the truths of a day that are outside: the others are not trusted either
+MANY = 0.05  # share of impossible truths of a day from which the others that came are not trusted
 JUMP = 2.0  # of observed over expected loss, as a multiple of the usual
-Month = tuple[datetime, datetime]  # its begin, and its end
+Month = tuple[datetime, datetime]  # its begin, and that of the next
+
+
+@dataclass(frozen=True)
+class Log:
+    """The prediction log, and the contract and TARGET by which its rows are read."""
+
+    engine: sql.Engine
+    contract: Contract
+    target: pl.Expr
+
+    @classmethod
+    def open(cls, paths: Paths, contract: Contract, target: pl.Expr) -> "Log":
+        """Open the log; raises UserError where the database does not answer."""
+        load_settings(paths)  # .env may name it
+        engine = database(url(paths))
+        try:
+            prepare(engine)
+        except sql.exc.SQLAlchemyError as error:
+            problem = f"the prediction log does not answer: {error}; see DATABASE_URL."
+            raise UserError(problem) from error
+        return cls(engine, contract, target)
+
+    def months(self) -> list[Month]:
+        """The months in which something was predicted, oldest first."""
+        time, months = predictions.c.time, list[Month]()
+        ends = sql.select(sql.func.min(time), sql.func.max(time))
+        with self.engine.connect() as connection:
+            first, last = connection.execute(ends).one()
+        while first and first <= last:
+            begin = datetime(first.year, first.month, 1)
+            first = (begin + timedelta(days=32)).replace(day=1)
+            months.append((begin, first))
+        return months
+
+    def read(self, month: Month) -> pl.DataFrame:
+        """The rows of a month with a known truth, which is the latest of each.
+
+        Columns: what is kept of the contract's, the target under its own name, ID, DAY, ARRIVED. A
+        truth that is no value of the target is none, and so is a row that the contract now refuses.
+        """
+        contract, name = self.contract, self.target.meta.output_name()
+        dtypes = contract.dtypes(*STORED_ROLES, pii=True)
+        schema = pl.Schema({**dtypes, name: find_dtype(contract, self.target)})
+        found = [pl.DataFrame(schema={**schema, ID: pl.String, DAY: pl.Date, ARRIVED: pl.Date})]
+        requested = pl.Struct({c.name: pl.String for c in request_columns(contract)})
+        with self.engine.connect() as connection:
+            for chunk in connection.execute(labelled(month)).partitions(CHUNK):
+                ids, times, arrived, inputs, truths = map(pl.Series, zip(*chunk, strict=True))
+                given = inputs.str.json_decode(requested).struct.unnest()
+                hashes = stable_hash(ids.to_frame()) // 2  # stand for ids, which no request has
+                lacking = [
+                    (hashes if each in contract.names("id") else pl.lit(None)).alias(each)
+                    for each in dtypes
+                    if each not in given.columns
+                ]
+                truth = truths.str.json_decode(pl.String).alias(name)
+                rows = conform(given.with_columns(truth, *lacking), schema)
+                own = [rows[time] for time in contract.names("time") if time in given.columns]
+                days = {DAY: (own or [times])[0].cast(pl.Date), ARRIVED: arrived.cast(pl.Date)}
+                found.append(rows.with_columns(ids.alias(ID), **days))
+        # The service answers a category that the contract does not list.
+        columns = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
+        rules = [rule.fill_null(True) for column in columns for rule in column.rules.values()]
+        rows = pl.concat(found).unique(ID, keep="last", maintain_order=True)
+        return rows.filter(pl.col(name).is_not_null(), *rules)
+
+
+def labelled(month: Month) -> sql.Select[Any]:
+    """What was shown in a month, each prediction beside every truth of it, the latest last."""
+    said, came = predictions.c, feedback.c
+    inputs, truth = sql.cast(said.inputs, sql.Text), sql.cast(came.actual, sql.Text)
+    query = sql.select(said.id, said.time, came.time.label("arrived"), inputs, truth)
+    query = query.join_from(predictions, feedback, came.prediction_id == said.id)
+    # `make deliver` asks for the same rows again and again.
+    query = query.where(said.shown, said.request_id != "deliver")
+    query = query.where(said.time >= month[0], said.time < month[1])
+    return query.order_by(came.time, came.id)
 
 
 def list_partitions(
     paths: Paths, options: LogRows, contract: Contract, target: pl.Expr
 ) -> Iterator[Partition]:
     """A partition for each month of the log in which predictions have truths."""
-    engine = open_log(paths)
-    for month in find_months(engine):
+    log = Log.open(paths, contract, target)
+    for month in log.months():
         known = labelled(month).subquery()
         count = sql.select(sql.func.count(), sql.func.max(known.c.arrived))
-        with engine.connect() as connection:
+        with log.engine.connect() as connection:
             truths, last = connection.execute(count).one()
         if truths:
             origin = f"log: {truths} truths until {last}, {options.model_dump_json()}"
-            write = partial(write_month, engine, month, options, contract, target)
+            write = partial(write_month, log, month, options)
             yield Partition(f"log_{month[0]:%Y-%m}.parquet", origin, write)
 
 
-def write_month(
-    engine: sql.Engine,
-    month: Month,
-    options: LogRows,
-    contract: Contract,
-    target: pl.Expr,
-    path: Path,
-) -> None:
+def write_month(log: Log, month: Month, options: LogRows, path: Path) -> None:
     """Write the rows of a month that are in the window, and not set aside."""
-    rows = read_month(engine, month, contract, target)
     inside = pl.col(DAY).is_between(options.since or date.min, options.until or date.max)
-    kept = rows.filter(inside, ~is_aside(options.set_aside, target.meta.output_name()))
-    kept.drop(DAY, ARRIVED).write_parquet(path)
+    aside = is_aside(options.set_aside, log.target.meta.output_name())
+    log.read(month).filter(inside, ~aside).drop(DAY, ARRIVED).write_parquet(path)
 
 
 def is_aside(aside: SetAside, target: str) -> pl.Expr:
@@ -66,122 +135,36 @@ def is_aside(aside: SetAside, target: str) -> pl.Expr:
     return rule if aside.between is None else rule | ~pl.col(target).is_between(*aside.between)
 
 
-def open_log(paths: Paths) -> sql.Engine:
-    """The database of the prediction log; raises UserError where it does not answer."""
-    load_settings(paths)  # .env may name it
-    engine = database(url(paths))
-    try:
-        prepare(engine)
-    except sql.exc.SQLAlchemyError as error:
-        raise UserError(
-            f"the prediction log does not answer: {error}; see DATABASE_URL."
-        ) from error
-    return engine
-
-
-def find_months(engine: sql.Engine) -> list[Month]:
-    """The months of the log, oldest first."""
-    time, months = predictions.c.time, list[Month]()
-    with engine.connect() as connection:
-        first, last = connection.execute(sql.select(sql.func.min(time), sql.func.max(time))).one()
-    while first and first <= last:
-        begin = datetime(first.year, first.month, 1)
-        first = (begin + timedelta(days=32)).replace(day=1)
-        months.append((begin, first))
-    return months
-
-
-def labelled(month: Month) -> sql.Select[Any]:
-    """What was shown in a month, each prediction beside every truth of it, the latest last."""
-    said, came = predictions.c, feedback.c
-    inputs, truth = sql.cast(said.inputs, sql.Text), sql.cast(came.actual, sql.Text)
-    query = sql.select(said.id, said.time, came.time.label("arrived"), inputs, truth)
-    # `make deliver` asks for the same rows again and again.
-    shown = said.shown & (said.request_id != "deliver")
-    query = query.join_from(predictions, feedback, came.prediction_id == said.id)
-    query = query.where(shown, said.time >= month[0], said.time < month[1])
-    return query.order_by(came.time, came.id)
-
-
-def read_month(
-    engine: sql.Engine, month: Month, contract: Contract, target: pl.Expr
-) -> pl.DataFrame:
-    """The rows of a month of the log, with the latest truth of each.
-
-    Columns: what is kept of the contract's, the target under its own name, ID, DAY and ARRIVED. A
-    truth that is no value of the target is none, and a row that the contract now refuses is none.
-    """
-    requested, name = request_columns(contract), target.meta.output_name()
-    known = {column.name: pl.String for column in requested}
-    # The service answers a category that the contract does not list.
-    open_ = [column.model_copy(update={"categories": None}) for column in requested]
-    rules = [rule.fill_null(True) for column in open_ for rule in column.rules.values()]
-    dtypes = contract.dtypes(*STORED_ROLES, pii=True)
-    schema = pl.Schema({**dtypes, name: find_dtype(contract, target)})
-    found = [pl.DataFrame(schema={**schema, ID: pl.String, DAY: pl.Date, ARRIVED: pl.Date})]
-    with engine.connect() as connection:
-        for chunk in connection.execute(labelled(month)).partitions(CHUNK):
-            ids, times, arrived, inputs, truths = map(list, zip(*chunk, strict=True))
-            key = pl.Series(ID, ids)
-            frame = pl.Series(inputs).str.json_decode(pl.Struct(known)).struct.unnest()
-            truth = pl.Series(truths).str.json_decode(pl.String)
-            # An id stands for those that no request has.
-            ids_of_rows = stable_hash(key.to_frame()) // 2
-            absent = {n: ids_of_rows if n in contract.names("id") else None for n in dtypes}
-            lacking = [pl.lit(v).alias(n) for n, v in absent.items() if n not in frame.columns]
-            typed = conform(frame.with_columns(*lacking, truth.alias(name)), schema)
-            own = [typed[time] for time in contract.names("time") if time in known]
-            day = own[0] if own else pl.Series(times)
-            days = {DAY: day.cast(pl.Date), ARRIVED: pl.Series(arrived).cast(pl.Date)}
-            found.append(typed.with_columns(key, **days))
-    rows = pl.concat(found).unique(ID, keep="last", maintain_order=True)
-    return rows.filter(pl.col(name).is_not_null(), *rules)
-
-
 def find_aside(
-    paths: Paths,
-    contract: Contract,
-    target: pl.Expr,
-    limits: list[float] | None,
-    evidence: Evidence,
+    log: Log, limits: tuple[float, float] | None, evidence: Evidence
 ) -> tuple[SetAside, int]:
-    """Truths of the log that contradict the rest, and the number of their rows.
+    """Truths that contradict the rest, and the number of their rows.
 
-    Those outside of `limits`; all that came on a day on which many did so; and the days of a loss
-    that jumped and has not lasted as long as a page must (`retrain.wait_days`).
+    Those outside of `limits`; all that came on a day on which many of those came; and the days of
+    a loss that jumped and has not lasted as long as a page must (`retrain.wait_days`).
     """
-    engine, name = open_log(paths), target.meta.output_name()
-    months = [read_month(engine, month, contract, target) for month in find_months(engine)]
-    rows = pl.concat(month.select(DAY, ARRIVED, name) for month in months) if months else None
-    if rows is None:
+    name, labelled_days = log.target.meta.output_name(), evidence.labelled
+    months = [log.read(month).select(DAY, ARRIVED, name) for month in log.months()]
+    if not months:
         return SetAside(), 0
-    labelled = evidence.labelled
-    days, arrived = set(find_jumps(labelled, evidence.options.wait_days)), set[date]()
-    for entry in evidence.retrainings:  # the check knows no longer what came before its champion
-        earlier = SetAside.model_validate(entry.content["set_aside"] or {})
-        days |= {day for day in earlier.days if not labelled or day < labelled[0]["day"]}
+    rows, arrived = pl.concat(months), pl.Series(dtype=pl.Date)
+    days = {*find_jumps(labelled_days, evidence.options.wait_days)}
+    for entry in evidence.retrainings:  # a check knows no day before its champion's reference
+        earlier = SetAside.model_validate(entry.content["set_aside"]).days
+        days |= {day for day in earlier if not labelled_days or day < labelled_days[0]["day"]}
     if limits:
-        outside = ~pl.col(name).is_between(*limits)
-        shares = rows.group_by(ARRIVED).agg(outside.mean().alias("share"))
-        arrived = set(shares.filter(pl.col("share") > MANY)[ARRIVED])
-    aside = SetAside(days=tuple(sorted(days)), arrived=tuple(sorted(arrived)), between=limits)
+        outside = (~pl.col(name).is_between(*limits)).mean()
+        arrived = rows.group_by(ARRIVED).agg(outside).filter(pl.col(name) > MANY)[ARRIVED].sort()
+    aside = SetAside(days=tuple(sorted(days)), arrived=tuple(arrived), between=limits)
     return aside, rows.filter(is_aside(aside, name)).height
 
 
 def find_jumps(labelled: Sequence[dict[str, Any]], wait_days: int) -> list[date]:
     """The days of each jump of observed over expected loss that is shorter than `wait_days`."""
-    if not labelled:
-        return []
-    usual = float(np.quantile([each["ratio"] for each in labelled], 0.25))
-    found = list[date]()
+    ratios, found = [each["ratio"] for each in labelled], list[date]()
+    usual = float(np.quantile(ratios, 0.25)) if ratios else 1.0
     for jumped, days in groupby(labelled, lambda each: each["ratio"] > JUMP * usual):
         run = [each["day"] for each in days]
         if jumped and (run[-1] - run[0]).days + 1 < wait_days:
             found += run
     return found
-
-
-def has_log(paths: Paths) -> bool:
-    """True where predictions are logged."""
-    load_settings(paths)
-    return bool(os.environ.get("DATABASE_URL")) or paths.log.exists()
