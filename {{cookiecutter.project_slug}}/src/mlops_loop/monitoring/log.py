@@ -13,7 +13,7 @@ import polars as pl
 import sqlalchemy as sql
 
 from ..console import track
-from ..data.contract import DTYPES, request_columns
+from ..data.contract import DTYPES, Contract, request_columns
 from ..files import COMPRESSION, read_json, replaced, write_json
 from ..models.model import Model
 from ..project import UserError
@@ -179,7 +179,7 @@ def read_day(
         facts["several"] += again
         facts["malformed"] += truth.null_count() - given.count(None)
         latency += [row.latency_ms for row in rows]
-        frame = read_inputs([row.inputs for row in rows], champion)
+        frame = read_inputs([row.inputs for row in rows], champion.contract)
         days = pl.Series([row.time.date() for row in rows])
         parts.append(champion.watch_rows(frame, truth, days))
     if latency:
@@ -210,14 +210,13 @@ def type_truths(values: Sequence[Any], model: Model) -> pl.Series:
     return pl.Series(model.target, values, dtype, strict=False)
 
 
-def read_inputs(texts: list[str], champion: Champion) -> pl.DataFrame:
-    """Logged inputs (JSON) as the columns of the champion's contract; null where one lacks them.
+def read_inputs(texts: Sequence[str], contract: Contract) -> pl.DataFrame:
+    """Logged inputs (JSON) as the columns of a contract; null where one lacks them.
 
-    Inputs that were logged under a contract of other types are read as text, which the champion's
-    rules judge.
+    Inputs that were logged under a contract of other types are read as text, for the rules of this
+    one to judge.
     """
-    columns = request_columns(champion.contract)
-    rows = pl.Series(texts)
+    columns, rows = request_columns(contract), pl.Series(texts)
     try:
         fields = {column.name: DTYPES[column.dtype] for column in columns}
         return rows.str.json_decode(pl.Struct(fields)).struct.unnest()

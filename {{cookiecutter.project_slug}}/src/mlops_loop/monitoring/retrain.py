@@ -28,7 +28,7 @@ from ..tracking import history
 from .check import LEAST_SHARE
 from .clone import Clone, open_clone
 from .evidence import FAILED, PROMOTED, READ, REFUSED, WAITING, Evidence
-from .freeze import describe
+from .freeze import describe, find_freeze
 from .params import Candidate, Retrain
 from .rows import Log, find_aside
 from .turn import alone
@@ -93,7 +93,7 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
 
 def find_forbidden(paths: Paths, evidence: Evidence) -> str:
     """The reason why nothing automatic may happen, if any."""
-    frozen = history.frozen(paths)
+    frozen = find_freeze(paths)
     return describe(frozen) if frozen else evidence.forbidden()
 
 
@@ -151,7 +151,7 @@ def train(
     clone.restore(commits[best])
     branch = clone.find_branch(evidence.today)
     clone.keep(commits[best], f"refs/heads/{branch}")
-    if clone.trigger != MANUAL and (frozen := history.frozen(clone.paths)):
+    if clone.trigger != MANUAL and (frozen := find_freeze(clone.paths)):
         raise UserError(f"{describe(frozen)}; what was trained is on branch {branch}.")
 
     keep_back = ""
@@ -248,12 +248,19 @@ def try_candidate(
 
 
 def main(
-    paths: Paths, yours: Yours, check: Callable[[], Content], arguments: Sequence[str]
+    paths: Paths, yours: Yours, check: Callable[..., Content], arguments: Sequence[str]
 ) -> None:
-    """Retrain by TRIGGER, or where a trigger fires, and print what came of it."""
+    """Retrain by TRIGGER, or where a trigger fires on a check of now; print what came of it."""
+    from ..tracking import registry as tracking
+
     given = parse("retrain", arguments, trigger="")
     with alone(paths):
-        done = run(paths, yours, check(), now().date(), given.trigger)
+        registry, content = tracking.connect(paths, load_settings(paths)), {}
+        try:
+            content = check(paths, registry, write=False)
+        except UserError as error:
+            print(f"The log tells no trigger anything: {error}")
+        done = run(paths, yours, content, now().date(), given.trigger)
     show(done, yours.scoring.primary)
 
 

@@ -20,9 +20,9 @@ from ..database import database
 from ..project import Paths, UserError, load_settings
 from ..serving.log_tables import feedback, predictions, prepare, url
 from .evidence import Evidence
+from .log import CHUNK, SHOWN, read_inputs
 from .params import LogRows, SetAside
 
-CHUNK = 20_000  # rows that are read from the database at once
 DAY, ARRIVED = "(day)", "(arrived)"  # of a row, and of its truth
 MANY = 0.05  # share of impossible truths of a day from which the others that came are not trusted
 JUMP = 2.0  # of observed over expected loss, as a multiple of the usual
@@ -71,11 +71,10 @@ class Log:
         dtypes = contract.dtypes(*STORED_ROLES, pii=True)
         schema = pl.Schema({**dtypes, name: find_dtype(contract, self.target)})
         found = [pl.DataFrame(schema={**schema, ID: pl.String, DAY: pl.Date, ARRIVED: pl.Date})]
-        requested = pl.Struct({c.name: pl.String for c in request_columns(contract)})
         with self.engine.connect() as connection:
             for chunk in connection.execute(labelled(month)).partitions(CHUNK):
                 ids, times, arrived, inputs, truths = map(pl.Series, zip(*chunk, strict=True))
-                given = inputs.str.json_decode(requested).struct.unnest()
+                given = read_inputs(inputs.to_list(), contract)
                 hashes = stable_hash(ids.to_frame()) // 2  # stand for ids, which no request has
                 lacking = [
                     (hashes if each in contract.names("id") else pl.lit(None)).alias(each)
@@ -100,9 +99,7 @@ def labelled(month: Month) -> sql.Select[Any]:
     inputs, truth = sql.cast(said.inputs, sql.Text), sql.cast(came.actual, sql.Text)
     query = sql.select(said.id, said.time, came.time.label("arrived"), inputs, truth)
     query = query.join_from(predictions, feedback, came.prediction_id == said.id)
-    # `make deliver` asks for the same rows again and again.
-    query = query.where(said.shown, said.request_id != "deliver")
-    query = query.where(said.time >= month[0], said.time < month[1])
+    query = query.where(SHOWN, said.time >= month[0], said.time < month[1])
     return query.order_by(came.time, came.id)
 
 
