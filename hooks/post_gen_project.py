@@ -32,6 +32,7 @@ KEEP = {
         ],
         "operations": [
             "docs/monitoring.md",
+            "docs/operations.md",
             "make/monitoring.mk",
             "src/mlops_loop/monitoring",
             "src/{package_name}/data/sources/log.py",

@@ -1,4 +1,4 @@
-"""Level operations: a champion is watched on labelled files, and the verdict is an exit code."""
+"""Level operations: a champion is watched, and the loop takes its turns."""
 
 import json
 from pathlib import Path
@@ -78,3 +78,21 @@ def test_the_champion_is_watched_until_the_world_changes(project: Path) -> None:
     assert log[2]["source"] == "the prediction log"
     assert log[2]["labelled"] > 2_000
     assert log[3]["days"]["first"] == "2023-05-10"
+
+
+def test_a_turn_of_the_loop_is_told_by_the_history_and_stopped_by_a_freeze(project: Path) -> None:
+    turn = (".venv/bin/python", "-m", "my_project.monitoring", "turn")
+    said = run(project, "make", "loop").stdout
+    assert "version 1\n" in said and "\nretraining: none: no trigger fires" in said
+    assert run(project, *turn, succeeds=None).returncode in (0, 10)
+    run(project, "make", "freeze", "REASON=an audit")
+    assert "an audit; nothing else is done." in run(project, "make", "loop").stdout
+    run(project, "make", "freeze", "OFF=1")
+    told = [line.split()[2] for line in run(project, "make", "history").stdout.splitlines()[1:]]
+    known = ("promote", "gate", "check", "trigger", "freeze", "unfreeze")
+    assert [event for event in told if event in known] == [*known]
+    assert "first model" in run(project, "make", "history", "EVENT=gate").stdout
+    run(project, "make", "history", "PREDICTION=7")
+    page = (project / "reports" / "history" / "7.html").read_text()
+    commit = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    assert f"<td>git_commit</td>\n<td>{commit}</td>" in page

@@ -7,6 +7,7 @@ import pytest
 from mlops_loop.commands.promote import promote
 from mlops_loop.monitoring.params import Responses
 from mlops_loop.monitoring.respond import Situation, report_missing, roll_back
+from mlops_loop.project import UserError
 from mlops_loop.tracking import history
 from mlops_loop.tracking.registry import Registry
 from projects import Project, offer, registry_of
@@ -93,7 +94,9 @@ def test_a_collapse_after_a_release_is_rolled_back_once(
     assert roll_back(situation(registry)) is None, "no rollback follows another"
 
 
-STABLE = checked((1.0,) * 4, version=1)
+def refuse(_: date) -> dict[str, Any]:
+    """A version of an older template cannot be checked."""
+    raise UserError("version 1 carries no reference profile")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,7 @@ STABLE = checked((1.0,) * 4, version=1)
         {"options": OPTIONS.model_copy(update={"rollback_above": 2.1})},
         {"check_previous": lambda since: checked((1.85,) * 4, version=1)},  # drift
         {"check_previous": lambda since: {"status": "healthy"}},
+        {"check_previous": refuse},
         {"today": TODAY + timedelta(days=30)},  # an old release
     ],
 )

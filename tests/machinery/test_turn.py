@@ -44,8 +44,12 @@ class Loop:
 
     def turn(self, today: date = TODAY) -> dict[str, Any]:
         """One turn."""
-        retrain = lambda content, day: self.retrained.append((content["status"], day))
-        return turn.take_turn(self.project, OPTIONS, self.check, retrain, today)
+        return turn.take_turn(self.project, OPTIONS, self.check, self.retrain, today)
+
+    def retrain(self, content: dict[str, Any], today: date) -> dict[str, Any]:
+        """A retraining that finds no reason."""
+        self.retrained.append((content["status"], today))
+        return {"outcome": None, "reason": "no trigger fires"}
 
     def events(self) -> list[tuple[str, str]]:
         """What the loop recorded."""
@@ -72,7 +76,8 @@ def test_a_turn_checks_and_evaluates_the_triggers(
     [entry] = history.read(loop.project, "check")
     assert (entry.day, entry.version, entry.by) == (TODAY, 1, "loop")
     assert loop.events() == [("check", "healthy: it is healthy.")]
-    assert "healthy: version 1\n  it is healthy.\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "healthy: version 1\n  it is healthy.\nretraining: none: no trigger fires\n" in said
 
 
 def test_a_repeated_turn_records_and_sends_nothing_twice(loop: Loop) -> None:
@@ -181,7 +186,10 @@ def test_a_release_of_wrong_data_is_rolled_back_on_the_rows_of_the_log(
     assert watcher.registry.aliases() == {"champion": 2, "previous": 1}
     watcher.fill(later())
     check, retrained = partial(run_check, **YOURS), list[str]()
-    told = lambda content, _: retrained.append(content["version"])
+
+    def told(content: dict[str, Any], _: date) -> dict[str, Any]:
+        retrained.append(content["version"])
+        return {"outcome": None, "reason": "no trigger fires"}
 
     assert turn.take_turn(trained, OPTIONS, check, told, LOGGED)["status"] == "act"
     assert watcher.registry.aliases() == {"champion": 1}

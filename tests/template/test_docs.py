@@ -57,6 +57,12 @@ RUN_BY = {
     "make monitor": 'tests/journeys/test_monitoring.py: ["make", "monitor"]',
     "make monitor SINCE=2026-01-01": 'tests/journeys/test_monitoring.py: ["make", "monitor", "SINCE=',
     "make monitor BATCH=labelled.parquet": 'tests/journeys/test_monitoring.py: "make", "monitor"',
+    "make loop": 'tests/journeys/test_monitoring.py: "make", "loop"',
+    "make freeze REASON='an audit'": 'tests/journeys/test_monitoring.py: "make", "freeze", "REASON=an audit"',
+    "make freeze OFF=1": 'tests/journeys/test_monitoring.py: "make", "freeze", "OFF=1"',
+    "make history": 'tests/journeys/test_monitoring.py: "make", "history")',
+    "make history EVENT=gate": 'tests/journeys/test_monitoring.py: "EVENT=gate"',
+    "make history PREDICTION=7": 'tests/journeys/test_monitoring.py: "PREDICTION=7"',
     "make image": 'tests/journeys/test_serving.py: "make", "image"',
 }
 

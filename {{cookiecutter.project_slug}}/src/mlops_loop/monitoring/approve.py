@@ -9,6 +9,7 @@ from ..project import Paths, UserError, load_settings
 from ..tracking import history
 from ..tracking.gate import OVERRULED, now
 from .evidence import WAITING
+from .notify import notify
 from .retrain import APPROVAL
 
 
@@ -37,4 +38,5 @@ def main(paths: Paths, verb: str, arguments: Sequence[str]) -> None:
         if registry.aliases().get("challenger") == version.number:
             registry.unpoint("challenger")
     registry.tag(version.number, {APPROVAL: verb})
+    notify(paths, "promoted" if verb == "approve" else "rejected", f"{version} by {by}: {reason}")
     print(f"{version} is {'the champion' if verb == 'approve' else 'rejected'}: {reason}")

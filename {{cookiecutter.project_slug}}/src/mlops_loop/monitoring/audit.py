@@ -12,8 +12,7 @@ from ..console import markdown, parse
 from ..database import database
 from ..files import write_text
 from ..models.model_card import to_html
-from ..project import Paths, UserError
-from ..serving.follow import open_registry
+from ..project import Paths, UserError, load_settings
 from ..serving.log_tables import feedback, predictions, url
 from ..tracking import history
 
@@ -29,7 +28,9 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     Raises UserError where the log does not answer, or has no such prediction.
     """
     wanted = parse("history", arguments, prediction="").prediction
-    registry = open_registry(paths)
+    from ..tracking import registry as tracking
+
+    registry = tracking.connect(paths, load_settings(paths))
     of = sql.select(predictions).where(predictions.c.id == wanted)
     truths = sql.select(feedback).where(feedback.c.prediction_id == wanted)
     try:

@@ -93,6 +93,9 @@ class Evidence:
         if last and (self.today - last.day).days < self.options.cool_down_days:
             days = self.options.cool_down_days
             return f"the last retraining was on {last.day}, and the cool-down is {days} days"
+        tried = [entry for entry in self.history if entry.content.get("outcome") == FAILED]
+        if tried and tried[-1].day == self.today:
+            return "the retraining of today failed"
         year = [entry for entry in self.retrainings if (self.today - entry.day).days < YEAR]
         if len(year) >= self.options.per_year:
             return f"{len(year)} retrainings in a year are all that retrain.per_year allows"

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..commands.promote import promote
+from ..project import UserError
 from ..tracking import history
 from .params import Responses
 
@@ -51,7 +52,10 @@ def roll_back(found: Situation) -> str | None:
     ratio = max(observed / expected, observed / loss["reference"]) if rows else 0.0
     if rows < LEAST_ROWS or ratio <= limit or found.today - first > NEW:
         return None
-    before = found.check_previous(since).get("loss")
+    try:
+        before = found.check_previous(since).get("loss")
+    except UserError:  # it has no profile, or would have refused the rows
+        return None
     was, _, known = sum_losses(before, since) if before else (0.0, 0.0, 0)
     if not known or was > BETTER * observed:
         return None

@@ -29,6 +29,7 @@ from .check import LEAST_SHARE
 from .clone import Clone, open_clone
 from .evidence import FAILED, PROMOTED, READ, REFUSED, WAITING, Evidence
 from .freeze import describe, find_freeze
+from .notify import notify
 from .params import Candidate, Retrain
 from .rows import Log, find_aside
 from .turn import alone
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 MANUAL, LOG = "manual", "log"  # a trigger that nothing forbids, and a source
 APPROVAL = "approval"  # tag of a version that is kept back
 OUT_OF_FOLD = "models/out_of_fold.parquet"  # of a version
+MESSAGES = {PROMOTED: "promoted", WAITING: "waiting for approval", REFUSED: "retraining done"}
 Content = dict[str, Any]
 
 
@@ -77,17 +79,23 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
     forbidden = find_forbidden(paths, evidence) if fired and trigger != MANUAL else ""
     why = "; ".join(filter(None, [*fired.values(), forbidden])) or "no trigger fires"
     by, day = author(paths.root) if trigger else "loop", str(today)
-    history.append(paths, "trigger", by=by, reason=why, day=day, fired=[*fired])
+    told = [(entry.reason, entry.day) for entry in history.read(paths, "trigger")[-1:]]
+    if told != [(why, today)]:
+        history.append(paths, "trigger", by=by, reason=why, day=day, fired=[*fired])
     if forbidden or not fired:
         return {"outcome": None, "reason": why}
+    notify(paths, "trigger", why, champion=champion.number)
     about: Content = {"by": by, "day": day, "trigger": "+".join(fired), "why": why, "files": files}
     try:
         with open_clone(paths, about["trigger"]) as clone:
             done = about | train(clone, yours, registry, champion, evidence, why)
     except UserError as error:
         history.append(paths, "retrain", reason=str(error), outcome=FAILED, **about)
+        notify(paths, "retraining failed", str(error), trigger=about["trigger"])
         raise
     history.append(paths, "retrain", **done)
+    facts = {name: done[name] for name in ("version", "trigger", "branch")}
+    notify(paths, MESSAGES[done["outcome"]], done["reason"], **facts)
     return done
 
 

@@ -52,14 +52,14 @@ def take_turn(
     paths: Paths,
     responses: Responses,
     check: Callable[..., Content],
-    retrain: Callable[[Content, date], object],
+    retrain: Callable[[Content, date], Content],
     today: date,
 ) -> Content:
     """Take one turn on a day; returns the content of the check.
 
     `check` is `monitor.run_check` but for paths, registry, version and days; `retrain` evaluates
-    the triggers on the content of a check. Raises UserError where either cannot be, or another
-    turn is at work.
+    the triggers on the content of a check, and returns an outcome with its reason. Raises UserError
+    where either cannot be, or another turn is at work.
     """
     from ..tracking import registry as tracking
 
@@ -87,7 +87,8 @@ def take_turn(
                 print(f"{name}: {reason}")
                 notify(paths, name, reason, champion=registry.aliases()["champion"])
         if not said[ROLLED_BACK]:  # which the check was about
-            retrain(content, today)
+            done = retrain(content, today)
+            print(f"retraining: {done['outcome'] or 'none'}: {done['reason']}")
     return content
 
 
