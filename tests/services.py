@@ -19,6 +19,7 @@ from mlops_loop.serving import follow, jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import service as core
+from mlops_loop.serving.checks import LatestCheck
 from mlops_loop.serving.params import Serving, serving_options
 from mlops_loop.serving.prediction_log import Outbox
 from mlops_loop.serving.router import Router
@@ -88,7 +89,8 @@ class Service:
         engine = database(self.url)
         shipper = log.Shipper(outbox, engine, serving.retention_days)
         queue = jobs.Jobs(engine, serving.queue_bytes)
-        return core.Service("shop", serving, predictor, shipper, queue, engine)
+        checks = LatestCheck(self.project)
+        return core.Service("shop", serving, predictor, shipper, queue, engine, checks)
 
     @contextmanager
     def running(self, **options: Any) -> Iterator[TestClient]:

@@ -41,9 +41,9 @@ def check(project: Project, rows: pl.DataFrame, options: Monitoring = OPTIONS) -
 
 def run(project: Project, path: Path, options: Monitoring = OPTIONS) -> dict[str, Any]:
     """Check a file."""
-    target, keep = DEFINITIONS["TARGET"], DEFINITIONS["KEEP_ROWS"]
-    scoring, batch = SCORING["regression"], f"--batch={path}"
-    monitor.main(project, options, scoring, target, keep, [batch])
+    yours = {"target": DEFINITIONS["TARGET"], "keep": DEFINITIONS["KEEP_ROWS"]}
+    yours |= {"options": options, "scoring": SCORING["regression"]}
+    monitor.main(project, [f"--batch={path}"], **yours)
     content: dict[str, Any] = json.loads((project.monitoring / "latest.json").read_text())
     return content
 

@@ -15,6 +15,7 @@ from ..models.profile import Profile
 from ..models.types import Array, Floats
 from .batch import KEYS, Watched
 from .drift import ColumnTest
+from .notes import describe_rows, find_unusual, list_days
 from .params import LOSS_SHARES, RAW_SHARE, SLICE_SHARE, Monitoring
 from .statistics import LEAST_DAYS, NO_PRIOR, calibrate_loss, share_prior
 
@@ -71,8 +72,12 @@ def check(
     options: Monitoring,
     model: Model,
     importance: Mapping[str, float],
+    limits: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The content of reports/monitoring/latest.json, without what only the caller knows."""
+    """The content of reports/monitoring/latest.json, without what only the caller knows.
+
+    `limits` are multiples of the reference's loss that are too much, by the words for them.
+    """
     counts = by_block(profile.counts, "counts", options)
     losses = by_block(profile.losses, "losses", options)
     new_counts = by_block(watched.counts, "counts", options)
@@ -98,7 +103,7 @@ def check(
         "last": reference.days[-1],
     }
     if now.days:
-        content["loss"] = check_losses(profile, reference, now, late, options, alarms)
+        content["loss"] = check_losses(profile, reference, now, late, options, limits or {}, alarms)
         content["slices"] = check_slices(losses, new_losses, profile, options, alarms)
     content["estimate"] = check_estimates(profile, reference, every, late, options, alarms)
     content["columns"] = check_columns(
@@ -108,6 +113,9 @@ def check(
     content["quality"] = broken.sort("rows", "column", descending=True).to_dicts()
     days = sorted(new_counts["day"].unique().to_list())
     content["days"] = {"first": days[0], "last": days[-1], "number": len(days)}
+    content["unusual"] = find_unusual(profile, watched.counts, days[-1])
+    content["volume"] = list_days(watched.days)
+    content["notes"] = list(describe_rows(content))
     alarms.sort(key=lambda alarm: alarm.day)
     content["alarms"] = [asdict(alarm) for alarm in alarms]
     if now.days:
@@ -132,11 +140,13 @@ def check_losses(
     now: Series,
     late: set[date],
     options: Monitoring,
+    limits: Mapping[str, float],
     alarms: list[Alarm],
 ) -> dict[str, Any]:
     """Compare the loss of each day with the expected one, and with the reference's mean.
 
-    The latter not on days of `late` outcomes: check_estimates does it for all of their rows.
+    The latter not on days of `late` outcomes: check_estimates does it for all of their rows. Limits
+    are compared with the last weeks' loss less two standard errors.
     """
     known, at = profile.expectation, weekdays(reference.days, options)
     test = calibrate_loss(reference.ratio, reference.rows, at, known.variance, known.skewness)
@@ -165,9 +175,15 @@ def check_losses(
         "could_see": test.smallest_rise(now.rows, level),
         "alarm": [day in paged for day in now.days],
     }
-    recent = slice(-blocks(RECENT, options), None)
+    weeks = min(blocks(RECENT, options), len(now.days))
+    recent = slice(-weeks, None)
     rows = now.rows[recent].sum()
     observed, expected = now.observed[recent].sum() / rows, now.expected[recent].sum() / rows
+    _, variance = raw_test.reference.window(np.log(raw)[:, None], now.rows[:, None], weeks)
+    least = observed / mean * np.exp(-2 * np.sqrt(variance[-1, 0]))
+    for words, limit in limits.items():
+        if least > limit:
+            alarms.append(Alarm(now.days[-1], "act", "limit", words))
     return {
         "reference": mean,
         "observed": observed,
@@ -348,7 +364,8 @@ def judge(content: dict[str, Any], alarms: list[Alarm], last: date) -> dict[str,
     """The verdict of the last days, and what it rests on, in words."""
     standing = [alarm for alarm in alarms if last - alarm.day < QUIET]
     level = max((alarm.level for alarm in standing), key=LEVELS.index, default="healthy")
-    return {"status": level, "sentences": list(sentences(content, standing, level))}
+    explained = list(sentences(content, standing, level))
+    return {"status": level, "standing": len(standing), "sentences": explained}
 
 
 def sentences(content: dict[str, Any], standing: list[Alarm], level: str) -> Iterator[str]:
@@ -363,8 +380,7 @@ def sentences(content: dict[str, Any], standing: list[Alarm], level: str) -> Ite
             relation += f", {episode['kind']} since {episode['since']}"
             relation += ": inputs no longer mean what they meant"
         yield f"{relation}."
-        harder = "harder" if inputs >= 1 else "easier"
-        yield f"The rows are {harder}: their expected loss is {percent(inputs)} the reference's."
+        yield f"How hard the rows are: their expected loss is {percent(inputs)} the reference's."
         last = loss["by_day"][-1]
         yield (
             f"On {last['day']}, with {last['rows']} rows, a rise of the loss of "
@@ -388,7 +404,8 @@ def sentences(content: dict[str, Any], standing: list[Alarm], level: str) -> Ite
             "estimate can see that inputs no longer mean what they meant: that takes outcomes."
         )
     for alarm in [a for a in standing if a.about != "loss" or a.level == "watch"][-DRIFTED:]:
-        yield f"{alarm.about} on {alarm.day}: {alarm.words}."
+        about = f"{alarm.about} on {alarm.day}: " if alarm.about != "limit" else ""
+        yield f"{about}{alarm.words}."
 
 
 def excess(now: Series, day: int, days: int) -> str:
@@ -400,6 +417,8 @@ def excess(now: Series, day: int, days: int) -> str:
 
 def percent(ratio: float) -> str:
     """A ratio in words."""
+    if abs(ratio - 1) < 0.005:
+        return "equal to"
     return f"{abs(ratio - 1):.0%} {'above' if ratio >= 1 else 'below'}"
 
 

@@ -14,15 +14,25 @@ import sqlalchemy as sql
 
 from ..console import track
 from ..data.contract import DTYPES, Contract, request_columns
+from ..database import now
 from ..files import COMPRESSION, read_json, replaced, write_json
 from ..models.model import Model
 from ..project import UserError
-from ..serving.log_tables import DELIVERY, feedback, is_number, predictions, prepare
+from ..serving.log_tables import (
+    BATCH,
+    DELIVERY,
+    feedback,
+    is_number,
+    predictions,
+    prepare,
+    refusals,
+)
 from .batch import KEYS, Champion, NothingToCheck, Watched, merge
 
 CHUNK = 20_000  # rows that are in memory at once
 NAMED = 3  # ids
 STATE = "state.json"
+REFUSED_DAYS = 28
 DAY = timedelta(days=1)
 AT = sql.func.date(predictions.c.time)
 SHOWN = predictions.c.shown & (predictions.c.request_id != DELIVERY)
@@ -34,13 +44,15 @@ class Log:
 
     `days` holds of each such day the number of predictions that the log had, and figures of the
     service; `truths` holds of each day on which truths came their number, how many were of no
-    known prediction (unknown), and ids of some. `pending` are days that are still to be read.
+    known prediction (unknown), and ids of some. `pending` are days that are still to be read,
+    `refused` the requests of the last weeks that were refused, by field and rule.
     """
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     days: dict[str, dict[str, float]] = field(default_factory=dict)
     truths: dict[str, dict[str, Any]] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path, made_by: str) -> "Log":
@@ -124,6 +136,7 @@ def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
         with engine.connect() as connection:
             try:
                 changed = log.update(connection, champion)
+                log.refused = read_refusals(connection)
             finally:
                 if changed and log.tables:
                     log.save(folder, made_by)
@@ -144,6 +157,14 @@ def count_by_day(connection: sql.Connection, table: sql.Table) -> dict[str, int]
     day = sql.func.date(table.c.time)
     query = sql.select(day, sql.func.count()).group_by(day)
     return {str(day): rows for day, rows in connection.execute(query)}
+
+
+def read_refusals(connection: sql.Connection) -> list[dict[str, Any]]:
+    """The requests of the last weeks that were refused by field and rule, most of them first."""
+    number, since = sql.func.sum(refusals.c.count), now().date() - REFUSED_DAYS * DAY
+    query = sql.select(refusals.c.field, refusals.c.rule, number.label("count"))
+    query = query.where(refusals.c.day > since).group_by(refusals.c.field, refusals.c.rule)
+    return [dict(row) for row in connection.execute(query.order_by(number.desc())).mappings()]
 
 
 def find_predictions(connection: sql.Connection, day: str) -> tuple[set[str], dict[str, Any]]:
@@ -167,7 +188,13 @@ def read_day(
     """Profile what was logged on a day, chunk by chunk; with the service's figures of that day."""
     start = datetime.fromisoformat(day)
     inputs = sql.cast(predictions.c.inputs, sql.Text).label("inputs")
-    query = sql.select(predictions.c.id, predictions.c.time, predictions.c.latency_ms, inputs)
+    query = sql.select(
+        predictions.c.id,
+        predictions.c.time,
+        predictions.c.latency_ms,
+        predictions.c.strategy,
+        inputs,
+    )
     query = query.where(SHOWN, predictions.c.time >= start, predictions.c.time < start + DAY)
     query = query.order_by(predictions.c.time)
     parts, latency, facts = [], list[float](), Counter[str]()
@@ -178,7 +205,7 @@ def read_day(
         truth = type_truths(given, champion.model)
         facts["several"] += again
         facts["malformed"] += truth.null_count() - given.count(None)
-        latency += [row.latency_ms for row in rows]
+        latency += [row.latency_ms for row in rows if row.strategy != BATCH]
         frame = read_inputs([row.inputs for row in rows], champion.contract)
         days = pl.Series([row.time.date() for row in rows])
         parts.append(champion.watch_rows(frame, truth, days))
@@ -199,15 +226,20 @@ def read_truths(
     return told, len(rows) - len(told)
 
 
+def outcome_dtype(model: Model) -> Any:
+    """The dtype of a model's outcome: that of its classes, or of a number."""
+    kind = type(model.classes[0]) if model.classes else float
+    return {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}[kind]
+
+
 def type_truths(values: Sequence[Any], model: Model) -> pl.Series:
     """Truths as the model's outcome; null where one is no number, or not of the classes' type."""
-    kind = type(model.classes[0]) if model.classes else float
-    dtype = {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}[kind]
+    kind = outcome_dtype(model).to_python()
     if kind in (float, int):
         values = [value if is_number(value) and value == kind(value) else None for value in values]
     else:
         values = [value if type(value) is kind else None for value in values]
-    return pl.Series(model.target, values, dtype, strict=False)
+    return pl.Series(model.target, values, outcome_dtype(model), strict=False)
 
 
 def read_inputs(texts: Sequence[str], contract: Contract) -> pl.DataFrame:

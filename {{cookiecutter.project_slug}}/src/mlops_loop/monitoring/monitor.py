@@ -1,6 +1,6 @@
 """`make monitor`: whether the champion is still right, on the terminal, as JSON and as a page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,16 @@ import polars as pl
 from ..console import figure, parse, working
 from ..database import database
 from ..files import read_json, rounded, write_json
+from ..lineage import author
 from ..models import profile
 from ..models.bootstrap import Scoring
 from ..project import Paths, UserError, load_settings
-from ..serving.log_tables import url
+from ..serving.log_tables import is_number, url
+from ..tracking import history
 from .batch import Champion, NothingToCheck, Watched
 from .check import check
 from .log import Log, watch_log
+from .notes import describe_log, describe_service, summarise
 from .page import write_page
 from .params import Monitoring
 
@@ -24,10 +27,13 @@ if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
 
 COLOURS = {"healthy": "green", "watch": "yellow", "act": "red"}
-PROFILE, EXPLANATIONS = "models/profile", "reports/explanations.json"  # of a version
+PROFILE, METRICS = "models/profile", "reports/metrics.json"  # of a version
+EXPLANATIONS = "reports/explanations.json"
 SHOWN = 14  # days and columns of the table
 HASH = 16  # characters of a hash in the name of a folder
+SERVICE_DAYS = 90
 DAY = timedelta(days=1)
+Content = dict[str, Any]
 
 
 def run_check(
@@ -38,6 +44,7 @@ def run_check(
     target: pl.Expr,
     keep: Sequence[pl.Expr],
     *,
+    bars: Mapping[str, float] | None = None,
     version: str = "champion",
     batch: str = "",
     since: date | None = None,
@@ -47,32 +54,30 @@ def run_check(
 ) -> dict[str, Any]:
     """Check a version on the prediction log, or on the rows of a file or folder (`batch`).
 
-    Returns what latest.json holds, and writes it with the page where `write` is true. Of the log it
-    checks the days from the day after the version's reference to the day before `today` (UTC; by
-    the contract's time column, else by the time of the prediction), unless `since` and `until`
-    name others. Raises NothingToCheck where there is no row of them, and UserError where there is
-    nothing to compare with.
+    Returns what latest.json holds; where `write` is true, writes it, the page, and figures into
+    the version's monitoring run. `bars` are the gate's; that of the primary metric counts.
+    Of the log it checks the days from the day after the version's reference to the day before
+    `today` (UTC; by the contract's time column, else by the time of the prediction), unless
+    `since` and `until` name others. Raises NothingToCheck where there is no row of them, and
+    UserError where there is nothing to compare with.
     """
     found = registry.find(version)
     champion = load_champion(registry, found, scoring, target, keep)
     today = today or datetime.now(UTC).date()
-    notes: list[str] = []
     if batch:
         watched = champion.watch_file(Path(batch))
-        first, last = since or date.min, until or date.max
+        first, last, more = since or date.min, until or date.max, Content(notes=[])
     else:
-        reference: list[date] = champion.profile.counts["day"].to_list()
-        first, last = since or max(reference) + DAY, until or today - DAY
         folder = f"{found.tags['model_hash'][:HASH]}-{found.tags['contract_hash'][:HASH]}"
         place = paths.root / ".serving" / "profiles" / folder
         log = watch_log(champion, database(url(paths)), place)
-        watched = log.watched
-        notes += describe(log, watched, today)
+        watched, more = log.watched, describe(log, today)
+        reference: list[date] = champion.profile.counts["day"].to_list()
+        first, last = since or max(reference) + DAY, until or today - DAY
     # What breaks the contract may have no day.
     chosen = watched.only(pl.col("day").is_between(first, last).fill_null(True))
     if not chosen.counts.height:
         raise NothingToCheck(nothing(watched, first, last))
-    explained = read_json(registry.artifact(found, EXPLANATIONS))
     about = {
         "model": registry.name,
         "version": found.name,
@@ -80,14 +85,44 @@ def run_check(
         "source": batch or "the prediction log",
         "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **options.model_dump(),
-        "notes": notes,
     }
-    result = check(champion.profile, chosen, options, champion.model, explained["importance"])
-    content: dict[str, Any] = rounded(about | result)
+    importance = read_json(registry.artifact(found, EXPLANATIONS))["importance"]
+    limits = find_limits(read_json(registry.artifact(found, METRICS)), scoring, bars or {})
+    result = check(champion.profile, chosen, options, champion.model, importance, limits)
+    more["notes"] += result.pop("notes")
+    content: Content = rounded(about | result | more)
     if write:
         write_json(paths.monitoring / "latest.json", content)
         write_page(paths.monitoring / "index.html", content)
+        figures = {k: v for k, v in summarise(content).items() if is_number(v)}
+        if found.number:
+            registry.log_check(found.number, today, figures)
     return content
+
+
+def describe(log: Log, today: date) -> Content:
+    """What the log says of itself and of the service: figures, and notes on them."""
+    service = [{"day": day, **facts} for day, facts in sorted(log.days.items())][-SERVICE_DAYS:]
+    notes = [*describe_log(log, log.watched, today), *describe_service(service, log.refused)]
+    return {"service": service, "refused": log.refused, "notes": notes}
+
+
+def find_limits(metrics: Content, scoring: Scoring, bars: Mapping[str, float]) -> dict[str, float]:
+    """Multiples of the reference's loss at which the primary metric misses bar or baseline.
+
+    `metrics` is the content of the version's metrics.json: the metric is taken to rise as the loss.
+    """
+    name = scoring.primary
+    usual = metrics["test"][name]
+    limits = {
+        f"no better than the baseline, whose {name} is": metrics["baseline"][name],
+        f"worse than the bar, which for {name} is": bars.get(name),
+    }
+    return {
+        f"the loss has risen so much that the model is {words} {figure(limit)}": limit / usual
+        for words, limit in limits.items()
+        if limit is not None and usual
+    }
 
 
 def load_champion(
@@ -109,36 +144,6 @@ def load_champion(
     return Champion(model, contract, reference, scoring, target, keep)
 
 
-def describe(log: Log, watched: Watched, today: date) -> Iterator[str]:
-    """What is unusual about the log itself, in sentences."""
-    future = int(watched.days.filter(pl.col("day") > today)["given"].sum())
-    if future:
-        yield (
-            f"{future} rows are of days after {today}: they wait for their day, unless a clock is "
-            "wrong."
-        )
-    several, malformed = (
-        int(sum(facts.get(name, 0) for facts in log.days.values()))
-        for name in ("several", "malformed")
-    )
-    if several:
-        yield f"{several} truths were replaced by a later one of the same prediction."
-    if malformed:
-        yield f"{malformed} truths are no outcome of this model, and count as unknown."
-    unknown = [truths for truths in log.truths.values() if truths["unknown"]]
-    if unknown:
-        number, ids = sum(t["unknown"] for t in unknown), unknown[-1]["ids"]
-        yield f"{number} truths are of no prediction in the log: {', '.join(ids)}."
-    lacking = watched.broken.filter(pl.col("rule").str.contains("^(not null|is )"))
-    if lacking.height:
-        names = ", ".join(sorted(set(lacking["column"])))
-        rows = max(lacking.group_by("column").agg(pl.col("rows").sum())["rows"].to_list())
-        yield (
-            f"{rows} rows or more were asked of a model with another "
-            f"contract ({names}), and are left out."
-        )
-
-
 def nothing(watched: Watched, since: date, until: date) -> str:
     """The sentence for a log or file without a row to check."""
     day, rows = pl.col("day"), pl.col("given").sum()
@@ -152,32 +157,26 @@ def nothing(watched: Watched, since: date, until: date) -> str:
     )
 
 
-def main(
-    paths: Paths,
-    options: Monitoring,
-    scoring: Scoring,
-    target: pl.Expr,
-    keep: Sequence[pl.Expr],
-    arguments: Sequence[str],
-) -> dict[str, Any]:
-    """Check the champion and print the verdict; returns and raises as `run_check`."""
+def main(paths: Paths, arguments: Sequence[str], **yours: Any) -> Content:
+    """Check a version, record it and print the verdict; returns and raises as `run_check`.
+
+    `yours` are its arguments that belong to the project.
+    """
     from ..tracking import registry as tracking
 
     defaults = {"batch": "", "version": "champion", "since": "", "until": ""}
     given = parse("monitor", arguments, **defaults)
+    days = {name: parse_day(name.upper(), vars(given)[name]) for name in ("since", "until")}
     with working("monitor"):
-        content = run_check(
-            paths,
-            tracking.connect(paths, load_settings(paths)),
-            options,
-            scoring,
-            target,
-            keep,
-            version=given.version,
-            batch=given.batch,
-            since=parse_day("SINCE", given.since),
-            until=parse_day("UNTIL", given.until),
-        )
+        registry = tracking.connect(paths, load_settings(paths))
+        asked = {"version": given.version, "batch": given.batch, **days}
+        content = run_check(paths, registry, **yours, **asked)
+    reason = f"{content['status']}: {' '.join(content['sentences'])}"
+    known = {"source": content["source"], **summarise(content)}
+    if content["version"].isdigit():
+        version = int(content["version"])
+        by = author(paths.root)
+        history.append(paths, "check", by=by, reason=reason, version=version, **known)
     show(content)
     print(f"The page: {paths.monitoring.relative_to(paths.root) / 'index.html'}")
     return content

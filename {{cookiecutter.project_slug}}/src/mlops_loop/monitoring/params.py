@@ -20,6 +20,7 @@ class Monitoring(Section):
 
     alarms_per_year: Annotated[float, Field(gt=0, le=100)]
     every: Annotated[str, Field(pattern=r"^[1-9]\d*d$")]
+    key: str | None = None
 
     @property
     def days(self) -> int:

@@ -21,6 +21,7 @@ from .batch import NothingToCheck
 from .check import LEVELS
 from .freeze import describe, find_freeze
 from .monitor import parse_day
+from .notes import summarise
 from .notify import notify
 from .params import Responses
 from .respond import RESPONSES, ROLLED_BACK, Situation
@@ -97,12 +98,12 @@ def record_check(paths: Paths, content: Content, last: list[history.Entry], toda
     evidence = {name: content[name] for name in ("version", "status", "sentences", "alarms")}
     text = json.dumps([today, evidence], default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    if [entry.content["digest"] for entry in last] == [digest]:
+    if [entry.content.get("digest") for entry in last] == [digest]:
         return
     status, version = content["status"], int(content["version"])
     before = [entry.content["status"] for entry in last if entry.version == version] or LEVELS[:1]
     reason = f"{status}: {' '.join(content['sentences'])}"
-    known = {"status": status, "digest": digest, "day": today}
+    known = summarise(content) | {"digest": digest, "day": today}
     history.append(paths, "check", by="loop", reason=reason, version=version, **known)
     if LEVELS.index(status) > LEVELS.index(before[0]):
         notify(paths, "alarm", reason, version=version, page=paths.monitoring / "index.html")

@@ -1,15 +1,18 @@
 """The HTTP API: routes, and the responses to errors."""
 
+import asyncio
 import uuid
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..database import now
 from ..lineage import runtime
@@ -61,7 +64,7 @@ def create_app(service: Service, key_hashes: tuple[str, ...]) -> FastAPI:
     )
     app.add_middleware(telemetry.TelemetryMiddleware, max_requests=service.options.max_requests)
     for kind, (status, _) in FAILURES.items():
-        app.add_exception_handler(kind, partial(_refuse, status))
+        app.add_exception_handler(kind, partial(_refuse, service, status))
     # No router of their own, which would cost a request 30 microseconds.
     keyed = [Depends(check_key), Security(KEY)] if key_hashes else []
     versions, body = service.predictor.router.versions, dict[str, Any]()
@@ -195,6 +198,7 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
             telemetry.refused.labels(alias).set(is_refused)
         telemetry.outbox_bytes.set(predictor.outbox.waiting)
         telemetry.job_wait.set(await service.jobs.run(service.jobs.wait_seconds))
+        await asyncio.to_thread(service.checks.refresh)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/health")
@@ -216,5 +220,21 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         }
 
 
-async def _refuse(status: int, _: Request, error: Exception) -> JSONResponse:
+async def _refuse(
+    service: Service, status: int, request: Request, error: Exception
+) -> JSONResponse:
+    is_delivery = request.state.request_id == log.DELIVERY
+    if isinstance(error, ValidationError | RequestValidationError) and not is_delivery:
+        columns = service.predictor.router.versions.champion.requests.columns
+        fields = {column.name for column in columns} | Feedback.model_fields.keys()
+        broken = {find_rule(problem, fields) for problem in error.errors()}
+        for field, rule in broken:
+            telemetry.refusals.labels(field, rule).inc()
+        service.shipper.refusals.add({(now().date(), *each): 1 for each in broken})
     return JSONResponse({"detail": describe(error)}, status)
+
+
+def find_rule(problem: Mapping[str, Any], fields: Collection[str]) -> tuple[str, str]:
+    """The field and the rule of a problem; a field that nobody knows is no label, but `other`."""
+    known = [str(part) for part in problem["loc"] if part in fields]
+    return next(iter(known), "other"), str(problem["type"])

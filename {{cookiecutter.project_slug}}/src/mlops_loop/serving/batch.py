@@ -2,18 +2,21 @@
 
 import hashlib
 import re
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 import sqlalchemy as sql
 from pandas.errors import DatabaseError
 
 from ..commands.predict import check_free, print_errors, score_chunks
 from ..console import parse, working
 from ..data import tables
+from ..data.contract import Contract
 from ..database import database, now, url
 from ..files import partitions
 from ..project import Paths, UserError
@@ -21,6 +24,15 @@ from . import log_tables as log
 from .follow import open_registry
 
 LOCK = sql.text("select pg_advisory_xact_lock(hashtext(:table))")
+ID = "prediction_id"
+LOGGED = {
+    "alias": "champion",
+    "strategy": log.BATCH,
+    "shown": True,
+    "environment": "batch",
+    "code_version": "none",
+    "latency_ms": 0.0,
+}
 NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -65,8 +77,38 @@ def delete_batch(connection: sql.Connection, table: str, batch: Mapping[str, Any
     connection.execute(there.delete().where(there.c.batch == batch["batch"]))
 
 
+def log_rows(
+    engine: sql.Engine, rows: pl.DataFrame, contract: Contract, batch: Mapping[str, Any]
+) -> None:
+    """Add scored rows to the prediction log, for truths to come back to them."""
+    names = contract.names("input", "time", "id")
+    inputs = rows.select(cs.by_name(names, require_all=False) & ~cs.temporal())
+    dates = rows.select(cs.by_name(names, require_all=False) & cs.temporal())
+    inputs = inputs.hstack(dates.with_columns(pl.all().dt.to_string("iso:strict")))
+    given = rows.select(ID, "prediction").rows()
+    entries = [
+        {
+            "id": id,
+            "time": batch["scored_at"],
+            "version": batch["model_version"],
+            "request_id": batch["batch"][:64],
+            "inputs": values,
+            "output": {"prediction": value, ID: id, "model_version": batch["model_version"]},
+            **LOGGED,
+        }
+        for values, (id, value) in zip(inputs.iter_rows(named=True), given, strict=True)
+        if value is not None
+    ]
+    with engine.begin() as connection:
+        if entries:
+            log.insert(connection, log.predictions, entries)
+
+
 def main(paths: Paths, arguments: Sequence[str]) -> None:
-    """Score INPUT into TABLE; BATCH is its name, else the file's name and a hash of its content."""
+    """Score INPUT into TABLE; BATCH is its name, else the file's name and a hash of its content.
+
+    Rows are in the prediction log too, by a prediction_id that is the same when a batch is repeated.
+    """
     args = parse("batch", arguments, input="", table="", batch="")
     source = Path(args.input)
     if args.table.lower() in log.tables.tables or not NAME.fullmatch(args.table):
@@ -74,10 +116,9 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
             f"TABLE={args.table} is not a plain name, or the service's own; name another."
         )
     tables.check_readable(source)
-    if not args.batch:
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        args.batch = f"{source.name} {digest[:12]}"
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    args.batch = args.batch or f"{source.name} {digest[:12]}"
     registry = open_registry(paths)
     version = registry.find("champion")
     contract = registry.contract(version)
@@ -89,7 +130,10 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
 
     def read(part: Path) -> pl.DataFrame:
         kept = pl.read_parquet(part).drop(personal, strict=False)
-        return kept.with_columns(contract.read(kept, kept.columns).get_columns())
+        check_free(kept.columns, [ID])
+        rows = (f"{digest} {version} {part.name} {row}" for row in range(kept.height))
+        ids = pl.Series(ID, [str(uuid.uuid5(uuid.NAMESPACE_OID, row)) for row in rows])
+        return kept.with_columns(*contract.read(kept, kept.columns).get_columns(), ids)
 
     batch: dict[str, Any] = {"batch": args.batch, "model_version": version.number}
     with TemporaryDirectory(dir=batches) as folder:
@@ -103,5 +147,9 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         batch["scored_at"] = now()
         with working("batch"):
             rows = publish(map(read, parts), engine, args.table, batch)
+            logged = database(log.url(paths))
+            log.prepare(logged)
+            for part in parts:
+                log_rows(logged, read(part), contract, batch)
     shown = engine.url.render_as_string(hide_password=True)
     print(f"{args.table}: {rows:,} rows as batch {args.batch} in {shown}.")

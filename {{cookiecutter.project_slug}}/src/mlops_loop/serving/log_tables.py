@@ -10,6 +10,7 @@ from .. import database
 from ..project import Paths
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
+BATCH = "batch"  # the strategy of predictions of `make batch`
 DELIVERY = "deliver"  # the request id of `make deliver`, which asks for the same rows many times
 
 tables = sql.MetaData()
@@ -55,6 +56,16 @@ jobs = sql.Table(
     sql.Column("outcome", sql.LargeBinary),
 )
 
+# A count for each day, field and rule: a flood of bad requests adds no rows.
+refusals = sql.Table(
+    "refusals",
+    tables,
+    sql.Column("day", sql.Date, primary_key=True),
+    sql.Column("field", sql.String(256), primary_key=True),
+    sql.Column("rule", sql.String(64), primary_key=True),
+    sql.Column("count", sql.BigInteger, nullable=False),
+)
+
 answered = sql.select(
     predictions.c.version, predictions.c.unit, predictions.c.output, feedback.c.actual
 ).join(feedback, feedback.c.prediction_id == predictions.c.id)
@@ -94,3 +105,12 @@ def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, An
     """Insert rows; rows that exist stay as they are, so shipping can be repeated."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def add_refusals(connection: sql.Connection, rows: list[dict[str, Any]]) -> None:
+    """Add to the counts of refused requests."""
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insertion = dialect.insert(refusals)
+    total = refusals.c.count + insertion.excluded.count
+    keys = [refusals.c.day, refusals.c.field, refusals.c.rule]
+    connection.execute(insertion.on_conflict_do_update(keys, set_={"count": total}), rows)

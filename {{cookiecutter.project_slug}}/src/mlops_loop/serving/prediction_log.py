@@ -2,8 +2,9 @@
 
 import sqlite3
 import time
-from collections import defaultdict
-from datetime import datetime, timedelta
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -13,7 +14,18 @@ import sqlalchemy as sql
 
 from ..database import now, use_wal
 from . import telemetry
-from .log_tables import DONE, FAILED, feedback, insert, jobs, predictions, prepare, tables
+from .log_tables import (
+    DONE,
+    FAILED,
+    add_refusals,
+    feedback,
+    insert,
+    jobs,
+    predictions,
+    prepare,
+    refusals,
+    tables,
+)
 
 SHIP_SECONDS, STOP_SECONDS, FORGET_SECONDS = 0.5, 20, 3_600
 BATCH = 500  # records that are shipped in one transaction
@@ -24,6 +36,7 @@ def forget(engine: sql.Engine, days: int) -> int:
     """Delete rows older than `days`, but no job that waits; returns the number of rows."""
     limit = now() - timedelta(days=days)
     over = [table.delete().where(table.c.time < limit) for table in (predictions, feedback)]
+    over.append(refusals.delete().where(refusals.c.day < limit.date()))
     over.append(jobs.delete().where(jobs.c.time < limit, jobs.c.status.in_((DONE, FAILED))))
     with engine.begin() as connection:
         return sum(connection.execute(deletion).rowcount for deletion in over)
@@ -108,6 +121,24 @@ class Outbox:
                 self._shipping.execute("pragma wal_checkpoint(truncate)")
 
 
+class Refusals:
+    """Counts of refused requests by day, field and rule, until they are shipped."""
+
+    def __init__(self) -> None:
+        self._counts, self._lock = Counter[tuple[date, str, str]](), Lock()
+
+    def add(self, counts: Mapping[tuple[date, str, str], int]) -> None:
+        """Add counts."""
+        with self._lock:
+            self._counts.update(counts)
+
+    def take(self) -> Counter[tuple[date, str, str]]:
+        """Return the counts, and begin anew."""
+        with self._lock:
+            taken, self._counts = self._counts, Counter()
+        return taken
+
+
 class Shipper(Thread):
     """Ships the outbox to the database; while that is down, the outbox grows."""
 
@@ -115,6 +146,7 @@ class Shipper(Thread):
         super().__init__(daemon=True)
         self.outbox, self.engine, self.retention_days = outbox, engine, retention_days
         self.problem: str | None = None
+        self.refusals = Refusals()
         self._is_prepared, self._forget_at, self._over = False, time.monotonic(), Event()
 
     def stop(self) -> None:
@@ -151,8 +183,24 @@ class Shipper(Thread):
                         insert(connection, tables.tables[name], rows)
                 self.outbox.delete(last)
             self.outbox.measure()
+            self._ship_refusals()
         finally:
             self.outbox.checkpoint()
         if time.monotonic() >= self._forget_at:
             forget(self.engine, self.retention_days)
             self._forget_at = time.monotonic() + FORGET_SECONDS
+
+    def _ship_refusals(self) -> None:
+        if not (counts := self.refusals.take()):
+            return
+        try:
+            names = ("day", "field", "rule")
+            rows = [
+                {**dict(zip(names, key, strict=True)), "count": count}
+                for key, count in counts.items()
+            ]
+            with self.engine.begin() as connection:
+                add_refusals(connection, rows)
+        except Exception:
+            self.refusals.add(counts)
+            raise

@@ -52,18 +52,21 @@ class RequestSchema:
     """The requests that a contract allows: a record, or a list of at most `max_rows` of them.
 
     Records have the contract's types and ranges, and no other fields. A category that the contract
-    does not list is served: the model treats it as missing.
+    does not list is served: the model treats it as missing. Columns that are ids may be given:
+    they are logged, so that truths can be joined by them.
     """
 
     def __init__(self, contract: Contract, max_rows: int) -> None:
         columns = request_columns(contract)
+        ids = [c for c in contract.columns if c.role == "id" and not c.pii]
+        optional = [column.model_copy(update={"nullable": True}) for column in ids]
         # Columns may be called anything, and a field of pydantic may not: the alias is the name.
         fields: dict[str, Any] = {
             f"field_{number}": (
                 _type(column),
                 Field(None if column.nullable else ..., alias=column.name),
             )
-            for number, column in enumerate(columns)
+            for number, column in enumerate([*columns, *optional])
         }
         self.example = {column.name: _example(column) for column in columns}
         config = ConfigDict(

@@ -15,6 +15,7 @@ from ..database import database
 from ..lineage import git
 from ..project import Paths, load_settings
 from . import telemetry
+from .checks import LatestCheck
 from .follow import BAKED, Follower
 from .jobs import Jobs, process_next
 from .log_tables import url
@@ -37,6 +38,7 @@ class Service:
     shipper: Shipper
     jobs: Jobs
     engine: sql.Engine
+    checks: LatestCheck
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -67,7 +69,8 @@ def assemble(paths: Paths, options: Serving) -> Service:
     predictor = Predictor(options, Router(options, versions, Random()), outbox, context)
     shipper = Shipper(outbox, engine, options.retention_days)
     jobs = Jobs(engine, options.queue_bytes)
-    return Service(settings.project, options, predictor, shipper, jobs, engine)
+    checks = LatestCheck(paths)
+    return Service(settings.project, options, predictor, shipper, jobs, engine, checks)
 
 
 async def work(service: Service) -> None:

@@ -69,19 +69,19 @@ def append(
         print(f"warning: the history lacks this {event} ({reason}): {problem}", file=sys.stderr)
 
 
-def read(paths: Paths, *events: str) -> list[Entry]:
-    """Read the entries of these events, or all, oldest first.
+def read(paths: Paths, *events: str, last: int | None = None) -> list[Entry]:
+    """Read the entries of these events, or all, oldest first; of many only the `last` ones.
 
     Raises UserError where the database does not answer.
     """
-    query = sql.select(history).order_by(history.c.id)
+    query = sql.select(history).order_by(history.c.id.desc()).limit(last)
     if events:
         query = query.where(history.c.event.in_(events))
     engine = database(url(paths.history))
     try:
         prepare(engine, tables)
         with engine.connect() as connection:
-            return [Entry(**row) for row in connection.execute(query).mappings()]
+            return [Entry(**row) for row in connection.execute(query).mappings()][::-1]
     except sql.exc.SQLAlchemyError as error:
         problem = str(error).partition("\n")[0]
         raise UserError(f"the history cannot be read: {problem}; see DATABASE_URL.") from error

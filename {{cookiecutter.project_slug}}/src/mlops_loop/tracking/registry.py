@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -257,6 +257,19 @@ class Registry:
         mlflow.log_metrics(dict(metrics or {}), run_id=run_id)
         self.client.set_terminated(run_id)
         return run_id
+
+    def log_check(self, version: int, day: date, figures: Mapping[str, float]) -> None:
+        """Log figures of a check to the monitoring run of a version, at the step of their day."""
+        tags = {"category": "monitoring", "version": str(version)}
+        query = f"tags.category = 'monitoring' and tags.version = '{version}'"
+        runs = self.client.search_runs([self.experiment], query, max_results=1)
+        if runs:
+            run = runs[0]
+        else:
+            name = f"monitoring of version {version}"
+            run = self.client.create_run(self.experiment, tags=tags, run_name=name)
+            self.client.set_terminated(run.info.run_id)
+        mlflow.log_metrics(dict(figures), step=day.toordinal(), run_id=run.info.run_id)
 
 
 def connect(paths: Paths, settings: Settings) -> Registry:

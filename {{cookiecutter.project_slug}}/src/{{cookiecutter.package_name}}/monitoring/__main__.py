@@ -27,8 +27,9 @@ def watching(params: "Params") -> dict[str, Any]:
     from ..features.definitions import KEEP_ROWS, TARGET
     from ..models.metrics import SCORING
 
-    options, scoring = monitoring_options(params.monitoring), SCORING[params.task]
-    return {"options": options, "scoring": scoring, "target": TARGET, "keep": KEEP_ROWS}
+    yours = {"scoring": SCORING[params.task], "target": TARGET, "keep": KEEP_ROWS}
+    yours |= {"options": monitoring_options(params.monitoring), "bars": params.registration.bars}
+    return yours
 
 
 def learning(params: "Params") -> "Yours":
@@ -103,14 +104,25 @@ def decision(verb: str) -> Any:
     return lambda *args: import_module("mlops_loop.monitoring.approve").main(PROJECT, verb, args)
 
 
+def feedback(*arguments: str) -> None:
+    """Log truths of predictions from a file."""
+    from mlops_loop.monitoring import feedback as command
+    from mlops_loop.monitoring.params import monitoring_options
+
+    from ..params import load_params
+
+    options = monitoring_options(load_params().monitoring)
+    command.main(PROJECT, options.key, arguments)
+
+
 def plain(name: str) -> Any:
     """Make a verb that needs nothing of yours."""
     return lambda *args: import_module(f"mlops_loop.monitoring.{name}").main(PROJECT, args)
 
 
-VERBS = {verb.__name__: verb for verb in (monitor, check, loop, turn, retrain)}
+VERBS = {verb.__name__: verb for verb in (monitor, check, loop, turn, retrain, feedback)}
 VERBS |= {verb: decision(verb) for verb in ("approve", "reject")}
-VERBS |= {"freeze": plain("freeze"), "history": plain("audit")}
+VERBS |= {"freeze": plain("freeze"), "history": plain("audit"), "label": plain("label")}
 
 if __name__ == "__main__":
     run_verb(VERBS)
