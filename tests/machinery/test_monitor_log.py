@@ -9,11 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sql
+from mlops_loop.monitoring import feedback, label, monitor
 from mlops_loop.monitoring import log as reader
 from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
+from mlops_loop.tracking import history
 from projects import Project, clone, isolate, offer, sales
-from watched import FIRST, TODAY, Watcher, later
+from watched import FIRST, INPUTS, TODAY, YOURS, Watcher, later
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +200,99 @@ def test_rows_that_come_while_a_day_is_read_are_read_the_next_time(
     assert watcher.check()["rows"] == rows.height
     monkeypatch.setattr(reader, "read_day", original)
     assert watcher.check()["rows"] == rows.height + 5
+
+
+def told(capsys: pytest.CaptureFixture[str], project: Project, text: str, key: str = "") -> str:
+    """What `make feedback` prints of a CSV."""
+    file = project.external / "truths.csv"
+    file.write_text(text)
+    feedback.main(project, key or None, [f"--file={file}"])
+    return capsys.readouterr().out
+
+
+def test_truths_of_a_file_join_by_id_and_what_is_wrong_with_others_is_counted(
+    watcher: Watcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = watcher.log(later(10))
+    rows = [f"{ids[0]},1.5", f"{ids[0]},2.5", f"{ids[1]},3", f"{ids[2]},", f"{ids[3]},many"]
+    text = "\n".join(["prediction_id,actual", *rows, "stranger,4"])
+    said = told(capsys, watcher.project, text)
+    assert "truths.csv: 2 truths written." in said
+    for words in ("no truth yet", "no outcome", "no prediction", "a later row names"):
+        assert re.search(rf"  1 rows .*{words}", said), words
+    content = watcher.check()
+    assert content["labelled"] == 2
+    assert "2 truths were known already" in told(capsys, watcher.project, text)
+    assert "1 truths written" in told(capsys, watcher.project, f"prediction_id,euros\n{ids[0]},9\n")
+    with pytest.raises(UserError, match="there is no column prediction_id of ids"):
+        told(capsys, watcher.project, "id,actual\n1,2\n")
+
+
+def test_truths_of_a_file_join_by_the_users_own_key(
+    watcher: Watcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = later(5).with_columns(size=pl.Series([1.5, 2.5, 3.5, 3.5, 4.5][: later(5).height]))
+    watcher.log(rows)
+    said = told(capsys, watcher.project, "size,euros\n1.5,10\n3.5,20\n99.0,1\n", "size")
+    assert "3 truths written" in said
+    assert "1 rows are of no prediction" in said
+
+
+def test_a_sample_to_label_is_of_all_days_and_comes_back(
+    watcher: Watcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = later().filter(pl.col("sold_at") < FIRST + timedelta(days=4))
+    ids = watcher.log(rows, output={"prediction": 1.0})
+    watcher.tell(ids[:5], [1.0] * 5)
+    output = watcher.project.external / "to_label.csv"
+    label.main(watcher.project, ["--n=16", f"--output={output}"])
+    sample = pl.read_csv(output, try_parse_dates=True)
+    assert sample.columns == ["prediction_id", *INPUTS, "prediction", "actual"]
+    assert not set(sample["prediction_id"]) & set(ids[:5])
+    assert sample.group_by(pl.col("sold_at").dt.date()).len()["len"].to_list() == [4] * 4
+    filled = sample.with_columns(actual=pl.when(pl.int_range(pl.len()) < 10).then(7.0))
+    assert "10 truths written" in told(capsys, watcher.project, filled.write_csv())
+    assert watcher.check()["labelled"] == 15
+
+
+def test_bars_and_baseline_are_limits_of_the_loss(watcher: Watcher) -> None:
+    watcher.fill(later().with_columns(pl.col("price") * 0.6))
+    content = watcher.check(bars={"rmse": 7.5})
+    said = " ".join(content["sentences"])
+    assert "worse than the bar, which for rmse is 7.5" in said
+    assert "the baseline" not in said
+
+
+def test_what_is_unusual_is_noted(watcher: Watcher) -> None:
+    last = pl.col("sold_at") >= pl.datetime(2024, 3, 18)
+    odd = pl.when(last & (pl.int_range(pl.len()) % 2 == 0))
+    rows = later().with_columns(
+        items=odd.then(None).otherwise("items"), shop=odd.then(pl.lit("moon")).otherwise("shop")
+    )
+    watcher.log(rows)
+    with watcher.engine.begin() as connection:
+        today = date.today()
+        known = {"day": today, "field": "size", "rule": "missing", "count": 12}
+        log.add_refusals(connection, [known, known | {"day": today - timedelta(days=60)}])
+    content = watcher.check()
+    notes = " ".join(content["notes"])
+    assert re.search(
+        r"items: \d\d.\d% of the last week's values are missing \(reference: \d", notes
+    )
+    assert re.search(
+        r"shop: \d\d.\d% of the last week's values are unseen \(reference: 0.0%", notes
+    )
+    assert "by field and rule: 12; most of them: size (missing) 12." in notes
+
+
+def test_checks_are_in_the_history_and_figures_in_one_run_of_the_version(watcher: Watcher) -> None:
+    watcher.fill(later())
+    for _ in range(2):
+        content = monitor.main(watcher.project, ["--until=2024-03-20"], **YOURS)
+    entry = history.read(watcher.project, "check")[-1]
+    assert (entry.version, entry.content["status"]) == (1, content["status"])
+    ratio = content["loss"]["observed_over_expected"]
+    assert entry.content["observed_over_expected"] == ratio
+    query = "tags.category = 'monitoring' and tags.version = '1'"
+    [run] = watcher.registry.client.search_runs([watcher.registry.experiment], query)
+    assert run.data.metrics["observed_over_expected"] == ratio

@@ -125,6 +125,11 @@ def test_a_batch_is_a_table_that_can_be_written_again(
     assert all("note" not in row for row in found), "personal data stay out"
     published(service, rows, "scores")
     assert len(table(service, "scores")) == 3, "once more is not twice"
+    logged = {row["id"]: row for row in service.logged()}
+    assert set(logged) == {row["prediction_id"] for row in found[:2]}, "truths can come back to it"
+    entry = logged[found[1]["prediction_id"]]
+    assert entry["output"]["prediction"] == found[1]["prediction"]
+    assert entry["inputs"] == record(size=50.0, sold_at="2024-02-01T10:00:00.000000")
     published(service, rows.head(2), "scores")
     assert len(table(service, "scores")) == 5, "other rows in a file of the same name"
     for some in (rows, rows.head(1)):

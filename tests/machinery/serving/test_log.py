@@ -14,7 +14,8 @@ from mlops_loop.project import UserError
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import telemetry
 from mlops_loop.serving.prediction_log import Outbox
-from services import Change, Service, wait
+from mlops_loop.tracking import history
+from services import Change, Service, counter, wait
 
 
 def test_a_database_that_is_down_only_lets_the_outbox_grow(
@@ -146,3 +147,50 @@ def test_an_address_of_no_database_is_said_in_a_sentence(url: str) -> None:
 def test_the_short_address_of_postgresql_means_the_driver_that_is_there() -> None:
     for short in ("postgres", "postgresql", "postgresql+psycopg"):
         assert database(f"{short}://user@host/predictions").driver == "psycopg"
+
+
+WRONG_TYPE = 'refused_total{field="size",rule="float_type"}'
+
+
+def refusals(service: Service) -> dict[tuple[str, str], int]:
+    """The counts of refused requests in the log."""
+    with database(service.url).connect() as connection:
+        rows = connection.execute(sql.select(log.refusals)).all()
+    assert len({(row.field, row.rule) for row in rows}) == len(rows), "a row a day"
+    return {(row.field, row.rule): row.count for row in rows}
+
+
+def test_refused_requests_are_counted_by_field_and_rule(service: Service, record: Change) -> None:
+    with service.running() as client:
+        before = counter(client, WRONG_TYPE)
+        for number in range(3):
+            wrong = record(size="x") | {f"secret {number}": 1}
+            assert client.post("/predict", json=wrong).status_code == 422
+        client.post("/predict", json=[record(), record(size=...)])
+        client.post("/predict", json=record(size=...), headers={"X-Request-Id": "deliver"})
+        client.post("/feedback", json={"prediction_id": "p", "actual": 1})
+        metrics = client.get("/metrics").text
+        assert counter(client, WRONG_TYPE) == before + 3
+    assert 'refused_total{field="other",rule="extra_forbidden"}' in metrics
+    assert "secret" not in metrics, "a field that nobody knows is no label"
+    assert refusals(service) == {
+        ("size", "float_type"): 3,
+        ("other", "extra_forbidden"): 3,
+        ("size", "missing"): 1,
+        ("prediction_id", "string_pattern_mismatch"): 1,
+    }
+    with service.running() as client:
+        client.post("/predict", json=record(size="x"))
+    assert refusals(service)["size", "float_type"] == 4
+
+
+def test_the_latest_check_of_the_monitor_is_a_gauge(service: Service) -> None:
+    with service.running() as client:
+        assert "monitor_status{" not in client.get("/metrics").text
+    known = {"status": "watch", "observed_over_expected": 1.2, "alarms": 2}
+    history.append(service.project, "check", by="loop", reason="", version=3, **known)
+    with service.running() as client:
+        metrics = client.get("/metrics").text
+    assert 'monitor_status{version="3"} 1.0' in metrics
+    assert 'monitor_loss_ratio{version="3"} 1.2' in metrics
+    assert "monitor_loss_estimate{" not in metrics

@@ -1,4 +1,4 @@
-"""`make feedback`: truths of predictions from a table, by the prediction's id or by the user's key."""
+"""`make feedback`: truths of predictions from a table, by their ids or by the user's own key."""
 
 import uuid
 from collections import Counter
@@ -101,7 +101,8 @@ def write_truths(connection: sql.Connection, truths: Truths, counts: Counter[str
     for ids in in_steps(list(truths)):
         there = set(connection.execute(sql.select(logged).where(logged.in_(ids))).scalars())
         query = sql.select(told.prediction_id, told.actual).where(told.prediction_id.in_(ids))
-        latest = dict(connection.execute(query.order_by(told.time, told.id)).tuples())
+        rows = connection.execute(query.order_by(told.time, told.id))
+        latest = {row.prediction_id: row.actual for row in rows}
         new = [id for id in ids if id in there and latest.get(id) != truths[id]]
         counts["unknown"] += len(set(ids) - there)
         counts["known"] += len(there) - len(new)

@@ -107,7 +107,7 @@ def log_rows(
 def main(paths: Paths, arguments: Sequence[str]) -> None:
     """Score INPUT into TABLE; BATCH is its name, else the file's name and a hash of its content.
 
-    Rows are in the prediction log too, by a prediction_id that is the same when a batch is repeated.
+    The prediction log has the rows too, by ids that are the same when a batch is repeated.
     """
     args = parse("batch", arguments, input="", table="", batch="")
     source = Path(args.input)
