@@ -19,7 +19,7 @@ from mlops_loop.serving import follow, jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.serving import predictor as predict
 from mlops_loop.serving import service as core
-from mlops_loop.serving.checks import LatestCheck
+from mlops_loop.serving import telemetry
 from mlops_loop.serving.params import Serving, serving_options
 from mlops_loop.serving.prediction_log import Outbox
 from mlops_loop.serving.router import Router
@@ -89,7 +89,7 @@ class Service:
         engine = database(self.url)
         shipper = log.Shipper(outbox, engine, serving.retention_days)
         queue = jobs.Jobs(engine, serving.queue_bytes)
-        checks = LatestCheck(self.project)
+        checks = telemetry.LatestCheck(self.project)
         return core.Service("shop", serving, predictor, shipper, queue, engine, checks)
 
     @contextmanager

@@ -79,6 +79,12 @@ def test_the_champion_is_watched_until_the_world_changes(project: Path) -> None:
     assert log[2]["labelled"] > 2_000
     assert log[3]["days"]["first"] == "2023-05-10"
 
+    run(project, "make", "label", "N=5", "OUTPUT=to_label.csv", succeeds=False)  # all have truths
+    (project / "truths.csv").write_text("prediction_id,actual\n0,9.5\nstranger,1\n")
+    said = run(project, "make", "feedback", "FILE=truths.csv").stdout
+    assert "1 truths written" in said
+    assert "1 rows are of no prediction in the log" in said
+
 
 def test_a_turn_of_the_loop_is_told_by_the_history_and_stopped_by_a_freeze(project: Path) -> None:
     turn = (".venv/bin/python", "-m", "my_project.monitoring", "turn")
@@ -90,7 +96,7 @@ def test_a_turn_of_the_loop_is_told_by_the_history_and_stopped_by_a_freeze(proje
     run(project, "make", "freeze", "OFF=1")
     told = [line.split()[2] for line in run(project, "make", "history").stdout.splitlines()[1:]]
     known = ("promote", "gate", "check", "trigger", "freeze", "unfreeze")
-    assert [event for event in told if event in known] == [*known]
+    assert list(dict.fromkeys(event for event in told if event in known)) == [*known]
     assert "first model" in run(project, "make", "history", "EVENT=gate").stdout
     run(project, "make", "history", "PREDICTION=7")
     page = (project / "reports" / "history" / "7.html").read_text()

@@ -56,6 +56,8 @@ RUN_BY = {
     "make export": 'tests/journeys/test_serving.py: "make", "export"',
     "make monitor": 'tests/journeys/test_monitoring.py: ["make", "monitor"]',
     "make monitor SINCE=2026-01-01": 'tests/journeys/test_monitoring.py: ["make", "monitor", "SINCE=',
+    "make feedback FILE=truths.csv": 'tests/journeys/test_monitoring.py: "make", "feedback"',
+    "make label N=50 OUTPUT=to_label.csv": 'tests/journeys/test_monitoring.py: "make", "label"',
     "make monitor BATCH=labelled.parquet": 'tests/journeys/test_monitoring.py: "make", "monitor"',
     "make loop": 'tests/journeys/test_monitoring.py: "make", "loop"',
     "make freeze REASON='an audit'": 'tests/journeys/test_monitoring.py: "make", "freeze", "REASON=an audit"',

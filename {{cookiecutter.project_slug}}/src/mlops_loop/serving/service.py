@@ -15,7 +15,6 @@ from ..database import database
 from ..lineage import git
 from ..project import Paths, load_settings
 from . import telemetry
-from .checks import LatestCheck
 from .follow import BAKED, Follower
 from .jobs import Jobs, process_next
 from .log_tables import url
@@ -38,7 +37,7 @@ class Service:
     shipper: Shipper
     jobs: Jobs
     engine: sql.Engine
-    checks: LatestCheck
+    checks: telemetry.LatestCheck
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -69,7 +68,7 @@ def assemble(paths: Paths, options: Serving) -> Service:
     predictor = Predictor(options, Router(options, versions, Random()), outbox, context)
     shipper = Shipper(outbox, engine, options.retention_days)
     jobs = Jobs(engine, options.queue_bytes)
-    checks = LatestCheck(paths)
+    checks = telemetry.LatestCheck(paths)
     return Service(settings.project, options, predictor, shipper, jobs, engine, checks)
 
 

@@ -8,11 +8,15 @@ import traceback
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
+from datetime import UTC
 from typing import Any
 
 import orjson
 from fastapi.responses import JSONResponse
 from prometheus_client import Counter, Gauge, Histogram
+
+from ..project import Paths, UserError
+from ..tracking import history
 
 Message = MutableMapping[str, Any]
 Asgi = Callable[[Message, Any, Any], Awaitable[None]]
@@ -36,6 +40,20 @@ refused = Gauge(
 )
 outbox_bytes = Gauge("outbox_bytes", "Predictions that wait to be written to the database")
 job_wait = Gauge("job_wait_seconds", "How long the oldest job waits for a worker")
+
+CHECK_SECONDS = 30  # between two looks at the history
+STATUS = {"healthy": 0, "watch": 1, "act": 2}
+monitor_status = Gauge("monitor_status", "Verdict: 0 healthy, 1 watch, 2 act", ("version",))
+monitor_checked = Gauge(
+    "monitor_checked_timestamp_seconds", "Time of the latest check", ("version",)
+)
+monitor_figures = {
+    "observed": Gauge("monitor_loss_observed", "Mean loss of the last weeks", ("version",)),
+    "expected": Gauge("monitor_loss_expected", "Loss that their rows let expect", ("version",)),
+    "observed_over_expected": Gauge("monitor_loss_ratio", "Observed over expected", ("version",)),
+    "estimate": Gauge("monitor_loss_estimate", "Estimated loss of the last day", ("version",)),
+    "alarms": Gauge("monitor_alarms", "Alarms of the last week", ("version",)),
+}
 
 
 class TelemetryMiddleware:
@@ -86,6 +104,33 @@ class TelemetryMiddleware:
             latency.labels(path).observe(took)
             line = {"request_id": request_id, "method": scope["method"], "path": path}
             log("request", **line, status=status, ms=round(took * 1e3, 3))
+
+
+class LatestCheck:
+    """Sets gauges to the latest check of the monitor, which level operations makes."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths, self._next = paths, 0.0
+
+    def refresh(self) -> None:
+        """Set the gauges, unless they were set a moment ago; without a check there are none."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + CHECK_SECONDS
+        with suppress(UserError):  # the history does not answer; the gauges keep their time
+            for entry in history.read(self._paths, "check", last=1):
+                self.show(entry)
+
+    def show(self, entry: history.Entry) -> None:
+        """Set the gauges to a check, and forget those of another version."""
+        version = str(entry.version)
+        for gauge in (monitor_status, monitor_checked, *monitor_figures.values()):
+            gauge.clear()
+        monitor_status.labels(version).set(STATUS[entry.content["status"]])
+        monitor_checked.labels(version).set(entry.time.replace(tzinfo=UTC).timestamp())
+        for name, gauge in monitor_figures.items():
+            if (value := entry.content.get(name)) is not None:
+                gauge.labels(version).set(value)
 
 
 def log(event: str, **fields: Any) -> None:
