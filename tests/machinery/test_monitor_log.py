@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sql
-from mlops_loop.monitoring import feedback, label, monitor
+from mlops_loop.monitoring import feedback, label
 from mlops_loop.monitoring import log as reader
+from mlops_loop.monitoring import monitor
 from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
 from mlops_loop.tracking import history
