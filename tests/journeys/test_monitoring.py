@@ -19,6 +19,7 @@ asked = rows.drop("id", "lpep_dropoff_datetime").cast({pl.Datetime: pl.String}).
 same = {"version": 1, "alias": "champion", "strategy": "single", "shown": True, "latency_ms": 1.0}
 same |= {"request_id": "r", "environment": "local", "code_version": "none", "output": {}}
 told = rows.select("id", "lpep_pickup_datetime", TARGET).rows()
+PROJECT.log.parent.mkdir(exist_ok=True)
 engine = database(log.url(PROJECT))
 log.prepare(engine)
 with engine.begin() as connection:
