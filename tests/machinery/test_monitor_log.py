@@ -61,6 +61,14 @@ def test_a_log_is_checked_as_a_file_of_its_rows(watcher: Watcher) -> None:
     assert of_log["labelled"] == of_log["rows"] == rows.height
 
 
+def test_rows_that_the_training_would_leave_out_are_left_out_when_their_outcome_is_known(
+    watcher: Watcher,
+) -> None:
+    watcher.tell(watcher.log(later().head(200)), [180.0] * 30 + [50.0] * 70 + [None] * 100)
+    content = watcher.check()
+    assert (content["rows"], content["dropped"], content["labelled"]) == (200, 30, 70)
+
+
 def test_only_days_that_changed_are_read_again(watcher: Watcher, read: list[str]) -> None:
     rows = later().filter(pl.col("sold_at") < FIRST + timedelta(days=10))
     ids = watcher.log(rows)

@@ -56,7 +56,8 @@ def test_stable_days_are_healthy_and_their_figures_are_those_of_the_rows(
     assert content["status"] == "healthy"
     assert content["alarms"] == []
     kept = rows.drop_nulls("price").filter(pl.col("price").is_between(0, 150))
-    assert content["dropped"] == rows.height - kept.height
+    assert content["dropped"] == rows.height - kept.height - rows["price"].null_count()
+    assert content["labelled"] == kept.height
     day = kept.filter(pl.col("sold_at").dt.date() == pl.date(2024, 2, 25))
     errors = np.abs(load(champion.candidate).predict(day) - day["price"].to_numpy())
     cap = profile.load(champion.profile).expectation.cap

@@ -9,6 +9,7 @@ import polars as pl
 
 from ..data import tables
 from ..data.contract import CHECKED_ROLES, Contract, add_nullable, check_values, request_columns
+from ..data.known_target import replace_target
 from ..models.bootstrap import Scoring
 from ..models.model import Model, by_class
 from ..models.profile import Profile, count, find_days, predict, row_losses, sum_losses, watch
@@ -109,9 +110,14 @@ class Champion:
             days = find_days(typed, self.contract)
         if truth is None:
             truth = pl.repeat(None, typed.height, eager=True).alias(self.model.target)
-        judged = [k for k in self.keep if set(k.meta.root_names()) <= {*typed.columns}]
-        kept = pl.all_horizontal(pl.lit(True), *judged).fill_null(False)
-        excluded = typed.with_columns(excluded=~kept)["excluded"]
+        told, name = typed.with_columns(truth.alias(self.model.target)), self.model.target
+        judged = []
+        for rule in (replace_target(rule, self.target) for rule in self.keep):
+            names = set(rule.meta.root_names())
+            if names <= {*told.columns}:  # until its outcome is known a row stays
+                judged.append(rule.fill_null(pl.col(name).is_null() if name in names else False))
+        kept = pl.all_horizontal(pl.lit(True), *judged)
+        excluded = told.with_columns(excluded=~kept)["excluded"]
         numbers = pl.int_range(frame.height, eager=True)
         good = ~numbers.is_in(failures["row"].implode()) & ~excluded & days.is_not_null()
         counts, losses, watched = self.profile_rows(
