@@ -14,6 +14,9 @@ LOSS_SHARES = {1: 0.50, 7: 0.05, 28: 0.05}
 SLICE_SHARE, RAW_SHARE, DRIFT_SHARE = 0.10, 0.05, 0.25
 DRIFT_DAYS, FEW_DRIFT_DAYS = 90, 60  # of the reference: with fewer its day effects are too unsure
 
+Day = Annotated[date, Field(strict=False)]
+Days = Annotated[tuple[Day, ...], Field(strict=False)]
+
 
 class Monitoring(Section):
     """The one dial of the monitor."""
@@ -48,8 +51,8 @@ class Responses(Section):
 class SetAside(Section):
     """Truths that contradict the rest: days of rows, days on which truths came, and a range."""
 
-    days: Annotated[tuple[date, ...], Field(strict=False)] = ()
-    arrived: Annotated[tuple[date, ...], Field(strict=False)] = ()
+    days: Days = ()
+    arrived: Days = ()
     between: Annotated[tuple[float, float] | None, Field(strict=False)] = None
 
 
@@ -60,8 +63,8 @@ class LogRows(Section):
     """
 
     beside: str | None = None
-    since: Annotated[date | None, Field(strict=False)] = None
-    until: Annotated[date | None, Field(strict=False)] = None
+    since: Day | None = None
+    until: Day | None = None
     set_aside: SetAside = SetAside()
 
 

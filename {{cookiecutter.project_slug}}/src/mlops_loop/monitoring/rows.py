@@ -24,7 +24,7 @@ from .log import CHUNK, SHOWN, read_inputs
 from .params import LogRows, SetAside
 
 DAY, ARRIVED = "(day)", "(arrived)"  # of a row, and of its truth
-MANY = 0.05  # share of impossible truths of a day from which the others that came are not trusted
+SHARE, MANY = 0.05, 5  # impossible truths of a day from which the others of it are not trusted
 JUMP = 2.0  # of observed over expected loss, as a multiple of the usual
 Month = tuple[datetime, datetime]  # its begin, and that of the next
 
@@ -73,22 +73,23 @@ class Log:
         found = [pl.DataFrame(schema={**schema, ID: pl.String, DAY: pl.Date, ARRIVED: pl.Date})]
         with self.engine.connect() as connection:
             for chunk in connection.execute(labelled(month)).partitions(CHUNK):
-                ids, times, arrived, inputs, truths = map(pl.Series, zip(*chunk, strict=True))
-                given = read_inputs(inputs.to_list(), contract)
+                *columns, inputs, truths = zip(*chunk, strict=True)
+                ids, times, arrived = map(pl.Series, columns)
+                given = read_inputs(inputs, contract)
                 hashes = stable_hash(ids.to_frame()) // 2  # stand for ids, which no request has
                 lacking = [
                     (hashes if each in contract.names("id") else pl.lit(None)).alias(each)
                     for each in dtypes
                     if each not in given.columns
                 ]
-                truth = truths.str.json_decode(pl.String).alias(name)
+                truth = pl.Series(name, map(str, truths))
                 rows = conform(given.with_columns(truth, *lacking), schema)
                 own = [rows[time] for time in contract.names("time") if time in given.columns]
                 days = {DAY: (own or [times])[0].cast(pl.Date), ARRIVED: arrived.cast(pl.Date)}
                 found.append(rows.with_columns(ids.alias(ID), **days))
         # The service answers a category that the contract does not list.
-        columns = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
-        rules = [rule.fill_null(True) for column in columns for rule in column.rules.values()]
+        asked = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
+        rules = [rule.fill_null(True) for column in asked for rule in column.rules.values()]
         rows = pl.concat(found).unique(ID, keep="last", maintain_order=True)
         return rows.filter(pl.col(name).is_not_null(), *rules)
 
@@ -96,8 +97,8 @@ class Log:
 def labelled(month: Month) -> sql.Select[Any]:
     """What was shown in a month, each prediction beside every truth of it, the latest last."""
     said, came = predictions.c, feedback.c
-    inputs, truth = sql.cast(said.inputs, sql.Text), sql.cast(came.actual, sql.Text)
-    query = sql.select(said.id, said.time, came.time.label("arrived"), inputs, truth)
+    inputs, arrived = sql.cast(said.inputs, sql.Text), came.time.label("arrived")
+    query = sql.select(said.id, said.time, arrived, inputs, came.actual)
     query = query.join_from(predictions, feedback, came.prediction_id == said.id)
     query = query.where(SHOWN, said.time >= month[0], said.time < month[1])
     return query.order_by(came.time, came.id)
@@ -150,8 +151,9 @@ def find_aside(
         earlier = SetAside.model_validate(entry.content["set_aside"]).days
         days |= {day for day in earlier if not labelled_days or day < labelled_days[0]["day"]}
     if limits:
-        outside = (~pl.col(name).is_between(*limits)).mean()
-        arrived = rows.group_by(ARRIVED).agg(outside).filter(pl.col(name) > MANY)[ARRIVED].sort()
+        outside = ~pl.col(name).is_between(*limits)
+        many = (outside.mean() > SHARE) & (outside.sum() >= MANY)
+        arrived = rows.group_by(ARRIVED).agg(many).filter(name)[ARRIVED].sort()
     aside = SetAside(days=tuple(sorted(days)), arrived=tuple(arrived), between=limits)
     return aside, rows.filter(is_aside(aside, name)).height
 
