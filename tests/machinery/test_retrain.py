@@ -1,6 +1,8 @@
 """Retraining without training: rows of the log, truths that are set aside, triggers, approval."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -9,17 +11,17 @@ import pytest
 from mlops_loop.data.contract import load_contract
 from mlops_loop.data.known_target import ID, find_definitions
 from mlops_loop.database import database
-from mlops_loop.monitoring import approve, retrain, rows
+from mlops_loop.monitoring import approve, freeze, retrain, rows
 from mlops_loop.monitoring.evidence import Evidence
 from mlops_loop.monitoring.params import LogRows, Retrain, retrain_options
 from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
 from mlops_loop.tracking import history
-from project.data import prepare, validate
+from project.data import prepare, sources, validate
 from project.models import register
 from project.monitoring import triggers
 from project.params import load_params
-from projects import DEFINITIONS, Project, gate, registry_of, sales
+from projects import DEFINITIONS, Project, gate, offer, registry_of, sales
 
 TARGET, KEEP_ROWS = DEFINITIONS["TARGET"], DEFINITIONS["KEEP_ROWS"]
 FIRST = date(2024, 3, 1)
@@ -344,6 +346,71 @@ def test_new_files_are_those_that_the_last_training_did_not_have(project: Projec
     assert retrain.find_new(project, files, []) == ["a.parquet", "b.parquet"]
     last = entry("retrain", FIRST, outcome="refused", files={"a.parquet": "1", "b.parquet": "1"})
     assert retrain.find_new(project, files, [last]) == ["b.parquet"]
+
+
+@pytest.fixture
+def decided(trained: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A call of `run` in a project with a champion, whose training only says how it ended."""
+    offer(trained, "better")
+    ends: list[Any] = []
+
+    def train(*_: Any) -> dict[str, Any]:
+        if isinstance(end := ends.pop(), Exception):
+            raise end
+        facts = {"reason": "as the gate says", "version": 2, "until": str(FIRST)}
+        return {"outcome": end, "set_aside": {}, **facts}
+
+    @contextmanager
+    def clone(*_: Any) -> Iterator[None]:
+        yield None
+
+    monkeypatch.setattr(retrain, "train", train)
+    monkeypatch.setattr(retrain, "open_clone", clone)
+    params = load_params(trained.params)
+    needs = (params, options(schedule_days=2, cool_down_days=5), sources, None, TARGET)
+    yours = retrain.Yours(*needs, triggers.decide, register.register)  # type: ignore[arg-type]
+
+    def run(day: int, end: Any = None, trigger: str = "") -> dict[str, Any]:
+        ends.append(end)
+        today = FIRST + timedelta(days=day)
+        return retrain.run(trained, yours, checked([1.0] * 2), today, trigger)
+
+    return run
+
+
+def test_every_decision_is_recorded_with_its_reason(decided: Any, trained: Project) -> None:
+    assert decided(0) == {"outcome": None, "reason": "no trigger fires"}
+    assert decided(2, "promoted")["trigger"] == "schedule"
+    assert "cool-down is 5 days" in decided(4)["reason"]
+    assert decided(4, "refused", trigger="manual")["outcome"] == "refused"
+    with pytest.raises(UserError, match="no space left"):
+        decided(30, UserError("no space left"))
+    events = [(e.event, e.reason, e.day) for e in history.read(trained, "trigger", "retrain")]
+    days = [FIRST + timedelta(days=number) for number in (0, 2, 4, 30)]
+    known = "the last training knows nothing after"
+    assert events == [
+        ("trigger", "no trigger fires", days[0]),
+        ("trigger", f"{known} 2024-02-29", days[1]),
+        ("retrain", "as the gate says", days[1]),
+        (
+            "trigger",
+            f"{known} 2024-03-01; the last retraining was on 2024-03-03, and the cool-down is 5 days",
+            days[2],
+        ),
+        ("trigger", "TRIGGER=manual", days[2]),
+        ("retrain", "as the gate says", days[2]),
+        ("trigger", f"{known} 2024-03-01", days[3]),
+        ("retrain", "no space left", days[3]),
+    ]
+
+
+def test_a_freeze_stops_all_but_a_person(decided: Any, trained: Project) -> None:
+    freeze.main(trained, ["--reason=audit"])
+    assert decided(2)["reason"].endswith("audit")
+    assert decided(2, trigger="nightly")["outcome"] is None
+    assert decided(2, "promoted", trigger="manual")["outcome"] == "promoted"
+    freeze.main(trained, ["--off=1"])
+    assert decided(20, "promoted")["outcome"] == "promoted"
 
 
 @pytest.fixture
