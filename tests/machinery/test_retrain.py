@@ -357,7 +357,7 @@ def decided(trained: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
     def train(*_: Any) -> dict[str, Any]:
         if isinstance(end := ends.pop(), Exception):
             raise end
-        facts = {"reason": "as the gate says", "version": 2, "until": str(FIRST)}
+        facts = {"reason": "as the gate says", "version": 2, "until": str(FIRST), "branch": "b"}
         return {"outcome": end, "set_aside": {}, **facts}
 
     @contextmanager
