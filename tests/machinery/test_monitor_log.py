@@ -305,3 +305,36 @@ def test_checks_are_in_the_history_and_figures_in_one_run_of_the_version(watcher
     query = "tags.category = 'monitoring' and tags.version = '1'"
     [run] = watcher.registry.client.search_runs([watcher.registry.experiment], query)
     assert run.data.metrics["observed_over_expected"] == ratio
+
+
+def test_an_alarm_stands_while_outcomes_are_late_and_the_estimate_warns(watcher: Watcher) -> None:
+    worse, rows = pl.col("sold_at") >= pl.datetime(2024, 3, 1), later()
+    told = rows.with_columns(pl.when(worse).then(pl.col("price") * 0.5).otherwise("price"))
+    ids = watcher.log(rows)
+    known = [at < FIRST + timedelta(days=14) for at in rows["sold_at"]]
+    prices = [
+        price if is_known else None for price, is_known in zip(told["price"], known, strict=True)
+    ]
+    watcher.tell(ids, prices)
+    history.append(watcher.project, "promote", by="gate", reason="", version=1, day="2024-03-01")
+    content = watcher.check()
+    assert content["status"] == "act"
+    assert content["loss"]["episode"] == {"since": "2024-03-01", "kind": "sudden"}
+    last = content["estimate"]["by_day"][-1]
+    assert (last["late"], last["observed"]) == (True, None)
+    assert last["low"] < last["estimate"] < last["high"]
+    assert "Outcomes are late: the loss of 2024-03-20 is estimated" in " ".join(
+        content["sentences"]
+    )
+    page = (watcher.project.monitoring / "index.html").read_text()
+    assert "2024-03-01: promote of version 1" in page
+
+    harder = later(20_000, 2).with_columns(
+        sold_at=pl.datetime(2024, 3, 1) + pl.duration(minutes=pl.int_range(pl.len())),
+        size=pl.lit(99.0),
+        items=pl.lit(9),
+    )
+    watcher.log(harder.filter(pl.col("sold_at") < pl.datetime(2024, 3, 14)))
+    content = watcher.check()
+    about = [alarm for alarm in content["alarms"] if "by an estimate" in alarm["words"]]
+    assert {alarm["level"] for alarm in about} == {"watch"}

@@ -122,7 +122,7 @@ def test_the_page_has_everything_and_needs_nothing_else(champion: Project) -> No
     page = (champion.monitoring / "index.html").read_text()
     assert not re.search(r"(src|href)=|https?://|<script", page)
     assert "<svg" in page
-    for text in ("Loss of each day", "Drift of each column", "Slices", "Data quality", "Alarms"):
+    for text in ("Loss of each day", "Estimated loss", "Drift of each column", "Slices", "Alarms"):
         assert text in page
     assert "<b>south" not in page
 

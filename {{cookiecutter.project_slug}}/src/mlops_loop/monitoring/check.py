@@ -105,7 +105,7 @@ def check(
     if now.days:
         content["loss"] = check_losses(profile, reference, now, late, options, limits or {}, alarms)
         content["slices"] = check_slices(losses, new_losses, profile, options, alarms)
-    content["estimate"] = check_estimates(profile, reference, every, late, options, alarms)
+    content["estimate"] = check_estimates(profile, reference, every, now, late, options, alarms)
     content["columns"] = check_columns(
         profile, counts, new_counts, options, weigh(profile, model, importance), alarms
     )
@@ -119,8 +119,8 @@ def check(
     alarms.sort(key=lambda alarm: alarm.day)
     content["alarms"] = [asdict(alarm) for alarm in alarms]
     if now.days:
-        content["loss"]["episode"] = find_episode(now, alarms, days[-1])
-    return content | judge(content, alarms, days[-1])
+        content["loss"]["episode"] = find_episode(now, alarms)
+    return content | judge(content, alarms, days[-1], now.days[-1] if now.days else days[-1])
 
 
 def by_block(table: pl.DataFrame, name: str, options: Monitoring) -> pl.DataFrame:
@@ -200,6 +200,7 @@ def check_estimates(
     profile: Profile,
     reference: Series,
     every: Series,
+    now: Series,
     late: set[date],
     options: Monitoring,
     alarms: list[Alarm],
@@ -223,11 +224,15 @@ def check_estimates(
         if every.days[day] in late:
             words = f"{percent(estimate[day] / mean)} the reference, by an estimate: harder rows"
             alarms.append(Alarm(every.days[day], "watch", "loss", words))
+    observed = dict(zip(now.days, now.observed / now.rows, strict=True))
     by_day = {
         "day": every.days,
         "rows": every.rows.astype(int),
+        "observed": [observed.get(day) for day in every.days],
         "estimate": estimate,
         "error": estimate * error,
+        "low": estimate * np.maximum(1 - 2 * error, 0),
+        "high": estimate * (1 + 2 * error),
         "late": [day in late for day in every.days],
     }
     return {"reference": mean, "by_day": pl.DataFrame(by_day).to_dicts()}
@@ -330,14 +335,14 @@ def check_columns(
     return found
 
 
-def find_episode(now: Series, alarms: list[Alarm], last: date) -> dict[str, Any] | None:
-    """The days of loss alarms that stands on the last day: its first, and how the loss rose.
+def find_episode(now: Series, alarms: list[Alarm]) -> dict[str, Any] | None:
+    """The episode of loss alarms that is not over: its first day, and how the loss rose.
 
     Recurring, if there was an earlier one; gradual, if a line fits the logarithms of observed over
     expected loss since four weeks before better than any step does.
     """
     paged = sorted({a.day for a in alarms if a.about == "loss" and a.level == "act"})
-    if not paged or last - paged[-1] >= QUIET:
+    if not paged or now.days[-1] - paged[-1] >= QUIET:
         return None
     starts = [day for before, day in pairwise([date.min, *paged]) if day - before > QUIET]
     since, kind = starts[-1], "sudden"
@@ -360,9 +365,18 @@ def unexplained(x: Floats, y: Floats, weights: Floats) -> float:
     return float((weights * (y - line(x)) ** 2).sum())
 
 
-def judge(content: dict[str, Any], alarms: list[Alarm], last: date) -> dict[str, Any]:
-    """The verdict of the last days, and what it rests on, in words."""
-    standing = [alarm for alarm in alarms if last - alarm.day < QUIET]
+def judge(
+    content: dict[str, Any], alarms: list[Alarm], last: date, last_known: date
+) -> dict[str, Any]:
+    """The verdict of the last days, and what it rests on, in words.
+
+    An alarm that needs outcomes stands until as many quiet days have outcomes (`last_known`).
+    """
+    standing = [
+        alarm
+        for alarm in alarms
+        if (last_known if alarm.level == "act" else last) - alarm.day < QUIET
+    ]
     level = max((alarm.level for alarm in standing), key=LEVELS.index, default="healthy")
     explained = list(sentences(content, standing, level))
     return {"status": level, "standing": len(standing), "sentences": explained}
@@ -403,7 +417,9 @@ def sentences(content: dict[str, Any], standing: list[Alarm], level: str) -> Ite
             f"{estimated['day']} is estimated at {value} ± {error} (reference: {usual}). No "
             "estimate can see that inputs no longer mean what they meant: that takes outcomes."
         )
-    for alarm in [a for a in standing if a.about != "loss" or a.level == "watch"][-DRIFTED:]:
+    others = [alarm for alarm in standing if alarm.about != "loss" or alarm.level == "watch"]
+    latest = {alarm.about: alarm for alarm in others}
+    for alarm in [*latest.values()][-DRIFTED:]:
         about = f"{alarm.about} on {alarm.day}: " if alarm.about != "limit" else ""
         yield f"{about}{alarm.words}."
 

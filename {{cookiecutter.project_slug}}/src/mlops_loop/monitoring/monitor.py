@@ -30,6 +30,7 @@ COLOURS = {"healthy": "green", "watch": "yellow", "act": "red"}
 PROFILE, METRICS = "models/profile", "reports/metrics.json"  # of a version
 EXPLANATIONS = "reports/explanations.json"
 SHOWN = 14  # days and columns of the table
+EVENTS = ("promote", "rollback")  # that the page has on its time axis
 HASH = 16  # characters of a hash in the name of a folder
 SERVICE_DAYS = 90
 DAY = timedelta(days=1)
@@ -85,6 +86,11 @@ def run_check(
         "source": batch or "the prediction log",
         "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **options.model_dump(),
+        "events": [
+            {"day": entry.day, "event": entry.event, "version": entry.version}
+            for entry in history.read(paths, *EVENTS)
+            if first <= entry.day <= last
+        ],
     }
     importance = read_json(registry.artifact(found, EXPLANATIONS))["importance"]
     limits = find_limits(read_json(registry.artifact(found, METRICS)), scoring, bars or {})

@@ -66,7 +66,7 @@ def take_turn(
 
     with alone(paths):
         registry = tracking.connect(paths, load_settings(paths))
-        checks = history.read(paths, "check")
+        checks = [entry for entry in history.read(paths, "check") if entry.by == "loop"]
         run_check = partial(check, paths, registry, today=today)
         try:
             content = run_check()
