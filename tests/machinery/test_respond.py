@@ -3,10 +3,12 @@
 from datetime import date, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 from mlops_loop.commands.promote import promote
+from mlops_loop.files import read_json
 from mlops_loop.monitoring.params import Responses
-from mlops_loop.monitoring.respond import Situation, report_missing, roll_back
+from mlops_loop.monitoring.respond import Situation, find_usual, impute, roll_back
 from mlops_loop.project import UserError
 from mlops_loop.tracking import history
 from mlops_loop.tracking.registry import Registry
@@ -142,22 +144,48 @@ def test_rows_are_judged_from_the_first_check_where_no_other_champion_was_checke
     assert said and "on 400 rows since 2024-05-01" in said
 
 
-def test_what_many_rows_lack_is_reported_once(project: Project) -> None:
-    lacking = [
-        {"column": "size", "missing": 0.4, "reference_shares": [0.95, 0.05]},
-        {"column": "shop", "missing": 0.4, "reference_shares": [0.8, 0.2]},
-        {"column": "items", "missing": 0.2, "reference_shares": [1.0, 0.0]},
-    ]
+def test_what_many_rows_lack_is_imputed_until_they_have_it_again(
+    registry: Registry, trained: Project
+) -> None:
+    def lacking(**shares: float) -> dict[str, Any]:
+        columns = [
+            {"column": name, "missing": share, "reference_shares": [0.95, 0.05]}
+            for name, share in shares.items()
+        ]
+        return checked(columns=columns)
 
-    class Somewhere:
-        """A registry of which only the project is asked."""
+    raw = pl.concat(map(pl.read_parquet, sorted((trained.interim / "train").glob("*.parquet"))))
+    found = situation(registry, content=lacking(shop=0.4, items=0.9, size=0.5, weekday=0.34))
+    said = impute(found)
+    values = read_json(trained.served / "imputed.json")
+    assert values.keys() == {"2"}, "of the champion alone"
+    assert values["2"].keys() == {"shop", "items"}, "others are no nullable columns of a request"
+    assert values["2"]["items"] == pytest.approx(raw["items"].median(), abs=1)
+    assert values["2"]["shop"] in ("north", "south", "east")
+    told = f"shop: {values['2']['shop']}, items: {values['2']['items']}"
+    assert said == (
+        f"rows of 2024-05-04 lack shop (40%), items (90%), size (50%); imputed is {told}"
+    )
+    assert impute(found) is None, "it is told once"
+    assert read_json(trained.served / "imputed.json") == values
+    assert impute(situation(registry, content=checked(columns=[]))) is None, "nothing was checked"
+    assert read_json(trained.served / "imputed.json") == values
+    again = impute(situation(registry, content=lacking(shop=0.05, items=0.3)))
+    assert again == "rows of 2024-05-04 lack nothing; imputed is nothing"
+    assert read_json(trained.served / "imputed.json") == {}
+    assert [(e.version, e.day) for e in history.read(trained, "respond")] == [(2, TODAY)] * 2
 
-        paths = project
 
-    some: Any = Somewhere()
-    found = situation(some, content=checked(columns=lacking))
-    said = "rows of 2024-05-04 lack size (40%); the model takes that as missing values"
-    assert report_missing(found) == said
-    assert report_missing(found) is None
-    [entry] = history.read(project, "respond")
-    assert (entry.reason, entry.day) == (said, TODAY)
+def test_booleans_and_all_kinds_of_columns_have_a_usual_value(
+    registry: Registry, trained: Project
+) -> None:
+    some: Any = registry
+    contract = registry.contract(registry.find(2))
+    columns = [column.model_copy(update={"nullable": True}) for column in contract.columns]
+    nullable = contract.model_copy(update={"columns": tuple(columns)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(some), "contract", lambda *_: nullable)
+        values = find_usual(some, registry.find(2), {"shop", "size", "express", "sold_at"})
+    assert values.keys() == {"shop", "size", "express"}
+    assert values["express"] is False
+    assert 40 < values["size"] < 60

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
-from mlops_loop.files import read_json
+from mlops_loop.files import read_json, write_json
 from mlops_loop.models.model import load
 from mlops_loop.models.persistence import LightGBM
 from mlops_loop.serving import prediction_log as log
@@ -244,3 +244,20 @@ def test_who_went_away_leaves_the_others_their_answers() -> None:
 
     gone, failed, last = asyncio.run(ask())
     assert (type(gone), type(failed), last) == (asyncio.CancelledError, ZeroDivisionError, 5)
+
+
+def test_nulls_are_imputed_where_the_loop_says_so(service: Service, record: Change) -> None:
+    write_json(service.project.served / "imputed.json", {"1": {"items": 9}, "2": {"items": 1}})
+    with service.running() as client:
+        lacking, given = (
+            client.post("/predict", json=record(items=items)).json()["prediction"]
+            for items in (None, 9)
+        )
+        count = 'imputed_values_total{column="items"}'
+        [line] = [line for line in client.get("/metrics").text.splitlines() if count in line]
+    assert lacking == given
+    assert float(line.split()[1]) >= 1
+    assert [row["inputs"]["items"] for row in service.logged()] == [None, 9], "as it was asked"
+    write_json(service.project.served / "imputed.json", {})
+    with service.running() as client:
+        assert client.post("/predict", json=record(items=None)).json()["prediction"] != given

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from ..commands.promote import promote
+from ..data.contract import request_columns
+from ..files import read_json, write_json
+from ..models import profile
 from ..project import UserError
+from ..serving.params import IMPUTED
 from ..tracking import history
+from .monitor import PROFILE
 from .params import Responses
 
 if TYPE_CHECKING:
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 NEW = timedelta(days=28)  # of a champion: a later rise of its loss is no matter of its release
 LEAST_ROWS = 100  # with known outcomes
 BETTER = 0.9  # of the champion's loss: the loss that the one before may have had at most
-ROLLED_BACK, MISSING = "rolled back", "missing upstream"
+ROLLED_BACK, IMPUTING = "rolled back", "missing upstream"
 Content = dict[str, Any]
 
 
@@ -96,21 +103,51 @@ def describe(version: "Version") -> str:
     return f"{version} (commit {commit}, data {data})"
 
 
-def report_missing(found: Situation) -> str | None:
-    """Name columns that many rows of the last day lack, unless that was reported before."""
-    lacking = [
-        f"{column['column']} ({column['missing']:.0%})"
-        for column in found.content["columns"]
-        if column["missing"] - column["reference_shares"][-1] > found.options.impute_above
-    ]
-    if not lacking:
+def impute(found: Situation) -> str | None:
+    """Let the service impute columns that many rows of the last day lack, as long as they do."""
+    registry, columns, limit = found.registry, found.content["columns"], found.options.impute_above
+    version, file = registry.find("champion"), registry.paths.served / IMPUTED
+    lacking = {
+        each["column"]: f"{each['column']} ({each['missing']:.0%})"
+        for each in columns
+        if each["missing"] - each["reference_shares"][-1] > limit
+    }
+    known = read_json(file) if file.exists() else {}
+    values = find_usual(registry, version, {*lacking}) if lacking else {}
+    if not columns or not (lacking or known):
         return None
-    day, paths = found.content["days"]["last"], found.registry.paths
-    reason = f"rows of {day} lack {', '.join(lacking)}; the model takes that as missing values"
-    if reason in {entry.reason for entry in history.read(paths, "respond")}:
+    write_json(file, {version.name: values} if lacking else {})
+    told = ", ".join(f"{name}: {value}" for name, value in values.items()) or "nothing"
+    day = found.content["days"]["last"]
+    reason = f"rows of {day} lack {', '.join(lacking.values()) or 'nothing'}; imputed is {told}"
+    if reason in {entry.reason for entry in history.read(registry.paths, "respond")}:
         return None
-    history.append(paths, "respond", by="loop", reason=reason, response=MISSING, day=found.today)
+    about = {"response": IMPUTING, "day": found.today}
+    history.append(
+        registry.paths, "respond", by="loop", reason=reason, version=version.number, **about
+    )
     return reason
 
 
-RESPONSES = {ROLLED_BACK: roll_back, MISSING: report_missing}
+def find_usual(registry: "Registry", version: "Version", names: set[str]) -> Content:
+    """The median of numbers and the most frequent category of the reference, by nullable column."""
+    reference, values = profile.load(registry.artifact(version, PROFILE)), Content()
+    for column in request_columns(registry.contract(version)):
+        if column.name not in names or not column.nullable or column.dtype.startswith("Date"):
+            continue
+        bins, rows = reference.columns[column.name], pl.col("rows")
+        counts = reference.counts.filter(pl.col("column") == column.name).group_by("bin")
+        some = counts.agg(rows.sum()).filter(pl.col("bin") < len(bins) - 1).sort("bin")
+        if bins.levels:
+            some = some.filter(pl.col("bin") < len(bins.levels))
+            level = bins.levels[some.sort("rows")["bin"][-1]]
+            values[column.name] = level == "true" if column.dtype == "Boolean" else level
+        elif bins.edges:
+            middle = some.filter(rows.cum_sum() >= rows.sum() / 2)["bin"][0]
+            values[column.name] = bins.edges[min(middle, len(bins.edges) - 1)]
+        if column.dtype.startswith("Int"):
+            values[column.name] = int(values[column.name])
+    return values
+
+
+RESPONSES = {ROLLED_BACK: roll_back, IMPUTING: impute}

@@ -7,6 +7,7 @@ from pydantic import Field, NaiveDatetime
 
 from ..config import Section, validated
 
+IMPUTED = "imputed.json"  # beside the copies of versions: by version and column
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 

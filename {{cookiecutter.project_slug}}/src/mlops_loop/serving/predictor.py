@@ -283,6 +283,8 @@ def count(requests: RequestSchema, served: LoadedVersion, records: list[Record])
         values = [record[column] for record in records]
         if nulls := values.count(None):
             telemetry.missing.labels(column).inc(nulls)
+            if column in served.requests.imputed:
+                telemetry.imputed.labels(column).inc(nulls)
         new = len(values) - nulls - sum(value in listed for value in values) if listed else 0
         if new:
             telemetry.unknown.labels(column).inc(new)

@@ -78,6 +78,7 @@ class RequestSchema:
         record: Any = create_model("Record", __config__=config, **fields)
         limits: Any = {"min_length": 1, "max_length": max_rows, "fail_fast": True}
         self.columns, self.max_rows = columns, max_rows
+        self.imputed: Record = {}  # what is scored in the place of nulls
         self.listed = {column.name: frozenset(column.categories or ()) for column in columns}
         self._dtypes = pl.Schema({column.name: DTYPES[column.dtype] for column in columns})
         self._one = TypeAdapter(record)
@@ -92,8 +93,11 @@ class RequestSchema:
         return [record.model_dump(by_alias=True) for record in found]
 
     def frame(self, records: list[Record]) -> pl.DataFrame:
-        """Validated records as a frame; columns of other contracts are left out, or null."""
-        return pl.DataFrame(records, schema=self._dtypes, orient="row")
+        """Records as a frame, imputed; columns of other contracts are left out, or null."""
+        frame = pl.DataFrame(records, schema=self._dtypes, orient="row")
+        if not self.imputed:
+            return frame
+        return frame.with_columns(pl.col(n).fill_null(value) for n, value in self.imputed.items())
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON schema of a body."""

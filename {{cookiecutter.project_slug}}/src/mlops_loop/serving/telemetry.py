@@ -29,6 +29,7 @@ requests = Counter("http_requests", "Requests by path and status", ("path", "sta
 latency = Histogram("http_request_duration_seconds", "Time to answer", ("path",), buckets=SECONDS)
 predictions = Counter("predictions", "Rows predicted", ("version",))
 unknown = Counter("unknown_categories", "Values that the contract does not list", ("column",))
+imputed = Counter("imputed_values", "Nulls that were imputed", ("column",))
 missing = Counter("missing_values", "Values that were null or left out", ("column",))
 refusals = Counter("refused", "Requests refused by field and rule", ("field", "rule"))
 dropped = Counter("log_dropped", "Predictions that were served but not logged")

@@ -13,7 +13,7 @@ from ..models.model import Model, load
 from ..project import UserError
 from . import telemetry
 from .follow import CHALLENGER, CHAMPION, Follower, VersionRef, is_intact, read_ref, read_state
-from .params import Serving
+from .params import IMPUTED, Serving
 from .schema import RequestSchema, find_conflict
 
 RETRY_SECONDS = 60  # before a refused version is loaded again, its alias unmoved
@@ -86,6 +86,9 @@ class Versions:
             self.problems[name] = problem
             if problem != old:
                 telemetry.log("version", alias=name, problem=problem)
+        imputed = read_json(file) if (file := self._folder / IMPUTED).exists() else {}
+        for each in self.served.values():
+            each.requests.imputed = imputed.get(str(each.version), {})
 
     def _registry_problem(self) -> str | None:
         state = read_state(self._folder)
