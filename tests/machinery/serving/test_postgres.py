@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,12 +17,19 @@ from tempfile import mkdtemp
 import polars as pl
 import pytest
 import sqlalchemy as sql
+from mlops_loop.data.contract import load_contract
 from mlops_loop.database import POSTGRESQL_WAITS, database
-from mlops_loop.monitoring import freeze
+from mlops_loop.models import profile
+from mlops_loop.models.model import load
+from mlops_loop.monitoring import feedback, freeze
+from mlops_loop.monitoring import log as reader
+from mlops_loop.monitoring.batch import Champion
 from mlops_loop.project import UserError
 from mlops_loop.serving import batch, jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.tracking import history
+from project.models.metrics import SCORING
+from projects import DEFINITIONS
 from services import Change, Service, wait
 
 from .test_jobs import put, worked
@@ -80,6 +88,49 @@ def test_predictions_feedback_and_jobs_are_kept(
     assert rows[told["prediction_id"]]["output"] == answers[0]
     assert [row["actual"] for row in service.logged(log.feedback)] == [1.5]
     assert log.forget(database(server), -1) == 5
+
+
+def test_the_monitor_reads_what_the_service_logged(
+    server: str, service: Service, record: Change
+) -> None:
+    service.url = server
+    project = service.project
+    with service.running() as client:
+        before = database(server)
+        log.prepare(before)
+        log.forget(before, -1)
+        answers = client.post("/predict", json=[record(items=n) for n in (1, 2, None)]).json()
+        for actual in (5.0, 9.0):
+            told = {"prediction_id": answers[0]["prediction_id"], "actual": actual}
+            assert client.post("/feedback", json=told).status_code == 202
+        stranger = {"prediction_id": "0" * 36, "actual": 1}
+        assert client.post("/feedback", json=stranger).status_code == 202
+        for _ in range(2):
+            assert client.post("/predict", json=record(size="x")).status_code == 422
+    champion = Champion(
+        model=load(project.candidate),
+        contract=load_contract(project.contract),
+        profile=profile.load(project.profile),
+        scoring=SCORING["regression"],
+        target=DEFINITIONS["TARGET"],
+        keep=DEFINITIONS["KEEP_ROWS"],
+    )
+    read = reader.watch_log(champion, database(server), project.root / "profiles")
+    [day] = read.watched.days.iter_rows(named=True)
+    assert (str(day["day"]), day["rows"]) == ("2024-02-01", 3)
+    losses = read.watched.losses.filter(pl.col("slice") == "")
+    assert losses["rows"].to_list() == [1]
+    expected = abs(answers[0]["prediction"] - 9)
+    assert losses["loss"].to_list() == pytest.approx([expected]), "the latest truth counts"
+    [truths] = read.truths.values()
+    assert (truths["unknown"], truths["ids"]) == (1, ["0" * 36])
+    assert read.refused == [{"field": "size", "rule": "float_type", "count": 2}]
+    again = reader.watch_log(champion, database(server), project.root / "profiles")
+    assert again.days == read.days
+    assert feedback.find_ids(
+        database(server).connect(), "items", {"2": 7.0, "8": 1.0}, counts := Counter()
+    ) == {answers[1]["prediction_id"]: 7.0}
+    assert counts == {"unknown": 1}
 
 
 def test_workers_that_ask_at_once_get_a_job_each(server: str) -> None:

@@ -113,4 +113,5 @@ def add_refusals(connection: sql.Connection, rows: list[dict[str, Any]]) -> None
     insertion = dialect.insert(refusals)
     total = refusals.c.count + insertion.excluded.count
     keys = [refusals.c.day, refusals.c.field, refusals.c.rule]
-    connection.execute(insertion.on_conflict_do_update(keys, set_={"count": total}), rows)
+    added = insertion.on_conflict_do_update(index_elements=keys, set_={"count": total})
+    connection.execute(added, rows)
