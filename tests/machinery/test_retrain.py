@@ -12,6 +12,7 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.data.known_target import ID, find_definitions
 from mlops_loop.database import database
 from mlops_loop.monitoring import approve, freeze, retrain, rows
+from mlops_loop.monitoring.clone import Clone
 from mlops_loop.monitoring.evidence import Evidence
 from mlops_loop.monitoring.params import LogRows, Retrain, retrain_options
 from mlops_loop.project import UserError
@@ -337,6 +338,34 @@ def test_the_newest_day_is_a_whole_one_with_outcomes(project: Project) -> None:
     assert retrain.find_newest(project, TARGET, date(2024, 2, 5)) == date(2024, 2, 5)
     project.contract.write_text(project.contract.read_text().replace("role: time", "role: ignored"))
     assert retrain.find_newest(project, TARGET, date(2030, 1, 1)) is None
+
+
+@pytest.mark.parametrize("group", [None, "shop"])
+def test_a_candidate_has_its_window_and_all_have_the_same_test_rows(
+    project: Project, group: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit(prepare__since="2020-01-01", prepare__old_share=0.5, prepare__group=group)
+    text = project.params.read_text()
+    facts = {"days": 10, "prepare.old_share": 0.2, "train.model": "linear"}
+    needs = load_params(project.params), options(candidates={"all": {}, "fresh": facts})
+    yours = retrain.Yours(*needs, *[None] * 5)  # type: ignore[arg-type]
+    clone, done, windows = Clone(project, project, "", "manual"), [], []
+    for step in ("repro", "commit"):
+        monkeypatch.setattr(Clone, step, lambda _, *facts: done.append(facts[0]))
+    for candidate in yours.options.candidates.values():
+        project.params.write_text(text)
+        retrain.try_candidate(clone, yours, candidate, date(2024, 2, 20), "why")
+        params = load_params(project.params)
+        window = params.prepare
+        windows.append((window.since, window.old_share, window.test_from, params.train.model))
+    test_from = None if group else date(2024, 2, 14)
+    assert windows == [
+        (None, 0.0, test_from, "lightgbm"),
+        (date(2024, 2, 11), 0.2, test_from, "linear"),
+    ]
+    assert done[:3] == ["Retrain why", "evaluate", "Results of why"]
+    with pytest.raises(UserError, match="no time column"):
+        retrain.try_candidate(clone, yours, candidate, None, "why")
 
 
 def test_new_files_are_those_that_the_last_training_did_not_have(project: Project) -> None:

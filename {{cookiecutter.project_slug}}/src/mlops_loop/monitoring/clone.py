@@ -60,8 +60,9 @@ class Clone:
 
     def restore(self, commit: str) -> None:
         """Put the files and the results of a commit in place."""
-        self.git("checkout", "--quiet", "--force", "--detach", commit)
-        dvc(self.copy.root, "checkout", "--quiet", "--force")
+        if git(self.copy.root, "rev-parse", "HEAD") != commit:
+            self.git("checkout", "--quiet", "--force", "--detach", commit)
+            dvc(self.copy.root, "checkout", "--quiet", "--force")
 
     def keep(self, commit: str, *refs: str) -> None:
         """Bring a commit into the project, as these references."""
@@ -81,7 +82,7 @@ class Clone:
     def publish(self, branch: str) -> None:
         """Push data and branch where there are remotes; a failure is said, and stops nothing."""
         try:
-            if dvc(self.copy.root, "remote", "list").strip():
+            if any("url =" in file.read_text() for file in self.copy.root.glob(".dvc/config*")):
                 dvc(self.copy.root, "push", "--quiet")
             for remote in git(self.paths.root, "remote").split()[:1]:
                 self.git("push", "--quiet", remote, branch, folder=self.paths.root)

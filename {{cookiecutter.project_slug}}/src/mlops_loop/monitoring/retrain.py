@@ -15,10 +15,10 @@ import polars as pl
 from ruamel.yaml import YAML
 
 from ..config import changed, edit
-from ..console import aligned, figure, parse
+from ..console import figure, parse
 from ..data.contract import CHECKED_ROLES, load_contract
 from ..data.known_target import find_definitions
-from ..data.sources import list_partitions
+from ..data.sources import Partition, list_partitions
 from ..database import now
 from ..files import partitions, read_json, rounded, write_text
 from ..lineage import author
@@ -73,10 +73,12 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
     registry = tracking.connect(paths, load_settings(paths))
     champion, entries = registry.find("champion"), history.read(paths, *READ)
     files = list_files(paths, yours)
-    new = find_new(paths, files, entries)
-    evidence = Evidence(today, check, entries, yours.options, new)
+    evidence = Evidence(today, check, entries, yours.options, find_new(paths, files, entries))
     fired = {trigger: f"TRIGGER={trigger}"} if trigger else yours.decide(evidence)
-    forbidden = find_forbidden(paths, evidence) if fired and trigger != MANUAL else ""
+    forbidden = ""
+    if fired and trigger != MANUAL:
+        frozen = find_freeze(paths)
+        forbidden = describe(frozen) if frozen else evidence.forbidden()
     why = "; ".join(filter(None, [*fired.values(), forbidden])) or "no trigger fires"
     by, day = author(paths.root) if trigger else "loop", str(today)
     told = [(entry.reason, entry.day) for entry in history.read(paths, "trigger")[-1:]]
@@ -99,20 +101,12 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
     return done
 
 
-def find_forbidden(paths: Paths, evidence: Evidence) -> str:
-    """The reason why nothing automatic may happen, if any."""
-    frozen = find_freeze(paths)
-    return describe(frozen) if frozen else evidence.forbidden()
-
-
 def list_files(paths: Paths, yours: Yours) -> dict[str, str]:
     """The partitions of the project's source, but for those of the log, with their origins."""
-    ingest = yours.params.ingest
-    source = find_source(ingest.model_dump())
-    if not source:
-        return {}
-    ingest = ingest.model_copy(update={"source": source})
-    found = list_partitions(yours.sources, ingest, yours.params.seed, paths)
+    ingest, found = yours.params.ingest, list[Partition]()
+    if source := find_source(ingest.model_dump()):
+        ingest = ingest.model_copy(update={"source": source})
+        found = list_partitions(yours.sources, ingest, yours.params.seed, paths)
     return {partition.name: partition.origin for partition in found}
 
 
@@ -240,14 +234,16 @@ def try_candidate(
     """Train and evaluate a candidate on parameters that are committed; returns the last commit."""
     values = dict(candidate.model_extra or {})
     if newest:
-        values["prepare.test_from"] = str(newest - timedelta(days=yours.options.judge_days - 1))
-    if candidate.days and not newest:
+        begin = newest - timedelta(days=(candidate.days or 1) - 1)
+        window = {"prepare.since": candidate.days and str(begin), "prepare.old_share": 0.0}
+        values = window | values
+        if not yours.params.prepare.group:  # whose equal values stay in one split
+            judged = newest - timedelta(days=yours.options.judge_days - 1)
+            values["prepare.test_from"] = str(judged)
+    elif candidate.days:
         raise UserError("it has a window of days, and contract.yaml no time column.")
-    if newest and candidate.days:
-        values["prepare.since"] = str(newest - timedelta(days=candidate.days - 1))
     changed(yours.params, values)
-    if lacking := edit(clone.copy.params, values):
-        raise UserError(f"params.yaml lacks the keys {', '.join(lacking)}.")
+    edit(clone.copy.params, values)
     if candidate.tune:
         clone.tune()
     first = clone.commit(f"Retrain {message}", clone.base, "params.yaml", "data")
@@ -277,12 +273,12 @@ def show(done: Content, metric: str) -> None:
     if not done["outcome"]:
         print(f"Nothing was trained: {done['reason']}.")
         return
-    table = [(name, figure(loss)) for name, loss in done["candidates"].items()]
-    print(*aligned([("candidate", metric), *table]), *done["problems"], sep="\n")
+    losses = (f"{name} {figure(loss)}" for name, loss in done["candidates"].items())
+    print(f"{metric} of the candidates: {', '.join(losses)}", *done["problems"], sep="\n")
     if done["rows_aside"]:
         print(f"{done['rows_aside']} truths that contradict the rest were set aside.")
-    known = f"version {done['version']}" if done["version"] else "the best one"
-    print(f"{known} ({done['best']}) is {done['outcome']}: {done['reason']}")
+    known = f"version {done['version']}" if done["version"] else "no version"
+    print(f"{done['best']}, {known}, is {done['outcome']}: {done['reason']}")
     print(f"`git merge {done['branch']}` brings its parameters and results into your branch.")
     if done["outcome"] == WAITING:
         print("`make approve` makes it the champion, `make reject REASON='…'` does not.")
