@@ -59,7 +59,7 @@ def test_training_after_a_rollback_reports_what_the_registry_holds(
     promote.main(trained, ["--reason=latency"])
     again = offer(trained, "worse")
     assert (again["decision"], again["version"], again["alias"]) == ("hold", 2, None)
-    assert again["reasons"][0] == "a person took this version back: latency"
+    assert again["reasons"][0] == "it was taken back: latency"
     assert registry.aliases() == {"champion": 1}
 
 
@@ -70,7 +70,7 @@ def test_what_a_person_took_back_no_gate_promotes_again(
     again = offer(trained, "better")
     assert (again["decision"], again["version"], again["alias"]) == ("hold", 1, None)
     assert summary.decision(trained)[0] == "  gate        hold: version 1 has no alias"
-    assert again["reasons"][0] == "a person took this version back: fairer to the north"
+    assert again["reasons"][0] == "it was taken back: fairer to the north"
     assert registry.aliases() == {"champion": 2, "previous": 1}
     assert registry.find(2).tags["reason"] == "fairer to the north"
     promote.main(trained, ["--version=1", "--reason=better after all"])

@@ -45,7 +45,7 @@ def gate(
     elif is_champions and not (version and overruled):
         decision = Decision("promote", [f"the model of version {champion} with another contract"])
     elif overruled:
-        decision = Decision("hold", [f"a person took this version back: {overruled}"])
+        decision = Decision("hold", [f"it was taken back: {overruled}"])
     else:
         load_champion = partial(registry.load, champion) if champion else None
         decision = judge(report, groups, load_champion, params, paths, registry.is_shared)
