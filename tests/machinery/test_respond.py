@@ -83,8 +83,8 @@ def test_a_collapse_after_a_release_is_rolled_back_once(
     data = tags["data_version"][:8]
     assert tags["overruled"] == said and tags["archived"]
     assert said == (
-        f"the loss of version 2 (commit none, data {data}) is 2.00 times what was expected on 200 "
-        f"rows since 2024-05-03, and 2.00 times that of version 1 (commit none, data {data})"
+        f"the loss of version 2 (commit none, data {data}) is 2.00 times that expected, or of its "
+        f"reference, on 200 rows since 2024-05-03, and 2.00 times that of version 1 (commit none, data {data})"
     )
     assert roll_back(found) is None, "the check was about another champion"
     promote(registry, "2", "Ada", "it was the data")
@@ -94,6 +94,24 @@ def test_a_collapse_after_a_release_is_rolled_back_once(
     promote(registry, "previous", "Ada", "a slip")
     assert registry.aliases() == {"champion": 2, "previous": 1}
     assert roll_back(situation(registry)) is None, "no rollback follows another"
+
+
+@pytest.mark.parametrize("step", ["unpoint", "tag", "point"])
+def test_a_rollback_that_was_killed_is_completed_by_the_next_turn(
+    step: str, registry: Registry, trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(situation(registry))
+    assert registry.aliases()["champion"] == 2
+    assert roll_back(situation(registry))
+    assert registry.aliases() == {"champion": 1}
+    assert len(history.read(trained, "rollback")) == 1
+    assert roll_back(situation(registry, content=checked(version=1))) is None
 
 
 def refuse(_: date) -> dict[str, Any]:
@@ -128,7 +146,7 @@ def test_other_evidence_rolls_nothing_back(
 
         paths = project
         aliases = staticmethod(lambda: {"champion": 2, "previous": 1})
-        history = staticmethod(lambda: [{"event": "promote", "version": 2}])
+        history = staticmethod(lambda: [{"event": "promote", "version": 2, "by": "gate"}])
 
     some: Any = Champions()
     with monkeypatch.context() as patch:

@@ -14,6 +14,7 @@ from ..models import profile
 from ..project import UserError
 from ..serving.params import IMPUTED
 from ..tracking import history
+from ..tracking.gate import make_champion
 from .monitor import PROFILE
 from .params import Responses
 
@@ -45,13 +46,17 @@ class Situation:
 def roll_back(found: Situation) -> str | None:
     """Restore the champion before where a new one collapses, and that was better on the same days.
 
-    A rollback is not taken back, and none follows another.
+    A rollback that was killed is completed. None is taken back, and none follows another.
     """
     registry, limit, loss = found.registry, found.options.rollback_above, found.content.get("loss")
-    aliases, moves = registry.aliases(), registry.history()
+    aliases, last = registry.aliases(), registry.history()[-1]
+    restored = last["version"] if (last["event"], last["by"]) == ("rollback", "loop") else None
+    if restored and restored != aliases["champion"]:
+        make_champion(registry, restored, "loop", last["reason"], "rollback")
+        return str(last["reason"])
     is_same = str(aliases["champion"]) == found.content["version"]  # no person moved the alias
     paged = found.content["status"] == "act"
-    released = "previous" in aliases and moves[-1]["event"] == "promote"
+    released = "previous" in aliases and last["event"] == "promote"
     if limit is None or not (loss and is_same and paged and released):
         return None
     first, since = find_release(found, aliases["champion"])
@@ -68,8 +73,8 @@ def roll_back(found: Situation) -> str | None:
         return None
     new, old = registry.find("champion"), registry.find("previous")
     reason = (
-        f"the loss of {describe(new)} is {ratio:.2f} times what was expected on {rows} rows since "
-        f"{since}, and {observed / was:.2f} times that of {describe(old)}"
+        f"the loss of {describe(new)} is {ratio:.2f} times that expected, or of its reference, on "
+        f"{rows} rows since {since}, and {observed / was:.2f} times that of {describe(old)}"
     )
     promote(registry, "previous", "loop", reason)
     return reason

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 ARCHIVED = "archived"  # tag: since when this version is champion no longer
-OVERRULED = "overruled"  # tag: the reason why this version was replaced as champion, not by the gate
+OVERRULED = (
+    "overruled"  # tag: the reason why this version was replaced as champion, not by the gate
+)
 
 
 @dataclass(frozen=True)
