@@ -279,6 +279,12 @@ def test_a_page_that_quietens_is_dropped() -> None:
     assert again.page and again.page.onset == FIRST + timedelta(days=24)
 
 
+def test_alarms_of_the_last_weeks_do_not_keep_a_page_whose_days_are_calm() -> None:
+    poisoned = [1.0] * 5 + [2.0] * 3 + [1.0] * 25
+    found = evidence(checked(poisoned, alarms=tuple(range(5, 33))))
+    assert triggers.decide(found) == {}
+
+
 def test_after_a_refusal_the_page_goes_on_and_after_the_third_it_waits_for_an_alarm() -> None:
     check = checked([1.3] * 40, alarms=(0,))
 
@@ -482,8 +488,8 @@ def test_a_rejected_version_does_not_come_back(waiting: Project) -> None:
 def test_the_section_of_a_new_project_is_valid(project: Project) -> None:
     section = retrain_options(load_params(project.params).retrain)
     assert {name: each.days for name, each in section.candidates.items()} == {
-        "old_and_fresh": None,
-        "fresh": 42,
+        "old_and_fresh": 42,
+        "fresh": 14,
     }
     with pytest.raises(UserError, match=r"retrain\.wait_days"):
         options(wait_days=0)

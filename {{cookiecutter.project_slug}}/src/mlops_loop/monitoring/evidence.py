@@ -79,8 +79,8 @@ class Evidence:
             if each["day"] > since and (seen or stands or each["day"] in alarmed):
                 seen, stands = [*seen, each], False
                 last = [other for other in seen if each["day"] - other["day"] < QUIET]
-                is_quiet = not alarmed.intersection(other["day"] for other in last)
-                if each["day"] - seen[0]["day"] >= QUIET and is_quiet and ratio(last) < CALM:
+                # Alarms of the last weeks go on long after their days.
+                if each["day"] - seen[0]["day"] >= QUIET and ratio(last) < CALM:
                     seen = []
         return Page(seen[0]["day"], seen[-1]["day"], ratio(seen)) if seen else None
 
