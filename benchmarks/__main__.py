@@ -17,6 +17,7 @@ ALL = (
     "tuning",
     "serving",
     "monitoring",
+    "loop",
 )
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from benchmarks import (
     first_train,
     gate,
     lean,
+    loop,
     monitoring,
     noop,
     quality,
@@ -141,3 +142,13 @@ def test_the_monitor_is_counted_in_stable_and_changed_worlds() -> None:
     assert all(row["both"] <= 3 * 365 / 30 for row in alarms)
     assert monitoring.episodes(np.array([1, 1, 0, 1, *[0] * 8, 1])) == 2
     assert seen[2]["seen on its first day"] >= 0.8
+
+
+def test_the_loop_is_held_against_what_else_could_be_done() -> None:
+    rows = loop.measure(["jumps"], [1], days=70)
+    assert [row["cost"] for row in rows] == list(loop.COSTS)
+    policies = ("never", "monthly", "Evidently, half", "Evidently, any", "ours")
+    assert all(row[policy] >= 1 for row in rows for policy in policies), "the oracle is the best"
+    assert rows[0]["our retrainings (promoted)"] == "0 (0)", "nothing has happened yet"
+    assert rows[0]["never"] == rows[0]["ours"] == pytest.approx(1, abs=0.02)
+    assert rows[-1]["Evidently, any"] > rows[-1]["monthly"] > 1.1
