@@ -1,7 +1,7 @@
 ##@ Operations
 MONITORING := $(BIN)/python -m $(PACKAGE).monitoring
 
-.PHONY: monitor feedback label loop retrain approve reject freeze
+.PHONY: monitor feedback label loop retrain approve reject freeze replay
 monitor: $(READY) ## check the champion on the prediction log, or on a file with outcomes [BATCH=file SINCE=day UNTIL=day]
 	@$(MONITORING) monitor $(OPTIONS)
 
@@ -15,5 +15,6 @@ retrain: ## train and judge candidates on fresh rows where a trigger fires [TRIG
 approve: ## make the version that waits for a decision the champion [VERSION=challenger REASON=]
 reject: ## decide against it: REASON='…' [VERSION=challenger]
 freeze: ## stop every automatic action: REASON='…'; OFF=1 allows them again
-label loop retrain approve reject freeze: $(READY)
+replay: ## live through simulated months, with the loop and without it [MONTHS=4 DRIFT=concept ROWS=6000 SOURCE=tlc BASE=folder]
+label loop retrain approve reject freeze replay: $(READY)
 	@$(MONITORING) $@ $(OPTIONS)

@@ -53,9 +53,9 @@ def invent(values: pl.Series, strength: float, rng: Rng) -> Any:
 
 
 def reinterpret(values: pl.Series, strength: float, rng: Rng) -> Any:
-    """Multiply numbers; replace each class by the next one."""
+    """Raise numbers as `move` does; replace each class by the next one."""
     if values.dtype.is_float():
-        return values * strength
+        return move(values, strength, rng)
     levels = values.drop_nulls().unique().sort().to_list()
     return values.replace_strict(levels, [*levels[1:], *levels[:1]], return_dtype=values.dtype)
 
@@ -82,7 +82,7 @@ SHIFTS = {
     "missing": Shift(lose, 1.0, "nullable"),
     "share": Shift(favour, 1.0, "level"),
     "new": Shift(invent, 1.0, "level"),
-    "concept": Shift(reinterpret, 1.4, "outcome"),
+    "concept": Shift(reinterpret, 0.7, "outcome"),
     "noise": Shift(mix, 1.0, "outcome"),
 }
 HARMLESS = "harmless"  # no shift of values: some rows come less often than others

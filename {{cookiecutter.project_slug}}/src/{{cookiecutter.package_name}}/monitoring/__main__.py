@@ -115,12 +115,23 @@ def feedback(*arguments: str) -> None:
     command.main(PROJECT, options.key, arguments)
 
 
+def replay(*arguments: str) -> None:
+    """Live through simulated months in a temporary clone, with the loop and without it."""
+    from mlops_loop.monitoring import replay as command
+
+    from ..params import load_params
+
+    params = load_params()
+    needs = {name: watching(params)[name] for name in ("target", "keep", "scoring")}
+    command.main(PROJECT, command.Replayed(params.seed, take_turn, **needs), arguments)
+
+
 def plain(name: str) -> Any:
     """Make a verb that needs nothing of yours."""
     return lambda *args: import_module(f"mlops_loop.monitoring.{name}").main(PROJECT, args)
 
 
-VERBS = {verb.__name__: verb for verb in (monitor, check, loop, turn, retrain, feedback)}
+VERBS = {verb.__name__: verb for verb in (monitor, check, loop, turn, retrain, feedback, replay)}
 VERBS |= {verb: decision(verb) for verb in ("approve", "reject")}
 VERBS |= {"freeze": plain("freeze"), "history": plain("audit"), "label": plain("label")}
 
