@@ -18,8 +18,10 @@ from mlops_loop.monitoring.params import LogRows, Retrain, retrain_options
 from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
 from mlops_loop.tracking import history
+from mlops_loop.tracking.registry import Registry
 from project.data import prepare, sources, validate
 from project.models import register
+from project.models.metrics import SCORING
 from project.monitoring import triggers
 from project.params import load_params
 from projects import DEFINITIONS, Project, gate, offer, registry_of, sales
@@ -446,6 +448,59 @@ def test_a_freeze_stops_all_but_a_person(decided: Any, trained: Project) -> None
     assert decided(2, "promoted", trigger="manual")["outcome"] == "promoted"
     freeze.main(trained, ["--off=1"])
     assert decided(20, "promoted")["outcome"] == "promoted"
+
+
+class Kill(BaseException):
+    """The end of a process."""
+
+
+@pytest.mark.parametrize("killed", ["keep 1", "register", "tag", "keep 2"])
+def test_killed_after_any_step_it_starts_over(
+    killed: str, trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(trained, "worse")
+    trained.put_model("better")
+    refs: dict[str, str] = {}
+    steps: list[str] = []
+
+    def step(name: str, action: Any = lambda *_: None) -> Any:
+        def act(*given: Any) -> Any:
+            result = action(*given)
+            steps.append(name)
+            done = {name, f"{name} {steps.count(name)}"}
+            if killed in done and not refs.get("killed"):
+                refs["killed"] = "yes"
+                raise Kill
+            return result
+
+        return act
+
+    @contextmanager
+    def clone(*_: Any) -> Iterator[Clone]:
+        steps.clear()
+        yield Clone(trained, trained, "", "manual")
+
+    taken = {"restore": None, "publish": None, "keep": None}
+    taken["keep"] = lambda _, commit, *names: refs.update(dict.fromkeys(names, commit))
+    for name, action in taken.items():
+        monkeypatch.setattr(Clone, name, step(name, *filter(None, [action])))
+    monkeypatch.setattr(Clone, "find_branch", lambda *_: f"loop/{len(refs)}")
+    monkeypatch.setattr(Clone, "find_commit", lambda *_: "abc")
+    monkeypatch.setattr(retrain, "open_clone", clone)
+    monkeypatch.setattr(retrain, "take_rows", lambda *_: {"set_aside": {}, "rows_aside": 0})
+    monkeypatch.setattr(retrain, "try_candidate", lambda *_: "abc")
+    needs = load_params(trained.params), options(approval="human"), sources, SCORING["regression"]
+    registering = step("register", register.register)
+    yours = retrain.Yours(*needs, TARGET, triggers.decide, registering)
+    monkeypatch.setattr(Registry, "tag", step("tag", Registry.tag))
+    with pytest.raises(Kill):
+        retrain.run(trained, yours, {}, FIRST, "manual")
+    assert registry_of(trained).aliases()["champion"] == 1
+    done = retrain.run(trained, yours, {}, FIRST, "manual")
+    assert (done["outcome"], done["version"]) == ("waiting", 2)
+    assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
+    assert refs["refs/loop/v2"] == "abc" == refs[f"refs/heads/{done['branch']}"]
+    assert registry_of(trained).find(2).tags[retrain.APPROVAL] == "waiting"
 
 
 @pytest.fixture
