@@ -231,6 +231,9 @@ def test_truths_that_contradict_the_rest_are_set_aside(told: Log) -> None:
     kept = pl.concat(told.partitions(set_aside=aside.model_dump()).values())
     assert kept.height == sales(1_400)["price"].count() - 1
     assert kept["euros"].max() < 400
+    weekly = evidence(checked([9.0, *[1.0] * 10]) | {"every": "7d"})
+    days = rows.find_aside(told.open(), None, weekly)[0].days
+    assert days == tuple(FIRST + timedelta(days=number) for number in range(7))
 
 
 @pytest.mark.parametrize(

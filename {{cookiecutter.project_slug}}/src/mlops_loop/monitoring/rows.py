@@ -71,8 +71,11 @@ class Log:
         dtypes = contract.dtypes(*STORED_ROLES, pii=True)
         schema = pl.Schema({**dtypes, name: find_dtype(contract, self.target)})
         found = [pl.DataFrame(schema={**schema, ID: pl.String, DAY: pl.Date, ARRIVED: pl.Date})]
+        several = {"yield_per": CHUNK}
         with self.engine.connect() as connection:
-            for chunk in connection.execute(labelled(month)).partitions(CHUNK):
+            for chunk in connection.execute(
+                labelled(month), execution_options=several
+            ).partitions():
                 *columns, inputs, truths = zip(*chunk, strict=True)
                 ids, times, arrived = map(pl.Series, columns)
                 given = read_inputs(inputs, contract)
@@ -146,7 +149,9 @@ def find_aside(
     if not months:
         return SetAside(), 0
     rows, arrived = pl.concat(months), pl.Series(dtype=pl.Date)
-    days = {*find_jumps(labelled_days, evidence.options.wait_days)}
+    every = range(int(evidence.check.get("every", "1d")[:-1]))  # days of a check
+    jumps = find_jumps(labelled_days, evidence.options.wait_days)
+    days = {day + timedelta(days=number) for day in jumps for number in every}
     for entry in evidence.retrainings:  # a check knows no day before its champion's reference
         earlier = SetAside.model_validate(entry.content["set_aside"]).days
         days |= {day for day in earlier if not labelled_days or day < labelled_days[0]["day"]}
