@@ -1,8 +1,9 @@
 """The prediction log as profiles of days, joined with its truths; a day is read when it changed."""
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,6 +35,7 @@ NAMED = 3  # ids
 STATE = "state.json"
 REFUSED_DAYS = 28
 DAY = timedelta(days=1)
+SETTLED = timedelta(days=35)  # after which a day gets no more rows: services ship in seconds
 AT = sql.func.date(predictions.c.time)
 SHOWN = predictions.c.shown & (predictions.c.request_id != DELIVERY)
 
@@ -83,8 +85,8 @@ class Log:
         A day that retention has shortened keeps its profile. Interrupted, the days that were read
         are kept, and the others are read the next time.
         """
-        counted = count_by_day(connection, predictions)
-        told = count_by_day(connection, feedback)
+        counted = count_by_day(connection, predictions, self.days)
+        told = count_by_day(connection, feedback, self.truths)
         known = {day: facts["predictions"] for day, facts in self.days.items()}
         changed = {day for day, rows in counted.items() if rows > known.get(day, 0)}
         grown = [
@@ -152,10 +154,14 @@ def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
     return log
 
 
-def count_by_day(connection: sql.Connection, table: sql.Table) -> dict[str, int]:
-    """The number of rows of each day."""
+def count_by_day(
+    connection: sql.Connection, table: sql.Table, known: Collection[str]
+) -> dict[str, int]:
+    """The number of rows of each day; of those long before the last known one nothing is new."""
     day = sql.func.date(table.c.time)
     query = sql.select(day, sql.func.count()).group_by(day)
+    if known:
+        query = query.where(table.c.time >= datetime.fromisoformat(max(known)) - SETTLED)
     return {str(day): rows for day, rows in connection.execute(query)}
 
 
@@ -218,11 +224,14 @@ def read_truths(
     connection: sql.Connection, first: datetime, last: datetime
 ) -> tuple[dict[str, Any], int]:
     """The latest truth of each prediction between two times, and how many it replaced."""
-    query = sql.select(feedback.c.prediction_id, feedback.c.actual)
+    actual = sql.cast(feedback.c.actual, sql.Text).label("actual")
+    query = sql.select(feedback.c.time, feedback.c.id, feedback.c.prediction_id, actual)
     query = query.join(predictions, predictions.c.id == feedback.c.prediction_id)
     query = query.where(predictions.c.time.between(first, last))
-    rows = connection.execute(query.order_by(feedback.c.time, feedback.c.id)).all()
-    told = {row.prediction_id: row.actual for row in rows}
+    # Sorted by the database, SQLite would read all truths in their order for each chunk.
+    rows = sorted(connection.execute(query).all(), key=lambda row: row[:2])
+    latest = {row.prediction_id: row.actual for row in rows}
+    told = {id: json.loads(actual) for id, actual in latest.items()}
     return told, len(rows) - len(told)
 
 
