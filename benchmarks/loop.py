@@ -296,7 +296,7 @@ def follow(fits: Fits, params: Params) -> tuple[list[Fit], int]:
         if not decide(evidence) or evidence.forbidden():
             continue
         end = today - DELAY
-        aside = find_jumps(evidence.labelled, options.wait_days)
+        aside = find_jumps(evidence)
         best = judge(world, watch, options, params, end, aside)
         outcome = PROMOTED if best else REFUSED
         said = {"outcome": outcome, "until": str(FIRST + timedelta(days=end - 1))}

@@ -250,8 +250,30 @@ def test_truths_that_contradict_the_rest_are_set_aside(told: Log) -> None:
 def test_a_jump_of_the_loss_is_learned_only_if_it_lasts(
     ratios: list[float], days: list[int]
 ) -> None:
-    labelled = evidence(checked(ratios)).labelled
-    assert rows.find_jumps(labelled, 14) == [FIRST + timedelta(days=day) for day in days]
+    found = rows.find_jumps(evidence(checked(ratios)))
+    assert found == [FIRST + timedelta(days=day) for day in days]
+
+
+def test_a_page_that_lasts_is_learned_though_its_loss_falls_now_and_then() -> None:
+    lasting = [1.0] * 10 + [
+        2.4,
+        1.9,
+        2.3,
+        2.2,
+        7.0,
+        1.8,
+        2.5,
+        2.1,
+        1.9,
+        2.6,
+        2.2,
+        1.7,
+        2.3,
+        2.4,
+        2.2,
+    ]
+    known = evidence(checked([1.0, 3.0, *lasting], alarms=(12,)))
+    assert rows.find_jumps(known) == [FIRST + timedelta(days=day) for day in (1, 16)]
 
 
 def test_days_that_were_set_aside_stay_so_when_a_check_knows_them_no_longer(told: Log) -> None:

@@ -6,6 +6,7 @@ day, their truths come late, and each day ends with a turn of the loop. Meanwhil
 wrong truths, a model of wrong data is released, and the world changes.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -16,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-import httpx
 import polars as pl
 import polars.selectors as cs
 from rich.console import Console
@@ -200,8 +201,22 @@ def change_world(clone: Paths, project: Replayed, rows: pl.DataFrame, drift: str
     return typed.select(*(c.name for c in asked), "day", "truth", told.alias("told"), "kept")
 
 
+class Client(HTTPConnection):
+    """A connection to the service that stays open."""
+
+    def ask(self, path: str, content: str | None = None) -> Any:
+        """Request with JSON; raises UserError with the answer, unless it is a success."""
+        headers = {"content-type": "application/json"}
+        self.request("POST" if content else "GET", path, content, headers)
+        response = self.getresponse()
+        said = response.read()
+        if response.status >= 300:
+            raise UserError(f"{path}: {response.status} {said.decode()[:1_000]}")
+        return json.loads(said)
+
+
 @contextmanager
-def serving(clone: Paths) -> Iterator[httpx.Client]:
+def serving(clone: Paths) -> Iterator[Client]:
     """Serve the clone's champion on a free port, as long as the block lasts."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
@@ -210,18 +225,19 @@ def serving(clone: Paths) -> Iterator[httpx.Client]:
     log = clone.root / ".serving.log"
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=clone.root, env=variables, stdout=file, stderr=file)
+    client = Client("127.0.0.1", int(port), timeout=60)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            while process.poll() is None:
-                with suppress(httpx.ConnectError):
-                    client.get("/ready")
-                    break
-                time.sleep(0.1)
-            yield client
-    except httpx.HTTPError as error:
+        while process.poll() is None:
+            with suppress(ConnectionError):
+                client.ask("/ready")
+                break
+            time.sleep(0.1)
+        yield client
+    except (HTTPException, OSError) as error:
         said = log.read_text(encoding="utf-8")[-1_000:]
-        raise UserError(f"a request to the service failed: {error}\n{said}") from error
+        raise UserError(f"the service does not respond: {error}\n{said}") from error
     finally:
+        client.close()
         process.terminate()
         process.wait()
 
@@ -241,12 +257,12 @@ def stream(
             for truths in (answered[d] for d in answered if d == day - LATE):
                 for key, actual in truths.select("id", "told").drop_nulls().iter_rows():
                     truth = {"prediction_id": key, "actual": actual}
-                    client.post("/feedback", json=truth).raise_for_status()
+                    client.ask("/feedback", json.dumps(truth))
             if (day - start).days == RELEASE:
                 train(clone, shift(known, "unit", choose_column(clone, "number")), "wrong")
                 git(clone.root, "checkout", "--quiet", ".")
                 dvc(clone.root, "checkout", "--quiet", "--force")
-            while client.get("/ready").raise_for_status().json()["outbox_bytes"]:
+            while client.ask("/ready")["outbox_bytes"]:
                 time.sleep(0.05)
             project.turn(clone, day + timedelta(days=1))
             entries = history.read(clone)
@@ -255,13 +271,12 @@ def stream(
     return pl.concat(answered.values()), events
 
 
-def predict(client: httpx.Client, rows: pl.DataFrame) -> pl.DataFrame:
+def predict(client: Client, rows: pl.DataFrame) -> pl.DataFrame:
     """Request rows in batches; returns the `id` and the `version` of each prediction."""
-    found, headers = list[Any](), {"content-type": "application/json"}
+    found = list[Any]()
     texts = rows.with_columns(cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
     for batch in texts.iter_slices(BATCH):
-        response = client.post("/predict", content=batch.write_json(), headers=headers)
-        found += response.raise_for_status().json()
+        found += client.ask("/predict", batch.write_json())
     keys = {"id": [each["prediction_id"] for each in found]}
     return pl.DataFrame(keys | {"version": [each["model_version"] for each in found]})
 

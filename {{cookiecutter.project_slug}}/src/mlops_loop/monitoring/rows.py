@@ -1,10 +1,11 @@
 """Rows of the prediction log whose truth is known, as training reads them: a partition a month."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,7 @@ def find_aside(
         return SetAside(), 0
     rows, arrived = pl.concat(months), pl.Series(dtype=pl.Date)
     every = range(int(evidence.check.get("every", "1d")[:-1]))  # days of a check
-    jumps = find_jumps(labelled_days, evidence.options.wait_days)
-    days = {day + timedelta(days=number) for day in jumps for number in every}
+    days = {day + timedelta(days=n) for day in find_jumps(evidence) for n in every}
     for entry in evidence.retrainings:  # a check knows no day before its champion's reference
         earlier = SetAside.model_validate(entry.content["set_aside"]).days
         days |= {day for day in earlier if not labelled_days or day < labelled_days[0]["day"]}
@@ -163,12 +163,20 @@ def find_aside(
     return aside, rows.filter(is_aside(aside, name)).height
 
 
-def find_jumps(labelled: Sequence[dict[str, Any]], wait_days: int) -> list[date]:
-    """The days of each jump of observed over expected loss that is shorter than `wait_days`."""
-    ratios, found = [each["ratio"] for each in labelled], list[date]()
-    usual = float(np.quantile(ratios, 0.25)) if ratios else 1.0
-    for jumped, days in groupby(labelled, lambda each: each["ratio"] > JUMP * usual):
-        run = [each["day"] for each in days]
-        if jumped and (run[-1] - run[0]).days + 1 < wait_days:
-            found += run
+def find_jumps(evidence: Evidence) -> list[date]:
+    """The days of each jump of observed over expected loss that is shorter than `wait_days`.
+
+    A page that has lasted so long is no jump, though its loss rises and falls: its days have a
+    usual ratio of their own.
+    """
+    page, wait, found = evidence.page, evidence.options.wait_days, list[date]()
+    onset = page.onset if page and (page.last - page.onset).days >= wait else date.max
+    for _, part in groupby(evidence.labelled, lambda each: each["day"] >= onset):
+        days = list(part)
+        limit = JUMP * float(np.quantile([each["ratio"] for each in days], 0.25))
+        marked = [(each["day"], each["ratio"] > limit) for each in days]
+        for jumped, group in groupby(marked, itemgetter(1)):
+            run = [day for day, _ in group]
+            if jumped and (run[-1] - run[0]).days + 1 < wait:
+                found += run
     return found
