@@ -152,6 +152,11 @@ def commit() -> str:
             "first commit: git has no identity; run `git config --global user.name NAME`, "
             "`git config --global user.email ADDRESS` and `git commit --message Start`."
         )
+    if done.returncode and git("config", "--type=bool", "commit.gpgsign").stdout == "true\n":
+        return (
+            "first commit: git cannot sign it; set user.signingkey to a key that is there, or run "
+            "`git config commit.gpgsign false` here, then `git commit --message Start`."
+        )
     return f"first commit: {done.stderr.strip()}" if done.returncode else ""
 
 

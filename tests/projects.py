@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 sys.path.insert(0, str(SOURCE / "src"))
 from mlops_loop.files import read_json, write_json
-from mlops_loop.models.model import Model
+from mlops_loop.models.model import Model, model_hash
 from mlops_loop.project import Paths, load_settings
 
 
@@ -110,6 +110,15 @@ class Project(Paths):
         """Take the model `worse` or `better` as what was trained and evaluated last."""
         shutil.copytree(self.root / model, self.root, dirs_exist_ok=True)
 
+    def ask_otherwise(self, target: str) -> None:
+        """Take the candidate as a model of another target, whose test rows there are."""
+        description, record = self.candidate / "model.json", read_json(self.run)
+        was = read_json(description)
+        write_json(description, {**was, "target": target})
+        write_json(self.run, {**record, "model_hash": model_hash(self.candidate)})
+        for path in (self.interim / "test").iterdir():
+            pl.read_parquet(path).rename({was["target"]: target}).write_parquet(path)
+
     def put_raw(self, *partitions: pl.DataFrame) -> None:
         """Take these frames as the whole of data/raw."""
         shutil.rmtree(self.raw, ignore_errors=True)
@@ -187,6 +196,7 @@ def new_project(root: Path) -> Project:
             "resamples": 50,
             "confidence": 0.95,
             "replace_question": False,
+            "require_commit": False,
         },
     )
     return project

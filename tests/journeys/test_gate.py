@@ -224,7 +224,7 @@ def test_a_worktree_without_environment_is_told_what_to_do(
     other.write(module, CLEAN)
     committed, said = other.commit(module)
     assert not committed
-    assert f"This checkout has no .venv: run `make setup` in {other.root}" in said
+    assert f"This checkout has no .venv, or a moved one: run `make setup` in {other.root}" in said
     project.git("worktree", "remove", "--force", str(other.root))
 
 

@@ -122,7 +122,7 @@ def test_a_version_that_differs_is_shown_with_what_differs(project: Path, tmp_pa
 def test_a_version_of_a_dirty_tree_is_refused(project: Path, tmp_path: Path) -> None:
     code, said = reproduce(project, "2", tmp_path)
     assert code == 2
-    assert "error: version 2 was trained from a tree with uncommitted changes" in said
+    assert "error: version 2 was trained from code that is not committed" in said
 
 
 def test_a_version_whose_commit_is_gone_is_refused(project: Path, tmp_path: Path) -> None:

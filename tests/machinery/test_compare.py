@@ -119,8 +119,7 @@ def test_without_test_rows_the_origins_are_compared(two: Project) -> None:
 def test_models_of_different_questions_share_their_origin_only(trained: Project) -> None:
     register.main(trained)
     trained.put_model("worse")
-    description = trained.candidate / "model.json"
-    write_json(description, {**read_json(description), "target": "dollars"})
+    trained.ask_otherwise("dollars")
     register.main(trained)
     found = sections(trained, "1", "2")
     assert rows(found["Parameters"]) == [("trees", "40", "3")]

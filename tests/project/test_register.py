@@ -12,7 +12,7 @@ import pytest
 from mlops_loop.commands import predict, promote
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
-from mlops_loop.models import golden, summary
+from mlops_loop.models import golden, model, persistence, summary
 from mlops_loop.models.model import load
 from mlops_loop.project import UserError
 from mlops_loop.tracking import registry as tracking
@@ -240,16 +240,10 @@ def test_equal_answers_are_called_equal(trained: Project) -> None:
     assert verdict.reasons == ["the same answers as the champion"]
 
 
-def put_other_question(project: Project) -> None:
-    """Take the worse model as one of another target."""
-    project.put_model("worse")
-    description = project.candidate / "model.json"
-    write_json(description, {**read_json(description), "target": "dollars"})
-
-
 def test_a_model_of_another_target_is_not_held_against_the_champion(trained: Project) -> None:
     register.main(trained)
-    put_other_question(trained)
+    trained.put_model("worse")
+    trained.ask_otherwise("dollars")
     register.main(trained)
     assert gate(trained)["decision"] == "promote"
     assert gate(trained)["reasons"] == [
@@ -263,7 +257,8 @@ def test_another_question_replaces_the_champion_of_a_shared_registry_only_where_
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{trained.root / 'empty.db'}")
     monkeypatch.chdir(trained.root)
     register.main(trained)
-    put_other_question(trained)
+    trained.put_model("worse")
+    trained.ask_otherwise("dollars")
     register.main(trained)
     assert (gate(trained)["decision"], gate(trained)["alias"]) == ("hold", None)
     assert "set register.replace_question: true in params.yaml" in gate(trained)["reasons"][0]
@@ -282,14 +277,60 @@ def test_a_champion_that_cannot_be_scored_is_not_replaced(trained: Project) -> N
     assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
 
 
-def test_a_champion_of_an_unknown_kind_is_held_against_and_not_replaced(trained: Project) -> None:
-    register.main(trained)
-    for stored in trained.artifacts.rglob("booster.txt"):
-        stored.rename(stored.with_name("brain.json"))
+@pytest.mark.parametrize(
+    ("holder", "name", "value", "words"),
+    [
+        (persistence.LightGBM, "file", "brain.json", "does not know the kind of this model"),
+        (model, "FORMAT", 2, "is of format 2, this code reads format 1; check out the commit"),
+        (None, "", "", "version 1: its files in sqlite:.* are not those that it was registered"),
+    ],
+)
+def test_a_champion_that_cannot_be_loaded_is_held_against_and_not_replaced(
+    trained: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    holder: object,
+    name: str,
+    value: object,
+    words: str,
+) -> None:
+    with monkeypatch.context() as patch:  # the code of another time
+        if holder:
+            patch.setattr(holder, name, value)
+        train.main(trained)
+        register.main(trained)
+    if not holder:
+        [stored] = trained.artifacts.rglob("data/candidate/booster.txt")
+        stored.write_text(stored.read_text().replace("0.1", "0.2"))
     assert offer(trained, "worse")["decision"] == "hold"
-    assert "this code does not know the kind of this model" in gate(trained)["reasons"][0]
+    assert re.search(words, gate(trained)["reasons"][0])
     assert registry_of(trained).aliases()["champion"] == 1
     sales(3).write_parquet(trained.root / "new.parquet")
     command = [f"--input={trained.root / 'new.parquet'}", f"--output={trained.root / 'out.csv'}"]
-    with pytest.raises(UserError, match="does not know the kind"):
+    with pytest.raises(UserError, match=words):
         predict.main(trained, DEFINITIONS["TARGET"], command)
+    assert not (trained.root / "out.csv").exists()
+
+
+def test_models_of_before_formats_had_a_number_are_of_the_first(trained: Project) -> None:
+    description = trained.candidate / "model.json"
+    content = read_json(description)
+    assert content.pop("format") == 1
+    before = load(trained.candidate).predict(sales(3))
+    write_json(description, content)
+    assert (load(trained.candidate).predict(sales(3)) == before).all()
+
+
+def test_a_model_of_code_that_is_not_committed_is_refused_where_that_is_asked(
+    trained: Project,
+) -> None:
+    trained.edit(register__require_commit=True)
+    with pytest.raises(UserError, match="this model was trained from code that is not committed"):
+        register.main(trained)
+    assert not trained.gate.exists()
+    record = read_json(trained.run)
+    clean = record["lineage"] | {"git_commit": "a" * 40, "git_dirty": "false"}
+    write_json(trained.run, record | {"lineage": clean})
+    register.main(trained)
+    assert registry_of(trained).find("champion").tags["git_commit"] == "a" * 40
+    [run] = tracking.mlflow.search_runs(output_format="list")
+    assert run.data.tags["git_dirty"] == "false", "the refused one left no run"

@@ -10,6 +10,10 @@ trap 'echo "Interrupted; \`make setup\` continues here." >&2; exit 130' INT
 
 fail() { echo "Left to do: $1 Then run \`make setup\` in $PWD." >&2; exit 1; }
 
+case $PWD in *[#?%*[:]*)
+    fail "rename a folder of this path: to many tools # ? % * [ and : in it are signs of their own." ;;
+esac
+
 stamp() { # of this .venv, in this place, with these locks; the Makefile computes the same
     echo ".venv/.ready-$({ (cd .venv 2> /dev/null && pwd -P); cat "$@"; } | cksum | cut -d ' ' -f 1)"
 }
@@ -48,6 +52,13 @@ fi
 top=$(git rev-parse --show-toplevel 2> /dev/null) || top="no git repository"
 if [ "$top" != "$(pwd -P)" ]; then
     echo "No commit hooks: the project is not the root of a repository, but in: $top"
+elif scope=$(git config --show-scope core.hooksPath); then
+    echo "No commit hooks, as git's core.hooksPath is set: run" \
+        "\`git config --${scope%%[!a-z]*} --unset-all core.hooksPath\`, then \`make setup\`."
 elif ! said=$(.venv/bin/pre-commit install 2>&1); then
     echo "No commit hooks: $said"
+else # they name the place of this .venv, and are lost when it is moved
+    cd "$(git rev-parse --git-path hooks)"
+    sed -i.old "s/Did you forget.*virtualenv?/Run \`make setup\`, as .venv was moved or is missing./" pre-commit
+    rm pre-commit.old
 fi

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -14,7 +15,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from .config import LEVELS, Section
-from .project import Paths, Settings
+from .project import Paths, Settings, UserError
 
 # Files that the pipeline writes do not make the code dirty.
 NOT_CODE = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude).dvc")
@@ -35,6 +36,17 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
         "author": author(paths.root),
         **machine(),
     }
+
+
+def require_commit(lineage: Mapping[str, str], model: str) -> str:
+    """The commit of a model; raises UserError if its code cannot be recovered."""
+    commit = lineage.get("git_commit", "none")
+    if commit == "none" or lineage.get("git_dirty") != "false":
+        raise UserError(
+            f"{model} was trained from code that is not committed, so it cannot be recovered; "
+            "commit, then train again: .venv/bin/dvc repro --force --single-item train; make train"
+        )
+    return commit
 
 
 def contract_hash(path: Path) -> str:

@@ -80,7 +80,12 @@ class Settings:
 
 
 def load_settings(paths: Paths) -> Settings:
-    """Read pyproject.toml, .env and the environment, which wins over .env."""
+    """Read pyproject.toml, .env and the environment, which wins over .env.
+
+    Raises UserError where the package is installed without a project around it.
+    """
+    if not paths.pyproject.exists():
+        raise UserError(f"{paths.root} is no project: name= and tracking_uri= tell what to load.")
     from dotenv import load_dotenv
 
     load_dotenv(paths.root / ".env")

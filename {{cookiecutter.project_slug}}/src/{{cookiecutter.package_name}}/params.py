@@ -87,6 +87,7 @@ class Register(Section):
     resamples: Annotated[int, Field(ge=10)]
     confidence: Share
     replace_question: bool
+    require_commit: bool
 
 
 class Params(Levels):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..console import aligned
 from ..files import read_json
-from ..lineage import git, machine
+from ..lineage import git, machine, require_commit
 from ..models.model import model_hash
 from ..project import Paths, UserError, load_settings, run
 from .compare import differing
@@ -22,24 +22,6 @@ if TYPE_CHECKING:
     from ..tracking.registry import Version
 
 HASH, REQUIREMENTS = "model hash", "requirements/base.txt"
-
-
-def require_commit(version: "Version", paths: Paths) -> str:
-    """The commit of a version; raises UserError if its code cannot be recovered."""
-    commit = version.tags.get("git_commit", "none")
-    if commit == "none":
-        raise UserError(f"{version} was trained outside of git; commit, then `make train`.")
-    if version.tags.get("git_dirty") != "false":
-        raise UserError(
-            f"{version} was trained from a tree with uncommitted changes, so its code cannot be "
-            "recovered; commit, then `make train`."
-        )
-    if git(paths.root, "cat-file", "-t", commit) != "commit":
-        raise UserError(
-            f"{version} was trained at commit {commit}, which this repository does not have; "
-            "`git fetch` it from where it was trained."
-        )
-    return commit
 
 
 def train_again(version: "Version", copy: Paths) -> None:
@@ -69,7 +51,13 @@ def reproduce(paths: Paths, *names: str) -> None:
 
     registry = tracking.connect(paths, load_settings(paths))
     version = registry.find(names[0])
-    commit, lock = require_commit(version, paths), registry.artifact(version, paths.dvc_lock.name)
+    commit = require_commit(version.tags, str(version))
+    if git(paths.root, "cat-file", "-t", commit) != "commit":
+        raise UserError(
+            f"{version} was trained at commit {commit}, which this repository does not have; "
+            "`git fetch` it from where it was trained."
+        )
+    lock = registry.artifact(version, paths.dvc_lock.name)
     with checkout(commit, paths) as copy:
         shutil.copy(lock, copy.dvc_lock)
         print(f"{version}: training again from commit {commit[:10]} in {copy.root}", flush=True)

@@ -17,6 +17,7 @@ from . import persistence
 from .types import Array, Estimator, Floats, Label
 
 MODEL, FEATURES = "model.json", "features.json"
+FORMAT = 1  # of these files; those of before it was written are of format 1
 FEW = 16  # rows for which threads, or the start of an expression, cost more than they save
 AS_PLANNED = pl.QueryOptFlags.none()  # made once: DataFrame.select_seq makes options each time
 
@@ -149,6 +150,7 @@ class Model:
         folder.mkdir(parents=True)
         names = {dtype: name for name, dtype in DTYPES.items()}
         description = {
+            "format": FORMAT,
             "task": self.task,
             "target": self.target,
             "classes": self.classes,
@@ -206,8 +208,13 @@ def unweighted(scores: Floats, weights: tuple[float, ...]) -> Floats:
 
 
 def load(folder: Path) -> Model:
-    """Read a model that `Model.save` wrote."""
+    """Read a model that `Model.save` wrote; raises UserError for one of another format."""
     description = read_json(folder / MODEL)
+    if (found := description.get("format", 1)) != FORMAT:
+        raise UserError(
+            f"{folder / MODEL}: is of format {found}, this code reads format {FORMAT}; check out "
+            "the commit that the version is tagged with."
+        )
     inputs = {name: DTYPES[dtype] for name, dtype in description["inputs"].items()}
     return Model(
         task=description["task"],

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from typing import Any
 import mlflow
 import polars as pl
 import polars.selectors as cs
+import requests
 from mlflow import MlflowClient, MlflowException
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
@@ -36,7 +37,7 @@ from ..data.contract import DTYPES, Contract, load_contract
 from ..files import partitions, read_json, replaced, write_json
 from ..lineage import versions
 from ..models import golden
-from ..models.model import Model, load
+from ..models.model import Model, load, model_hash
 from ..project import Paths, Settings, UserError
 from .scoring_code import copy_code
 
@@ -57,6 +58,7 @@ OF_EVALUATION = (
 OF_REGISTRATION = ("reports/model_card.html", "reports/model_card.md")
 DECIDED = {"promote": "promoted", "hold": "held", "reject": "rejected"}
 RUN_ID = re.compile("[0-9a-f]{32}")
+ANSWER_SECONDS = 5
 
 NAMES = ("long", "double", "string", "boolean", "datetime", "datetime")
 TYPES = dict(zip(DTYPES.values(), NAMES, strict=True))
@@ -228,9 +230,19 @@ class Registry:
         write_json(folder / "version.json", {**known, "golden": self.golden(version)})
 
     def _model_files(self, version: Version) -> Path:
-        """Download the model of a version; returns its folder."""
+        """Download the model of a version; raises UserError unless its files have its hash."""
         uri = f"models:/{self._model_id(version.run_id)}"
-        return Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate"
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(uri)) / "data" / "candidate"
+            intact = model_hash(folder) == version.tags["model_hash"]
+        except (MlflowException, OSError):
+            intact = False
+        if not intact:
+            raise UserError(
+                f"{version}: its files in {mlflow.get_tracking_uri()} are not those that it was "
+                "registered with (tag model_hash); restore them from a backup or name another."
+            )
+        return folder
 
     def _model_id(self, run_id: str) -> str:
         """MLflow's id of the model of a run; raises UserError if it has none."""
@@ -272,20 +284,37 @@ class Registry:
         mlflow.log_metrics(dict(figures), step=day.toordinal(), run_id=run.info.run_id)
 
 
-def connect(paths: Paths, settings: Settings) -> Registry:
-    """Open the store, with the project's experiment selected."""
+def open_store(paths: Paths, name: str, tracking_uri: str) -> Registry:
+    """Open the registered model `name` of any store, which needs no project; creates nothing.
+
+    Raises UserError where a server does not answer.
+    """
+    if tracking_uri.startswith("http"):
+        try:  # MLflow itself would try for minutes; whatever the status is, it is an answer
+            requests.get(f"{tracking_uri}/health", timeout=ANSWER_SECONDS)
+        except requests.RequestException as error:
+            raise UserError(
+                f"the tracking server {tracking_uri.rpartition('@')[2]} does not answer "
+                f"({type(error).__name__}); start it, or correct MLFLOW_TRACKING_URI."
+            ) from None
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # MLflow reports each table that it creates, and misses pip in an environment of uv.
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(tracking_uri)
+    return Registry(MlflowClient(), name, "", True, paths)
+
+
+def connect(paths: Paths, settings: Settings) -> Registry:
+    """Open the store, with the project's experiment selected; raises as `open_store` does."""
     local = settings.tracking_uri == f"sqlite:///{paths.store}"
     empty = Path(sys.prefix, paths.store.name)  # made with the environment
     if local and not paths.store.exists() and empty.exists():
         with replaced(paths.store) as temporary:
             shutil.copy(empty, temporary)
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    client = MlflowClient()
+    registry = open_store(paths, settings.project, settings.tracking_uri)
+    client = registry.client
     if client.get_experiment_by_name(settings.project) is None:
         client.create_experiment(settings.project, paths.artifacts.as_uri() if local else None)
     experiment = mlflow.set_experiment(settings.project)
@@ -295,7 +324,7 @@ def connect(paths: Paths, settings: Settings) -> Registry:
             f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
             "back, or see docs/moving.md."
         )
-    return Registry(client, settings.project, experiment.experiment_id, not local, paths)
+    return replace(registry, experiment=experiment.experiment_id, is_shared=not local)
 
 
 def ensure_run(

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlops_loop.console import change
-from mlops_loop.models.bootstrap import Bootstrap, Scores, improvement, outcome
+from mlops_loop.console import change, figure
+from mlops_loop.models.bootstrap import Scores, improvement, outcome
 from mlops_loop.models.model import Model, load
 from mlops_loop.models.types import Floats
 from mlops_loop.project import Paths, UserError
 from mlops_loop.tracking.gate import Decision
 
 from ..params import Params
-from .metrics import SCORING
+from .metrics import SCORING, judging
+
+TOO_GOOD = 0.9995  # of a metric that is 1 at best
 
 
 def judge(
@@ -34,18 +36,22 @@ def judge(
     failed = failures(report, groups, params)
     if failed:
         return Decision("reject", failed)
-    if load_champion is None:
-        return Decision("promote", ["first model to pass the bars and beat the baseline"])
-    candidate = load(paths.candidate)
+    candidate, scores = load(paths.candidate), np.load(paths.scores)
+    test = pl.read_parquet(paths.interim / "test" / "*.parquet")
     try:
-        champion = load_champion()
-        if candidate.task_signature != champion.task_signature:
-            return judge_question(candidate, champion, params, is_shared)
-        test = pl.read_parquet(paths.interim / "test" / "*.parquet")
-        return compare(test, candidate, np.load(paths.scores), champion, params)
+        champion = load_champion() if load_champion else None
+        if champion and candidate.task_signature == champion.task_signature:
+            return compare(test, candidate, scores, champion, params)
     except (UserError, pl.exceptions.PolarsError) as error:
         reason = f"the champion cannot be scored on this test split: {error}"
         return Decision("hold", [reason], challenger=True)
+    against = compare(test, candidate, scores, load(paths.baseline), params, "baseline")
+    if against.decision != "promote":
+        reason = f"{against.reasons[0]} on {test.height:,} test rows"
+        return Decision("reject", [f"{reason}; bring more rows or better features"])
+    if champion:
+        return judge_question(candidate, champion, params, is_shared)
+    return Decision("promote", ["first model to pass the bars and beat the baseline"])
 
 
 def judge_question(candidate: Model, champion: Model, params: Params, is_shared: bool) -> Decision:
@@ -70,18 +76,23 @@ def judge_champion(report: dict[str, Any], groups: dict[str, Any], params: Param
 
 
 def compare(
-    test: pl.DataFrame, candidate: Model, scores: Floats, champion: Model, params: Params
+    test: pl.DataFrame,
+    candidate: Model,
+    scores: Floats,
+    champion: Model,
+    params: Params,
+    name: str = "champion",
 ) -> Decision:
-    """Promote a candidate only if it is significantly better than the champion.
+    """Promote a candidate only if it is significantly better than the champion, or the baseline.
 
     One that is significantly worse, or gives the same answers, is no challenger. Paired bootstrap
     of the primary metric; `scores` are the candidate's on the rows of `test`.
     """
-    options, scoring = params.registration, SCORING[params.task]
+    by = judging(params, params.registration)
     ours = outcome(candidate, test[candidate.target], scores)
-    theirs = outcome(champion, test[champion.target], champion.score(test))
-    bootstrap = Bootstrap(options.resamples, options.confidence, params.seed)
-    gain, low, high = improvement(scoring.metrics[scoring.primary], ours, theirs, bootstrap)
+    theirs, scoring = outcome(champion, test[candidate.target], champion.score(test)), by.scoring
+    metric = scoring.metrics[scoring.primary]
+    gain, low, high = improvement(metric, ours, theirs, by.bootstrap)
     comparisons = {
         "metric": scoring.primary,
         "improvement": gain,
@@ -89,8 +100,8 @@ def compare(
         "champion": scoring.score(theirs),
     }
     if np.array_equal(ours.scores, theirs.scores):
-        return Decision("hold", ["the same answers as the champion"], comparisons)
-    text = f"{scoring.primary} is {change(gain, low, high)} than the champion's"
+        return Decision("hold", [f"the same answers as the {name}"], comparisons)
+    text = f"{scoring.primary} is {change(gain, low, high)} than the {name}'s"
     if low > 0:
         return Decision("promote", [text], comparisons)
     if high < 0:
@@ -132,8 +143,8 @@ def failed_bars(task: str, scores: Scores, bars: dict[str, float]) -> list[str]:
     return sentences
 
 
-def not_judged(groups: dict[str, Any], params: Params) -> list[str]:
-    """A sentence that names the slices and gaps that have a bar but too few rows, if any."""
+def remarks(scores: Scores, groups: dict[str, Any], params: Params) -> list[str]:
+    """Sentences on bars of too few rows, and on test metrics that are too good."""
     bars = params.registration.slices
     few = [
         f"{each['column']} = {each['group']} ({each['rows']})"
@@ -142,4 +153,11 @@ def not_judged(groups: dict[str, Any], params: Params) -> list[str]:
     ]
     if params.registration.fairness and not groups["fairness"]:
         few.append("fairness (no two groups)")
-    return [f"not judged, too few rows: {', '.join(few)}"] if few else []
+    sentences = [f"not judged, too few rows: {', '.join(few)}"] if few else []
+    name = {"regression": "r2", "binary": "roc_auc", "multiclass": "accuracy"}[params.task]
+    if (scores.get(name) or 0) > TOO_GOOD:
+        doubt = "hardly an error in the test is rather a leak than a model"
+        sentences.append(
+            f"{name} {figure(scores[name])}: {doubt}; is every input known beforehand?"
+        )
+    return sentences

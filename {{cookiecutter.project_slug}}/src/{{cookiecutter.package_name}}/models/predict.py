@@ -8,10 +8,21 @@ from mlops_loop.project import Paths, load_settings
 from .. import PROJECT
 
 
-def load_champion(paths: Paths = PROJECT) -> Model:
-    """Load the model behind the alias `champion`; raises UserError if there is none."""
+def load_champion(
+    paths: Paths = PROJECT, name: str | None = None, tracking_uri: str | None = None
+) -> Model:
+    """Load the model behind the alias `champion`; raises UserError if there is none.
+
+    Of another registered model by its name, or from another store; with both this needs no
+    checkout of the project.
+    """
     # MLflow asks notebooks for ipywidgets, for progress bars that nothing here shows.
     warnings.filterwarnings("ignore", message="IProgress not found")
     from mlops_loop.tracking import registry
 
-    return registry.connect(paths, load_settings(paths)).load("champion")
+    if name is None and tracking_uri is None:
+        return registry.connect(paths, load_settings(paths)).load("champion")
+    if not (name and tracking_uri):
+        settings = load_settings(paths)
+        name, tracking_uri = name or settings.project, tracking_uri or settings.tracking_uri
+    return registry.open_store(paths, name, tracking_uri).load("champion")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
+from mlops_loop.lineage import require_commit
 from mlops_loop.models import model_card
 from mlops_loop.models.slices import check_bars
 from mlops_loop.models.summary import print_summary
@@ -18,7 +19,7 @@ from mlops_loop.tracking.gate import OVERRULED, Decision, identity, log_decision
 
 from .. import PROJECT
 from ..params import Params, load_params
-from .gate import judge, judge_champion, not_judged
+from .gate import judge, judge_champion, remarks
 from .metrics import SCORING
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def gate(
     else:
         load_champion = partial(registry.load, champion) if champion else None
         decision = judge(report, groups, load_champion, params, paths, registry.is_shared)
-    decision = replace(decision, reasons=[*decision.reasons, *not_judged(groups, params)])
+    more = remarks(report["test"], groups, params)
+    decision = replace(decision, reasons=[*decision.reasons, *more])
     if keep_back and decision.decision == "promote" and version != champion:
         kept = [*decision.reasons, keep_back]
         decision = replace(decision, decision="hold", reasons=kept, challenger=True)
@@ -76,6 +78,8 @@ def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[st
     params, settings = load_params(paths.params), load_settings(paths)
     bars = params.registration.model_dump(include={"bars", "slices", "fairness"})
     check_bars(params.task, SCORING[params.task], load_contract(paths.contract), **bars)
+    if params.registration.require_commit:
+        require_commit(read_json(paths.run)["lineage"], "this model")
     from mlops_loop.tracking import registry as tracking
 
     run_id = tracking.ensure_run(registry, paths, params)
