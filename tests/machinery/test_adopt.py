@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
@@ -704,6 +705,38 @@ def test_twenty_rows_are_learnt(learner: Blank, tmp_path: Path) -> None:
     flats(20).write_csv(tmp_path / "t.csv")
     learner.adopt(tmp_path / "t.csv", "rent")
     assert learn(learner)["rows"] == {"train": 14, "validation": 3, "test": 3}
+
+
+def test_a_hundred_and_fifty_rows_that_are_clear_are_learnt(learner: Blank, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kind = np.arange(150) // 50
+    table = pl.DataFrame({"kind": kind}).with_columns(
+        pl.Series("long", (kind + rng.normal(0, 0.6, 150)).round(2)),
+        pl.Series("wide", (2 - kind + rng.normal(0, 0.6, 150)).round(2)),
+        pl.Series("y", [f"kind {number}" for number in kind]),
+    )
+    table.drop("kind").write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv")
+    assert learn(learner)["rows"]["test"] == 24
+    assert read_json(learner.gate)["reasons"] == [
+        "first model to pass the bars and beat the baseline"
+    ]
+
+
+def test_noise_has_no_champion(learner: Blank, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)  # by chance a little better than the baseline
+    noise = pl.DataFrame({name: rng.normal(0, 1, 300).round(3) for name in "abcy"})
+    noise.write_csv(tmp_path / "t.csv")
+    learner.adopt(tmp_path / "t.csv")
+    learner.through(*STAGES)
+    [reason] = read_json(learner.gate)["reasons"]
+    found = (
+        r"not significantly better: rmse is better by [\d.e-]+ \(-[\d.e-]+ to [\d.e-]+\) than the "
+    )
+    assert re.match(
+        found + r"baseline's on 45 test rows; bring more rows or better features", reason
+    )
+    assert registry_of(learner).versions() == []
 
 
 def test_five_hundred_columns(learner: Blank, tmp_path: Path) -> None:

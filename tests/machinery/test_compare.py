@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from mlops_loop.commands import compare
-from mlops_loop.files import read_json, write_json
+from mlops_loop.files import write_json
 from mlops_loop.models.bootstrap import Predictions
 from mlops_loop.models.model import load
 from mlops_loop.models.slices import Judging

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import lightgbm
 import mlflow
 import numpy as np
 import polars as pl
@@ -18,6 +20,7 @@ from imports import find_modules, imports
 from mlops_loop.models.model import load
 from mlops_loop.project import load_settings
 from mlops_loop.tracking import scoring_code
+from project import PROJECT
 from project.models import register
 from projects import Project, sales
 
@@ -47,6 +50,68 @@ def test_the_code_is_all_that_it_imports() -> None:
         needed = {i for m in needed for i in imports(m, modules[m]) if i in modules} - found
     packages = {name.rpartition(".")[0] for name in found} - {""}
     assert taken == found | packages
+
+
+def test_two_versions_in_one_process_are_scored_by_the_code_of_each(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.main(trained)
+    changed = trained.root / "machinery"
+    shutil.copytree(scoring_code.MACHINERY, changed)
+    pyfunc = changed / "tracking" / "pyfunc.py"
+    pyfunc.write_text(pyfunc.read_text().replace("predict(frame)", "predict(frame) + 1000"))
+    monkeypatch.setattr(scoring_code, "MACHINERY", changed)
+    trained.put_model("worse")
+    register.main(trained)
+    name = load_settings(trained).project
+    rows = sales(20, seed=2).cast({"items": pl.Float64}).to_pandas()
+    first, second = (mlflow.pyfunc.load_model(f"models:/{name}/{number}") for number in (1, 2))
+    versions = [load(trained.root / model / "models/candidate") for model in ("better", "worse")]
+    expected = [model.predict(sales(20, seed=2)) for model in versions]
+    assert np.allclose(first.predict(rows), expected[0])
+    assert np.allclose(second.predict(rows), expected[1] + 1000)
+    loaded = {type(each._model_impl).__module__ for each in (first, second)}
+    assert len(loaded) == 2 and all(module.startswith("mlops_loop_") for module in loaded)
+
+
+INSTALLED = """
+import json, sys
+from mlops_loop.project import UserError
+from my_project.models.predict import load_champion
+import polars
+model = load_champion(name="shop", tracking_uri=sys.argv[1])
+print(json.dumps(model.predict(polars.read_parquet(sys.argv[2])).tolist()))
+try:
+    load_champion(name="shop")
+except UserError as error:
+    print(error)
+"""
+
+
+def test_the_champion_is_loaded_by_an_installed_package(trained: Project, tmp_path: Path) -> None:
+    register.main(trained)
+    place, rows = tmp_path / "python/lib/site-packages", sales(20, seed=2)
+    yours, machinery = PROJECT.package, scoring_code.MACHINERY
+    shutil.copytree(yours, place / "my_project", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(machinery, place / "mlops_loop", ignore=shutil.ignore_patterns("__pycache__"))
+    rows.write_parquet(tmp_path / "rows.parquet")
+    before = set(place.parent.parent.rglob("*"))
+    command = [sys.executable, "-c", INSTALLED, f"sqlite:///{trained.store}", "rows.parquet"]
+    variables = shell() | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    output = subprocess.run(command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    predictions, said = output.stdout.splitlines()
+    assert np.allclose(json.loads(predictions), load(trained.candidate).predict(rows))
+    assert said == f"{place.parent} is no project: name= and tracking_uri= tell what to load."
+    assert set(place.parent.parent.rglob("*")) == before
+
+
+def test_a_booster_of_a_version_is_plain_lightgbm(trained: Project) -> None:
+    register.main(trained)
+    name, model = load_settings(trained).project, load(trained.candidate)
+    folder = mlflow.artifacts.download_artifacts(f"models:/{name}@champion")
+    booster = lightgbm.Booster(model_file=Path(folder) / "data/candidate/booster.txt")
+    matrix = model.encoder.encode(model.compute(sales(20, seed=2)))
+    assert np.allclose(booster.predict(matrix), model.predict(sales(20, seed=2)))
 
 
 def wait_for(address: str) -> None:

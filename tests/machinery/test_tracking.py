@@ -1,7 +1,9 @@
 """Content and lineage of a run in MLflow."""
 
 import json
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import mlflow
@@ -164,6 +166,22 @@ def test_a_new_store_is_the_one_made_with_the_environment(
     registry.client.delete_experiment(made)
     again = tracking.connect(project, load_settings(project)).client
     assert again.get_experiment(made).lifecycle_stage == "deleted"
+
+
+def test_a_server_that_does_not_answer_is_said_within_seconds(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "ANSWER_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # it accepts, and says nothing
+        address = "127.0.0.1:{1}".format(*mute.getsockname())
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:secret@{address}")
+        started = time.monotonic()
+        with pytest.raises(UserError, match=rf"server {address} does not answer \(ReadTimeout\)"):
+            register.main(trained)
+        assert time.monotonic() - started < 10
+    with pytest.raises(UserError, match=rf"server {address} does not answer \(ConnectionError\)"):
+        register.main(trained)
+    assert not trained.gate.exists()
 
 
 def test_another_server_is_used_where_one_is_named(

@@ -224,7 +224,7 @@ def compared(project: Project, share: float) -> gate_rule.Decision:
     bias = (candidate.predict(test) - test["euros"].to_numpy()).mean()
     champion = replace(candidate, estimator=Shifted(candidate.estimator, bias * share))
     params = load_params(project.params)
-    return gate_rule.compare(test, candidate, candidate.score(test), champion, params)
+    return gate_rule.compare(test, candidate, candidate.score(test), champion, params, "champion")
 
 
 def test_better_by_chance_is_held_as_challenger(trained: Project) -> None:

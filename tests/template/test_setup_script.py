@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from helpers import BIN, git, render, run
 
-LOCKS = ("requirements/base.txt", "requirements/dev.txt")
-STAMP = "{ (cd .venv && pwd -P); cat %s; } | cksum | cut -d ' ' -f 1" % " ".join(LOCKS)
+LOCKS = "requirements/base.txt requirements/dev.txt"
+STAMP = f"{{ (cd .venv && pwd -P); cat {LOCKS}; }} | cksum | cut -d ' ' -f 1"
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 train: $(READY) ## run the pipeline from the source to a registered model, as far as anything changed
 	@test -e mlflow.db || test -n "$$MLFLOW_TRACKING_URI" || grep -qs '^MLFLOW_TRACKING_URI=.' .env || \
 		rm -f reports/gate.json
-	@$(BIN)/dvc repro
+	@$(RUN) pipeline
 
 data: $(READY) ## run the pipeline from the source to features
-	@$(BIN)/dvc repro featurize
+	@$(RUN) pipeline featurize
 
 adopt: ## take your own table: DATA=file TARGET=column [TIME= GROUP= TASK= FORCE=1]
 
@@ -39,7 +39,7 @@ reproduce: $(READY) ## train a version again from its commit and data, and compa
 	@$(RUN) reproduce "$(or $(VERSION),champion)"
 
 tune: $(READY) $(call extra,tune) ## search for better parameters in tune.space of params.yaml [TRIALS=n TIMEOUT=s]
-	@$(BIN)/dvc repro featurize
+	@$(RUN) pipeline featurize
 	@$(RUN) tune $(OPTIONS)
 
 experiment: $(READY) ## try parameters without editing a file: SET="train.learning_rate=0.05" [NAME=]; without SET: list

@@ -12,11 +12,7 @@ test: $(READY) ## run the tests of data, features, model and pipeline [ARGS= for
 	@$(BIN)/pytest $(ARGS)
 
 ui: $(READY) ## open MLflow's pages on this project's runs and models [PORT=5000]
-	@store=$$($(BIN)/python -c 'from $(PACKAGE) import PROJECT; from mlops_loop.project import \
-		load_settings; print(load_settings(PROJECT).tracking_uri)') && case $$store in \
-	http*) echo "Runs and models are at $$store" ;; \
-	*) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		exec $(BIN)/mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$store" ;; esac
+	@exec $(RUN) ui $(OPTIONS)
 
 notebook: $(READY) $(call extra,notebook) ## start JupyterLab on notebooks/
 	@$(BIN)/jupyter lab --notebook-dir notebooks

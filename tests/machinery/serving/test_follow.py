@@ -72,7 +72,9 @@ def test_a_damaged_copy_is_replaced_and_a_damaged_registry_refused(
     assert booster.read_bytes() == kept
     other = registry.find(2)
     monkeypatch.setitem(other.tags, "model_hash", "0" * 64)
-    with pytest.raises(UserError, match="version 2: its files in .* are not those that it was reg"):
+    with pytest.raises(
+        UserError, match=r"version 2: its files in .* are not those that it was reg"
+    ):
         follow.copy_version(registry, other, folder)
 
 

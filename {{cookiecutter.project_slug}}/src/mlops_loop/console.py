@@ -1,12 +1,14 @@
 """The command line: verbs and their options, progress, tables and figures as text."""
 
+import errno
+import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
-from .project import run
+from .project import UserError, run
 
 LONGEST = 60
 Item = TypeVar("Item")
@@ -46,6 +48,18 @@ def working(description: str) -> AbstractContextManager[Any]:
     from rich.console import Console
 
     return Console(stderr=True).status(description)
+
+
+def check_free(host: str, port: str) -> None:
+    """Raise UserError where a server could not listen, before anything starts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, int(port)), family=family).close()
+    except (OSError, OverflowError, ValueError) as error:
+        words = f"HOST={host}, PORT={port}: {error}; choose another."
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            words = f"PORT={port} is in use by another program; end that, or choose another PORT."
+        raise UserError(words) from None
 
 
 def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:

@@ -79,7 +79,7 @@ def plain(name: str) -> Any:
 
 
 VERBS = {verb.__name__: verb for verb in (adopt, compare, experiment, explain, predict, tune)}
-VERBS |= {name: plain(name) for name in ("history", "promote", "reproduce")}
+VERBS |= {name: plain(name) for name in ("history", "pipeline", "promote", "reproduce", "ui")}
 
 if __name__ == "__main__":
     run_verb(VERBS)

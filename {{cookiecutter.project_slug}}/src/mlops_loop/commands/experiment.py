@@ -3,11 +3,9 @@
 It ends with `evaluate` and is logged as a run: nothing is registered.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from ..config import Section, changed
 from ..console import parse
 from ..lineage import git
 from ..project import Paths, UserError, load_settings
+from .pipeline import dvc
 
 Params = TypeVar("Params", bound=Section)
 USAGE = 'name the changes: make experiment SET="train.learning_rate=0.05 train.max_trees=100"'
@@ -43,27 +42,6 @@ def checkout(commit: str, paths: Paths) -> Iterator[Paths]:
             name, url = line.removesuffix("(default)").strip().split(maxsplit=1)
             dvc(root, "remote", "modify", "--local", name, "url", url)
         yield Paths(root, root / paths.package.relative_to(paths.root))
-
-
-def dvc(root: Path, *arguments: str, show: bool = False, **variables: str) -> str:
-    """Run DVC in a checkout as `run_module` does."""
-    return run_module(root, "dvc", *arguments, show=show, **variables)
-
-
-def run_module(root: Path, *command: str, show: bool = False, **variables: str) -> str:
-    """Run a module with a checkout's own code; returns the output, unless shown.
-
-    Raises UserError if it fails.
-    """
-    # DVC wraps what is longer than a line.
-    ours = {"PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", "COLUMNS": "9999"}
-    environment = {**os.environ, **ours, **variables}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    words, output = [sys.executable, "-m", *command], None if show else subprocess.PIPE
-    done = subprocess.run(words, cwd=root, env=environment, stdout=output, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"`{' '.join(command)}` failed; see above.")
-    return done.stdout or ""
 
 
 def start(

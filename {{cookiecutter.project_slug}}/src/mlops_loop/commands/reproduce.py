@@ -16,7 +16,8 @@ from ..lineage import git, machine, require_commit
 from ..models.model import model_hash
 from ..project import Paths, UserError, load_settings, run
 from .compare import differing
-from .experiment import checkout, dvc
+from .experiment import checkout
+from .pipeline import dvc
 
 if TYPE_CHECKING:
     from ..tracking.registry import Version

@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..commands.experiment import checkout, dvc, run_module
+from ..commands.experiment import checkout
+from ..commands.pipeline import dvc, run_module
 from ..lineage import author, git
 from ..project import Paths, UserError, load_settings
 from ..serving.log_tables import url

@@ -17,6 +17,7 @@ import orjson
 import polars as pl
 import streamlit as st
 
+from ..console import check_free
 from ..data.contract import Column, Contract
 from ..project import Paths, UserError, load_settings
 from .follow import open_registry
@@ -34,6 +35,7 @@ def main(paths: Paths, _: object = ()) -> None:
     load_settings(paths)
     script = Path(__file__).with_name("streamlit_app.py")
     port = os.environ.get("PORT") or "8501"
+    check_free("127.0.0.1", port)
     options = ["--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"]
     options += ["--browser.gatherUsageStats=false", "--client.toolbarMode=minimal"]
     cli.main(["run", str(script), *options, "--", str(paths.root), str(paths.package)])

@@ -38,7 +38,7 @@ from ..files import partitions, read_json, replaced, write_json
 from ..lineage import versions
 from ..models import golden
 from ..models.model import Model, load, model_hash
-from ..project import Paths, Settings, UserError
+from ..project import Paths, Settings, UserError, load_settings
 from .scoring_code import copy_code
 
 # Besides the libraries of the estimator.
@@ -284,11 +284,14 @@ class Registry:
         mlflow.log_metrics(dict(figures), step=day.toordinal(), run_id=run.info.run_id)
 
 
-def open_store(paths: Paths, name: str, tracking_uri: str) -> Registry:
-    """Open the registered model `name` of any store, which needs no project; creates nothing.
+def open_store(paths: Paths, name: str | None, tracking_uri: str | None) -> Registry:
+    """Open a registered model; with both its name and store this needs no project around it.
 
-    Raises UserError where a server does not answer.
+    Creates nothing. Raises UserError where a server does not answer.
     """
+    if name is None or tracking_uri is None:
+        settings = load_settings(paths)
+        name, tracking_uri = name or settings.project, tracking_uri or settings.tracking_uri
     if tracking_uri.startswith("http"):
         try:  # MLflow itself would try for minutes; whatever the status is, it is an answer
             requests.get(f"{tracking_uri}/health", timeout=ANSWER_SECONDS)

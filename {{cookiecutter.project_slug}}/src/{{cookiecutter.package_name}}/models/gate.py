@@ -41,7 +41,7 @@ def judge(
     try:
         champion = load_champion() if load_champion else None
         if champion and candidate.task_signature == champion.task_signature:
-            return compare(test, candidate, scores, champion, params)
+            return compare(test, candidate, scores, champion, params, "champion")
     except (UserError, pl.exceptions.PolarsError) as error:
         reason = f"the champion cannot be scored on this test split: {error}"
         return Decision("hold", [reason], challenger=True)
@@ -76,21 +76,16 @@ def judge_champion(report: dict[str, Any], groups: dict[str, Any], params: Param
 
 
 def compare(
-    test: pl.DataFrame,
-    candidate: Model,
-    scores: Floats,
-    champion: Model,
-    params: Params,
-    name: str = "champion",
+    test: pl.DataFrame, candidate: Model, scores: Floats, other: Model, params: Params, name: str
 ) -> Decision:
-    """Promote a candidate only if it is significantly better than the champion, or the baseline.
+    """Promote a candidate only if it is significantly better than the other model of this name.
 
     One that is significantly worse, or gives the same answers, is no challenger. Paired bootstrap
     of the primary metric; `scores` are the candidate's on the rows of `test`.
     """
     by = judging(params, params.registration)
     ours = outcome(candidate, test[candidate.target], scores)
-    theirs, scoring = outcome(champion, test[candidate.target], champion.score(test)), by.scoring
+    theirs, scoring = outcome(other, test[candidate.target], other.score(test)), by.scoring
     metric = scoring.metrics[scoring.primary]
     gain, low, high = improvement(metric, ours, theirs, by.bootstrap)
     comparisons = {

@@ -13,16 +13,12 @@ def load_champion(
 ) -> Model:
     """Load the model behind the alias `champion`; raises UserError if there is none.
 
-    Of another registered model by its name, or from another store; with both this needs no
-    checkout of the project.
+    A name is that of another registered model; with a `tracking_uri` too, no checkout is needed.
     """
     # MLflow asks notebooks for ipywidgets, for progress bars that nothing here shows.
     warnings.filterwarnings("ignore", message="IProgress not found")
     from mlops_loop.tracking import registry
 
-    if name is None and tracking_uri is None:
-        return registry.connect(paths, load_settings(paths)).load("champion")
-    if not (name and tracking_uri):
-        settings = load_settings(paths)
-        name, tracking_uri = name or settings.project, tracking_uri or settings.tracking_uri
-    return registry.open_store(paths, name, tracking_uri).load("champion")
+    if name or tracking_uri:
+        return registry.open_store(paths, name, tracking_uri).load("champion")
+    return registry.connect(paths, load_settings(paths)).load("champion")
