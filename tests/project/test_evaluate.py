@@ -9,6 +9,7 @@ import sklearn.metrics
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
 from mlops_loop.models import bootstrap
+from mlops_loop.models.bars import failed_bars
 from mlops_loop.models.bootstrap import Bootstrap, Predictions, improvement, intervals
 from mlops_loop.models.model import load
 from mlops_loop.models.slices import check_bars
@@ -92,7 +93,7 @@ def test_a_metric_that_the_rows_leave_undefined_is_none() -> None:
     seldom = intervals(SCORING["binary"], two([0, 0, 1], [0.1, 0.2, 0.3]), Bootstrap(50, 0.95, 0))
     assert seldom["roc_auc"] == (1.0, 1.0), "resamples without the second class are left out"
     assert SCORING[TASK].score(values([2.0, 2.0], [1.0, 3.0]))["r2"] is None
-    [failed] = gate.failed_bars("binary", scores, {"roc_auc": 0.5})
+    [failed] = failed_bars(SCORING["binary"], scores, {"roc_auc": 0.5})
     assert "roc_auc has a bar, but these test rows leave it undefined" in failed
 
 
@@ -146,8 +147,8 @@ def test_improvement_of_any_metric_is_positive_where_it_is_better() -> None:
 
 def test_bars_are_judged_in_the_direction_of_the_metric() -> None:
     scores = {"rmse": 2.0, "mae": 1.0, "r2": 0.5}
-    assert gate.failed_bars(TASK, scores, {"rmse": 2.0, "r2": 0.5}) == []
-    assert gate.failed_bars(TASK, scores, {"rmse": 1.9, "r2": 0.6}) == [
+    assert failed_bars(SCORING[TASK], scores, {"rmse": 2.0, "r2": 0.5}) == []
+    assert failed_bars(SCORING[TASK], scores, {"rmse": 1.9, "r2": 0.6}) == [
         "rmse 2 is above the bar of 1.9",
         "r2 0.5 is below the bar of 0.6",
     ]

@@ -10,13 +10,14 @@ import pytest
 from fastapi.testclient import TestClient
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
+from mlops_loop.models.bars import failed_bars
 from mlops_loop.models.bootstrap import Scores
 from mlops_loop.project import UserError
 from mlops_loop.serving import release
 from mlops_loop.serving.params import Deliver
 from mlops_loop.tracking import history
 from mlops_loop.tracking import registry as tracking
-from project.models.gate import failed_bars
+from project.models.metrics import SCORING
 from services import Service
 
 LIMITS = Deliver(rate=40, seconds=2, p99_ms=2_000)
@@ -29,7 +30,7 @@ def deliver(service: Service, *arguments: str) -> None:
 
 def misses(scores: Scores, **bars: float) -> list[str]:
     """The bars that a regression misses."""
-    return failed_bars("regression", scores, bars)
+    return failed_bars(SCORING["regression"], scores, bars)
 
 
 def deliver_to(

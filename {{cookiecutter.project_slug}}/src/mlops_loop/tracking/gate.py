@@ -57,10 +57,28 @@ def register_version(
 
 
 def log_decision(
-    registry: "Registry", record: dict[str, Any], metrics: "Scores", judged: dict[str, Any]
+    registry: "Registry",
+    record: dict[str, Any],
+    metrics: "Scores",
+    decision: Decision,
+    version: int | None,
+    champion: int | None,
 ) -> dict[str, Any]:
-    """Append to the history, and return, what gate.json holds of a candidate: `judged`."""
-    reason = f"{judged['decision']}: {'; '.join(judged['reasons'])}"
+    """Append a decision to the history; returns what gate.json holds of it.
+
+    `version` is the candidate's, if it is registered; `champion` was champion before.
+    """
+    aliases = registry.aliases()
+    named = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
+    judged = {
+        "decision": decision.decision,
+        "reasons": decision.reasons,
+        "version": version,
+        "alias": named[0] if version and named else None,
+        "champion_version": champion,
+        "comparisons": decision.comparisons,
+    }
+    reason = f"{decision.decision}: {'; '.join(decision.reasons)}"
     about = record["lineage"] | identity(record) | judged | {"metrics": metrics}
     history.append(registry.paths, "gate", by="gate", reason=reason, **about)
     return judged

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlops_loop.console import change, figure
-from mlops_loop.models.bootstrap import Scores, improvement, outcome
+from mlops_loop.console import change
+from mlops_loop.models.bars import failed_bars
+from mlops_loop.models.bootstrap import improvement, outcome
 from mlops_loop.models.model import Model, load
 from mlops_loop.models.types import Floats
 from mlops_loop.project import Paths, UserError
@@ -16,8 +17,6 @@ from mlops_loop.tracking.gate import Decision
 
 from ..params import Params
 from .metrics import SCORING, judging
-
-TOO_GOOD = 0.9995  # of a metric that is 1 at best
 
 
 def judge(
@@ -33,8 +32,7 @@ def judge(
     `report` and `groups` are the contents of reports/metrics.json and reports/slices.json. In a
     shared registry a model of another question is held, unless the parameters say otherwise.
     """
-    failed = failures(report, groups, params)
-    if failed:
+    if failed := failures(report, groups, params):
         return Decision("reject", failed)
     candidate, scores = load(paths.candidate), np.load(paths.scores)
     test = pl.read_parquet(paths.interim / "test" / "*.parquet")
@@ -69,8 +67,7 @@ def judge_question(candidate: Model, champion: Model, params: Params, is_shared:
 
 def judge_champion(report: dict[str, Any], groups: dict[str, Any], params: Params) -> Decision:
     """Keep the current champion; report every bar it no longer meets."""
-    failed = failures(report, groups, params)
-    if failed:
+    if failed := failures(report, groups, params):
         return Decision("hold", ["the champion no longer passes", *failed])
     return Decision("promote", ["it is the champion already"])
 
@@ -106,12 +103,12 @@ def compare(
 
 def failures(report: dict[str, Any], groups: dict[str, Any], params: Params) -> list[str]:
     """One sentence for each bar that the test split, a slice or a gap misses, and the baseline."""
-    options, primary = params.registration, SCORING[params.task].primary
-    sentences = failed_bars(params.task, report["test"], options.bars)
+    options, scoring = params.registration, SCORING[params.task]
+    sentences = failed_bars(scoring, report["test"], options.bars)
     for each in groups["declared"]:
         scores = each["metrics"] or {}
         bars = {n: bar for n, bar in options.slices.items() if scores.get(n) is not None}
-        failed = failed_bars(params.task, scores, bars)
+        failed = failed_bars(scoring, scores, bars)
         sentences += [f"{each['column']} = {each['group']}: {sentence}" for sentence in failed]
     for gap in groups["fairness"]:
         bar = options.fairness.get(gap["metric"], np.inf)
@@ -120,39 +117,6 @@ def failures(report: dict[str, Any], groups: dict[str, Any], params: Params) -> 
                 f"{gap['column']}: the gap in {gap['metric']} between {gap['highest']} and "
                 f"{gap['lowest']}, {gap['gap']:.4g}, is above the bar of {bar:g}"
             )
-    if not report["test"][primary] < report["baseline"][primary]:
-        sentences.append(f"{primary} is not better than the baseline's")
-    return sentences
-
-
-def failed_bars(task: str, scores: Scores, bars: dict[str, float]) -> list[str]:
-    """One sentence for each bar that the scores miss."""
-    sentences = []
-    for name, bar in bars.items():
-        value, higher = scores[name], SCORING[task].metrics[name].higher_is_better
-        if value is None:
-            sentences.append(f"{name} has a bar, but these test rows leave it undefined")
-        elif (value < bar) if higher else (value > bar):
-            side = "below" if higher else "above"
-            sentences.append(f"{name} {value:.4g} is {side} the bar of {bar:g}")
-    return sentences
-
-
-def remarks(scores: Scores, groups: dict[str, Any], params: Params) -> list[str]:
-    """Sentences on bars of too few rows, and on test metrics that are too good."""
-    bars = params.registration.slices
-    few = [
-        f"{each['column']} = {each['group']} ({each['rows']})"
-        for each in groups["declared"]
-        if any((each["metrics"] or {}).get(name) is None for name in bars)
-    ]
-    if params.registration.fairness and not groups["fairness"]:
-        few.append("fairness (no two groups)")
-    sentences = [f"not judged, too few rows: {', '.join(few)}"] if few else []
-    name = {"regression": "r2", "binary": "roc_auc", "multiclass": "accuracy"}[params.task]
-    if (scores.get(name) or 0) > TOO_GOOD:
-        doubt = "hardly an error in the test is rather a leak than a model"
-        sentences.append(
-            f"{name} {figure(scores[name])}: {doubt}; is every input known beforehand?"
-        )
+    if not report["test"][scoring.primary] < report["baseline"][scoring.primary]:
+        sentences.append(f"{scoring.primary} is not better than the baseline's")
     return sentences

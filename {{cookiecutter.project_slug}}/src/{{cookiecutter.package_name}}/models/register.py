@@ -1,7 +1,6 @@
 """Stage `register`: log the run, apply the gate, register what passes, move the aliases.
 
-The only stage that opens MLflow. Every step is idempotent: an interrupted run is completed by the
-next one; reports/gate.json is written last.
+The only stage that opens MLflow. Every step may be repeated; reports/gate.json is written last.
 """
 
 from dataclasses import replace
@@ -12,6 +11,7 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.lineage import require_commit
 from mlops_loop.models import model_card
+from mlops_loop.models.bars import not_judged, too_good
 from mlops_loop.models.slices import check_bars
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
@@ -19,7 +19,7 @@ from mlops_loop.tracking.gate import OVERRULED, Decision, identity, log_decision
 
 from .. import PROJECT
 from ..params import Params, load_params
-from .gate import judge, judge_champion, remarks
+from .gate import judge, judge_champion
 from .metrics import SCORING
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def gate(
     else:
         load_champion = partial(registry.load, champion) if champion else None
         decision = judge(report, groups, load_champion, params, paths, registry.is_shared)
-    more = remarks(report["test"], groups, params)
+    by = params.registration
+    more = not_judged(groups, by.slices, by.fairness) + too_good(params.task, report["test"])
     decision = replace(decision, reasons=[*decision.reasons, *more])
     if keep_back and decision.decision == "promote" and version != champion:
         kept = [*decision.reasons, keep_back]
@@ -60,17 +61,7 @@ def gate(
         version = None
     elif decision.decision == "promote" or not overruled:
         version = register_version(registry, run_id, record, decision)
-    aliases = registry.aliases()
-    named = [alias for alias in ("champion", "challenger") if aliases.get(alias) == version]
-    judged = {
-        "decision": decision.decision,
-        "reasons": decision.reasons,
-        "version": version,
-        "alias": named[0] if version and named else None,
-        "champion_version": champion,
-        "comparisons": decision.comparisons,
-    }
-    return log_decision(registry, record, report["test"], judged)
+    return log_decision(registry, record, report["test"], decision, version, champion)
 
 
 def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[str, Any]:

@@ -34,13 +34,15 @@ def serve() -> None:
 
 def deliver(*arguments: str) -> None:
     """Hold a running service against the delivery checklist and the gate's bars."""
+    from mlops_loop.models.bars import failed_bars
     from mlops_loop.serving import release
 
-    from ..models.gate import failed_bars
+    from ..models.metrics import SCORING
     from ..params import load_params
 
-    task, bars = load_params().task, load_params().registration.bars
-    release.main(PROJECT, read_options(), lambda s: failed_bars(task, s, bars), arguments)
+    params = load_params()
+    scoring, bars = SCORING[params.task], params.registration.bars
+    release.main(PROJECT, read_options(), lambda s: failed_bars(scoring, s, bars), arguments)
 
 
 def plain(name: str) -> Any:
