@@ -261,3 +261,16 @@ def test_nulls_are_imputed_where_the_loop_says_so(service: Service, record: Chan
     write_json(service.project.served / "imputed.json", {})
     with service.running() as client:
         assert client.post("/predict", json=record(items=None)).json()["prediction"] != given
+
+
+def test_an_id_may_be_sent_and_is_only_logged(service: Service, record: Change) -> None:
+    service.edit_contract(
+        1, "name: note, dtype: String, role: ignored", "name: note, dtype: String, role: id"
+    )
+    with service.running() as client:
+        plain, named = (ask(client, record(**more)) for more in ({}, {"note": "order 7"}))
+        assert plain["prediction"] == named["prediction"]
+        assert client.post("/predict", json=record(note=7)).status_code == 422
+    inputs = {row["id"]: row["inputs"] for row in service.logged()}
+    assert inputs[named["prediction_id"]]["note"] == "order 7"
+    assert inputs[plain["prediction_id"]]["note"] is None

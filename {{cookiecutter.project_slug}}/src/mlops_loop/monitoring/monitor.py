@@ -73,7 +73,7 @@ def run_check(
         place = paths.root / ".serving" / "profiles" / folder
         log = watch_log(champion, database(url(paths)), place)
         watched, more = log.watched, describe(log, today)
-        reference: list[date] = champion.profile.counts["day"].to_list()
+        reference: list[date] = champion.profile.counts["day"].drop_nulls().to_list()
         first, last = since or max(reference) + DAY, until or today - DAY
     # What breaks the contract may have no day.
     chosen = watched.only(pl.col("day").is_between(first, last).fill_null(True))
