@@ -40,8 +40,8 @@ CHANGED = {
     "_month: 50000": "_month: 1000",
     "max_trees: 250": "max_trees: 40",
     "approval: auto": "approval: human",
-    "old_and_fresh: {}": "slow: {train.learning_rate: 0.001}",
-    "fresh: {days: 42}": "fresh: {days: 42, prepare.old_share: 0.2}",
+    "old_and_fresh: {days: 42}": "slow: {train.learning_rate: 0.001}",
+    "fresh: {days: 14}": "fresh: {days: 42, prepare.old_share: 0.2}",
 }
 
 
@@ -135,7 +135,7 @@ def test_it_starts_over_and_the_version_waits_for_a_person(project: Path) -> Non
         "Lo Op: Retrain fresh, manual: TRIGGER=manual"
     )
     params = git(project, "show", f"{branch}:params.yaml")
-    for line in ("source: log", "beside: sample", "old_share: 0.2", "test_from: '2023-05-25'"):
+    for line in ("source: log", "beside: sample", "old_share: 0.2", "test_from: '2023-05-28'"):
         assert f"  {line}" in params
     assert "# not committed" not in params
     metrics = json.loads(git(project, "show", f"{branch}:reports/metrics.json"))
