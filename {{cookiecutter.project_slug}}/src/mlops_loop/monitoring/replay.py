@@ -25,7 +25,8 @@ import polars.selectors as cs
 from rich.console import Console
 from rich.table import Table
 
-from ..commands.experiment import checkout, dvc
+from ..commands.experiment import checkout
+from ..commands.pipeline import dvc
 from ..config import edit
 from ..console import figure, parse, track
 from ..data.contract import CHECKED_ROLES, check_values, load_contract, request_columns
