@@ -15,6 +15,7 @@ from mlops_loop.files import read_json, write_json
 from mlops_loop.models import summary
 from mlops_loop.models.bootstrap import best_threshold
 from mlops_loop.models.explanations import explanation
+from mlops_loop.models.model import load
 from mlops_loop.project import UserError, load_settings
 from mlops_loop.tracking import registry as tracking
 from project.data import prepare
@@ -174,15 +175,9 @@ def test_a_champion_of_other_classes_is_another_question(
     [reason] = read_json(trained.gate)["reasons"]
     assert reason.startswith("first model of which shop (multiclass: 'east', 'north', 'south');")
     assert reason.endswith("the champion predicts euros (regression)")
-    description = trained.candidate / "model.json"
     champion = tracking.connect(trained, load_settings(trained)).load("champion")
-    write_json(description, read_json(description) | {"classes": ["a", "b", "c"]})
-    verdict = rule.judge(
-        *map(read_json, (trained.metrics, trained.slices)),
-        lambda: champion,
-        load_params(trained.params),
-        trained,
-    )
+    other = replace(load(trained.candidate), classes=("a", "b", "c"))
+    verdict = rule.judge_question(other, champion, load_params(trained.params), False)
     assert verdict.decision == "promote"
     assert "first model of which shop (multiclass: 'a', 'b', 'c')" in verdict.reasons[0]
 
