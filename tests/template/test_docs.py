@@ -54,6 +54,7 @@ RUN_BY = {
     "make ab-test": "tests/journeys/test_serving.py: def test_a_challenger_answers_some_until_it_is_promoted_and_rolled_back",
     "make deliver": 'tests/journeys/test_serving.py: run(project, "make", "deliver"',
     "make export": 'tests/journeys/test_serving.py: "make", "export"',
+    "make replay": 'tests/journeys/test_replay.py: "make", "replay"',
     "make monitor": 'tests/journeys/test_monitoring.py: ["make", "monitor"]',
     "make monitor SINCE=2026-01-01": 'tests/journeys/test_monitoring.py: ["make", "monitor", "SINCE=',
     "make feedback FILE=truths.csv": 'tests/journeys/test_monitoring.py: "make", "feedback"',

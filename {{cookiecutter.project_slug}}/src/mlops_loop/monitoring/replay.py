@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import polars as pl
 import polars.selectors as cs
@@ -45,12 +47,8 @@ USUAL = 0.05  # of the mean of rows a day: real months hold a few rows of other 
 BATCH = 200  # records of a request
 TOLD = ("promote", "reject", "rollback")  # events of the history that are in the table
 # A clone has no .env; what the shell exports is the user's too.
-FOREIGN = (
-    *("API_KEY_HASHES", "DATABASE_URL", "MLFLOW_TRACKING_URI", "TRIGGER"),
-    *("NOTIFY_MAIL", "NOTIFY_WEBHOOK", "SMTP_URL"),
-)
-NOBODY = {f"GIT_{who}_NAME": "replay" for who in ("AUTHOR", "COMMITTER")}
-NOBODY |= {f"GIT_{who}_EMAIL": "replay@localhost" for who in ("AUTHOR", "COMMITTER")}
+FOREIGN = ("API_KEY_HASHES", "DATABASE_URL", "MLFLOW_TRACKING_URI", "NOTIFY_", "SMTP_", "TRIGGER")
+NOBODY = ("-c", "user.name=replay", "-c", "user.email=replay@localhost")
 
 
 @dataclass(frozen=True)
@@ -74,15 +72,14 @@ def main(paths: Paths, project: Replayed, arguments: Sequence[str]) -> None:
     given, known = parse("replay", arguments, **usual), (*SHIFTS, HARMLESS, "none")
     if given.drift not in known:
         raise UserError(f"DRIFT={given.drift}: no such drift; name one of {', '.join(known)}.")
-    for name in FOREIGN:
-        os.environ.pop(name, None)
-    os.environ |= NOBODY
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
     os.environ.setdefault("PII_KEY", "replay")
     with temporary_clone(paths) as clone:
         first, later = read_world(clone, project, given)
         train(clone, first, "first")
         git(clone.root, "add", "--all")
-        git(clone.root, "commit", "--quiet", "--message", "Replay")
+        git(clone.root, *NOBODY, "commit", "--quiet", "--message", "Replay")
         rows = change_world(clone, project, later, given.drift)
         answered, events = stream(clone, project, rows, first)
         months = compare(clone, project.scoring, answered, events)
@@ -143,7 +140,7 @@ def ingest(clone: Paths, seed: int) -> tuple[pl.DataFrame, dict[str, str]]:
     if not contract.names("time"):
         raise UserError("contract.yaml: no column has role time, so there are no days to replay.")
     edit(clone.params, {"seed": seed})
-    dvc(clone.root, "repro", "--quiet", "ingest")
+    dvc(clone.root, "repro", "ingest")
     rows = pl.concat(map(pl.read_parquet, partitions(clone.raw)), how="diagonal_relaxed")
     days = contract.read(rows, contract.names("time")).to_series().dt.date().alias("day")
     usual = pl.len().over("day") >= USUAL * pl.len() / pl.col("day").n_unique()
@@ -155,7 +152,7 @@ def train(clone: Paths, rows: pl.DataFrame, name: str) -> None:
     file = clone.external / f"{name}.parquet"
     rows.write_parquet(file)
     edit(clone.params, {"ingest.source": "file", "ingest.path": str(file)})
-    dvc(clone.root, "repro", "--quiet")
+    dvc(clone.root, "repro")
 
 
 def choose_column(clone: Paths, suits: str) -> str:
@@ -202,45 +199,39 @@ def change_world(clone: Paths, project: Replayed, rows: pl.DataFrame, drift: str
     return typed.select(*(c.name for c in asked), "day", "truth", told.alias("told"), "kept")
 
 
-class Client(HTTPConnection):
-    """A connection to the service that stays open."""
-
-    def ask(self, path: str, content: str | None = None) -> Any:
-        """Request with JSON; raises UserError with the answer, unless it is a success."""
-        headers = {"content-type": "application/json"}
-        self.request("POST" if content else "GET", path, content, headers)
-        response = self.getresponse()
-        said = response.read()
-        if response.status >= 300:
-            raise UserError(f"{path}: {response.status} {said.decode()[:1_000]}")
-        return json.loads(said)
-
-
 @contextmanager
-def serving(clone: Paths) -> Iterator[Client]:
-    """Serve the clone's champion on a free port, as long as the block lasts."""
+def serving(clone: Paths) -> Iterator[str]:
+    """Serve the clone's champion, as long as the block lasts; yields the address.
+
+    Raises UserError where the service, or a request of the block, fails.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     variables = {**os.environ, "PYTHONPATH": "src", "HOST": "127.0.0.1", "PORT": port}
     command = [sys.executable, "-m", f"{clone.package.name}.serving", "serve"]
-    log = clone.root / ".serving.log"
+    address, log = f"http://127.0.0.1:{port}", clone.root / ".serving.log"
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=clone.root, env=variables, stdout=file, stderr=file)
-    client = Client("127.0.0.1", int(port), timeout=60)
     try:
         while process.poll() is None:
-            with suppress(ConnectionError):
-                client.ask("/ready")
+            with suppress(URLError):
+                ask(f"{address}/ready")
                 break
             time.sleep(0.1)
-        yield client
+        yield address
     except (HTTPException, OSError) as error:
         said = log.read_text(encoding="utf-8")[-1_000:]
-        raise UserError(f"the service does not respond: {error}\n{said}") from error
+        raise UserError(f"a request to the service failed: {error}\n{said}") from error
     finally:
-        client.close()
         process.terminate()
         process.wait()
+
+
+def ask(address: str, content: str = "") -> Any:
+    """The JSON of a response; raises HTTPError or URLError unless the request succeeds."""
+    request = Request(address, content.encode() or None, {"content-type": "application/json"})
+    with urlopen(request, timeout=60) as response:
+        return json.load(response)
 
 
 def stream(
@@ -251,19 +242,18 @@ def stream(
     days = {day: some for (day,), some in rows.partition_by("day", as_dict=True).items()}
     start, answered, events = min(days), dict[date, pl.DataFrame](), list[Any]()
     seen = len(history.read(clone))
-    with serving(clone) as client:
+    with serving(clone) as address:
         for day, some in track(sorted(days.items()), "replay"):
-            found = predict(client, some.select(asked))
-            answered[day] = some.hstack(found)
+            answered[day] = some.hstack(predict(f"{address}/predict", some.select(asked)))
             for truths in (answered[d] for d in answered if d == day - LATE):
                 for key, actual in truths.select("id", "told").drop_nulls().iter_rows():
                     truth = {"prediction_id": key, "actual": actual}
-                    client.ask("/feedback", json.dumps(truth))
+                    ask(f"{address}/feedback", json.dumps(truth))
             if (day - start).days == RELEASE:
                 train(clone, shift(known, "unit", choose_column(clone, "number")), "wrong")
                 git(clone.root, "checkout", "--quiet", ".")
                 dvc(clone.root, "checkout", "--quiet", "--force")
-            while client.ask("/ready")["outbox_bytes"]:
+            while ask(f"{address}/ready")["outbox_bytes"]:
                 time.sleep(0.05)
             project.turn(clone, day + timedelta(days=1))
             entries = history.read(clone)
@@ -272,14 +262,12 @@ def stream(
     return pl.concat(answered.values()), events
 
 
-def predict(client: Client, rows: pl.DataFrame) -> pl.DataFrame:
+def predict(address: str, rows: pl.DataFrame) -> pl.DataFrame:
     """Request rows in batches; returns the `id` and the `version` of each prediction."""
-    found = list[Any]()
     texts = rows.with_columns(cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
-    for batch in texts.iter_slices(BATCH):
-        found += client.ask("/predict", batch.write_json())
-    keys = {"id": [each["prediction_id"] for each in found]}
-    return pl.DataFrame(keys | {"version": [each["model_version"] for each in found]})
+    found = [ask(address, batch.write_json()) for batch in texts.iter_slices(BATCH)]
+    table = pl.DataFrame([prediction for batch in found for prediction in batch])
+    return table.select(id="prediction_id", version="model_version")
 
 
 def compare(
