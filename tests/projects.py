@@ -290,8 +290,10 @@ def assert_agreed(project: Project) -> None:
 @pytest.fixture(autouse=True)
 def environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     isolate(monkeypatch)
+    before = dict(os.environ)
     yield
-    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it, and other tests follow
+    for name in os.environ.keys() - before.keys():  # MLflow and .env set some, and other tests follow
+        del os.environ[name]
 
 
 @pytest.fixture

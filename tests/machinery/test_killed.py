@@ -87,11 +87,13 @@ def test_killed_while_a_challenger_is_held_and_while_it_becomes_champion(
 ) -> None:
     register.main(trained)
     [path] = (trained.interim / "test").iterdir()
-    pl.read_parquet(path).drop("size").write_parquet(path)  # nothing can be scored
+    rows = pl.read_parquet(path)
+    rows.drop("size").write_parquet(path)  # nothing can be scored
     trained.put_model("worse")
     kill_and_repeat(trained, monkeypatch, Registry, "point", before, times=1)
     assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
     registry_of(trained).unpoint("champion")
+    rows.write_parquet(path)
     kill_and_repeat(trained, monkeypatch, Registry, "unpoint", before, times=1)
     assert registry_of(trained).aliases() == {"champion": 2, "previous": 1}
 

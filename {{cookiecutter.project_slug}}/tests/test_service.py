@@ -7,10 +7,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mlops_loop.data.contract import load_contract
+from mlops_loop.database import database, url
 from mlops_loop.models.model import load
 from mlops_loop.project import Paths
+from mlops_loop.serving.log_tables import predictions
 from mlops_loop.serving.params import serving_options
-from mlops_loop.serving.prediction_log import database, predictions, url
 from mlops_loop.serving.schema import RequestSchema
 from mlops_loop.serving.service import assemble
 
@@ -66,7 +67,7 @@ def test_it_logs_what_it_predicted(registered: Paths, record: dict[str, Any]) ->
     with start(registered) as client:
         predicted = client.post("/predict", json=record).json()
     query = predictions.select().where(predictions.c.id == predicted["prediction_id"])
-    with database(url(registered)).connect() as log:  # what waits is written when the service ends
+    with database(url(registered.log)).connect() as log:  # what waits is written when the service ends
         [logged] = log.execute(query)
     assert logged.output["prediction"] == predicted["prediction"]
     assert logged.inputs.keys() == record.keys()

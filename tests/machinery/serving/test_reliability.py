@@ -91,7 +91,7 @@ def test_a_clock_that_is_put_back_loses_nothing(
     with service.running() as client:
         ids = [client.post("/predict", json=record()).json()["prediction_id"]]
         wait(lambda: len(service.logged()) == 1)
-        monkeypatch.setattr(log, "datetime", Earlier)
+        monkeypatch.setattr("mlops_loop.database.datetime", Earlier)
         ids += [client.post("/predict", json=record()).json()["prediction_id"] for _ in range(3)]
         wait(lambda: len(service.logged()) == 4)
         monkeypatch.undo()
