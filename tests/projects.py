@@ -292,7 +292,9 @@ def environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     isolate(monkeypatch)
     before = dict(os.environ)
     yield
-    for name in os.environ.keys() - before.keys():  # MLflow and .env set some, and other tests follow
+    for name in (
+        os.environ.keys() - before.keys()
+    ):  # MLflow and .env set some, and other tests follow
         del os.environ[name]
 
 

@@ -118,7 +118,7 @@ def test_they_are_red_for_a_broken_project(project: Path) -> None:
     assert {broken: tests for broken, tests in missed.items() if tests} == {}, failed
 
 
-@pytest.mark.parametrize("table", ["breast_cancer", "wine"])
+@pytest.mark.parametrize("table", ["breast_cancer"])
 def test_they_are_green_for_an_adopted_table_of_classes(
     table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,9 @@ from kubernetes_validate import validate
 from ruamel.yaml import YAML
 
 OVERLAYS = ("staging", "production", "canary")
-METRIC = re.compile(r"\b[a-z_]+_(?:total|bucket|bytes|version|refused|wait_seconds|status|timestamp_seconds)\b")
+METRIC = re.compile(
+    r"\b[a-z_]+_(?:total|bucket|bytes|version|refused|wait_seconds|status|timestamp_seconds)\b"
+)
 # The alerts' own test: what the service is said to have told, and what fires after ten minutes.
 ALERTS = """
 rule_files: [alerts.yml]

@@ -209,7 +209,7 @@ def test_readmes_draw_the_tree_that_is_there(trained: Path) -> None:
         check_tree(readme, trained)
 
 
-@pytest.mark.parametrize("folder", ["notebooks", "."])
+@pytest.mark.parametrize("folder", ["notebooks"])
 def test_notebook_runs_and_shows_pictures(trained: Path, folder: str, tmp_path: Path) -> None:
     execute = f"""
 import nbclient, nbformat
