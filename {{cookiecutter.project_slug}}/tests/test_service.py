@@ -67,7 +67,8 @@ def test_it_logs_what_it_predicted(registered: Paths, record: dict[str, Any]) ->
     with start(registered) as client:
         predicted = client.post("/predict", json=record).json()
     query = predictions.select().where(predictions.c.id == predicted["prediction_id"])
-    with database(url(registered.log)).connect() as log:  # what waits is written when the service ends
+    # What waits is written when the service ends.
+    with database(url(registered.log)).connect() as log:
         [logged] = log.execute(query)
     assert logged.output["prediction"] == predicted["prediction"]
     assert logged.inputs.keys() == record.keys()
