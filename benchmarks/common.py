@@ -153,7 +153,7 @@ def package(project: Path) -> str:
 
 
 def machine() -> str:
-    """Where and when this is measured."""
+    """The machine and the time of a measurement."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
         f"{cores} cores, {platform.system()} {platform.machine()}, "

@@ -31,7 +31,7 @@ from mlops_loop.models.persistence import LightGBM
 from mlops_loop.monitoring.batch import Champion, Watched
 from mlops_loop.monitoring.check import check
 from mlops_loop.monitoring.evidence import PROMOTED, REFUSED, Evidence
-from mlops_loop.monitoring.params import Monitoring, retrain_options
+from mlops_loop.monitoring.params import Monitoring, Retrain, read_section
 from mlops_loop.monitoring.rows import find_jumps
 from mlops_loop.project import import_library
 from mlops_loop.tracking.history import Entry
@@ -284,7 +284,7 @@ def follow(fits: Fits, params: Params) -> tuple[list[Fit], int]:
 
     The errors of a fit are kept with `fits`. Rejected retrainings cost as much as others.
     """
-    world, options = fits.world, retrain_options(params.retrain)
+    world, options = fits.world, read_section(Retrain, params.retrain)
     watch = Watch(world, *fits.rows((0, WINDOW)))
     plan, entries = [(0, WINDOW)], list[Entry]()
     for turn in range(1, world.days // STEP):

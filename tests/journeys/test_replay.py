@@ -38,7 +38,7 @@ def months(project: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def history(project: Path) -> list[dict[str, Any]]:
-    """What was recorded, the day of the replay as `day`."""
+    """The recorded entries, the day of the replay as `day`."""
     with sqlite3.connect(project / "reports/replay/history.db") as database:
         database.row_factory = sqlite3.Row
         rows = [dict(row) for row in database.execute("select * from history order by id")]

@@ -82,7 +82,7 @@ def registry(project: Path) -> dict[str, object]:
 
 
 def work(project: Path) -> tuple[str, str, dict[str, int]]:
-    """What the user works on: the commit, what is not committed, and every file that git knows."""
+    """The user's work: the commit, what is not committed, and every file that git knows."""
     names = git(project, "ls-files").splitlines()
     times = {name: (project / name).stat().st_mtime_ns for name in names}
     return git(project, "rev-parse", "HEAD"), git(project, "status", "--porcelain"), times

@@ -212,7 +212,7 @@ def test_rows_that_come_while_a_day_is_read_are_read_the_next_time(
 
 
 def told(capsys: pytest.CaptureFixture[str], project: Project, text: str, key: str = "") -> str:
-    """What `make feedback` prints of a CSV."""
+    """The lines that `make feedback` prints of a CSV."""
     file = project.external / "truths.csv"
     file.write_text(text)
     feedback.main(project, key or None, [f"--file={file}"])

@@ -12,7 +12,7 @@ import pytest
 from mlops_loop.models import profile
 from mlops_loop.models.model import load
 from mlops_loop.monitoring import monitor
-from mlops_loop.monitoring.params import Monitoring, monitoring_options
+from mlops_loop.monitoring.params import Monitoring, read_section
 from mlops_loop.project import UserError
 from project.models.metrics import SCORING
 from projects import DEFINITIONS, Project, offer, sales
@@ -162,6 +162,6 @@ def test_the_dial_is_the_only_threshold() -> None:
     assert Monitoring(alarms_per_year=12, every="7d").level(0.5) == pytest.approx(6 * 7 / 365)
     assert OPTIONS.drift_level(0.1, 45) == pytest.approx(OPTIONS.drift_level(0.1, 90) / 2)
     with pytest.raises(UserError, match=r"params.yaml: monitoring.every"):
-        monitoring_options({"alarms_per_year": 1, "every": "1h"})
+        read_section(Monitoring, {"alarms_per_year": 1, "every": "1h"})
     with pytest.raises(UserError, match="this section is missing"):
-        monitoring_options(None)
+        read_section(Monitoring, None)

@@ -64,7 +64,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sent(project: Project) -> list[dict[str, Any]]:
-    """What came of each message."""
+    """The result of each message."""
     return [entry.content for entry in history.read(project, "notify")]
 
 

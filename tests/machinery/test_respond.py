@@ -21,7 +21,7 @@ OPTIONS = Responses(rollback_above=1.5, impute_above=0.3)
 
 
 def checked(ratios: tuple[float, ...] = RATIOS, version: int = 2, **changes: Any) -> dict[str, Any]:
-    """What a check of some days finds."""
+    """The content of a check of some days."""
     days = [str(START + timedelta(days=number)) for number in range(len(ratios))]
     by_day = [
         {"day": day, "rows": 100, "observed": 3.0 * ratio, "expected": 3.0}

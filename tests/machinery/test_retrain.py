@@ -14,7 +14,7 @@ from mlops_loop.database import database
 from mlops_loop.monitoring import approve, freeze, retrain, rows
 from mlops_loop.monitoring.clone import Clone
 from mlops_loop.monitoring.evidence import Evidence
-from mlops_loop.monitoring.params import LogRows, Retrain, retrain_options
+from mlops_loop.monitoring.params import LogRows, Retrain, read_section
 from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
 from mlops_loop.tracking import history
@@ -37,7 +37,7 @@ def options(**changes: Any) -> Retrain:
         **{"per_year": 12, "rows": "log", "delay_days": 0, "judge_days": 7},
         **{"candidates": {"all": {}}, "rollout": "promote", "approval": "auto"},
     }
-    return retrain_options(given | changes)
+    return read_section(Retrain, given | changes)
 
 
 def entry(event: str, day: date, version: int | None = None, **content: Any) -> history.Entry:
@@ -65,7 +65,7 @@ def checked(ratios: list[float], alarms: tuple[int, ...] = ()) -> dict[str, Any]
 def evidence(
     check: dict[str, Any], *entries: history.Entry, day: int = 60, **changes: Any
 ) -> Evidence:
-    """What triggers are told so many days after FIRST."""
+    """The evidence of triggers so many days after FIRST."""
     return Evidence(FIRST + timedelta(days=day), check, entries, options(**changes))
 
 
@@ -101,12 +101,12 @@ class Log:
             known |= {"time": datetime(2025, 1, 1), "actual": truth}
             log.insert(connection, log.feedback, [known])
 
-    def open(self) -> rows.Log:
+    def open(self) -> rows.LabelledLog:
         """The log as a retraining reads it."""
-        return rows.Log.open(self.project, self.contract, TARGET)
+        return rows.LabelledLog.open(self.project, self.contract, TARGET)
 
     def partitions(self, **options: Any) -> dict[str, pl.DataFrame]:
-        """What source `log` brings into data/raw."""
+        """The rows that source `log` brings into data/raw."""
         given = LogRows.model_validate(options)
         found = rows.list_partitions(self.project, given, self.contract, TARGET)
         for partition in found:
@@ -566,7 +566,7 @@ def test_a_rejected_version_does_not_come_back(waiting: Project) -> None:
 
 
 def test_the_section_of_a_new_project_is_valid(project: Project) -> None:
-    section = retrain_options(load_params(project.params).retrain)
+    section = read_section(Retrain, load_params(project.params).retrain)
     assert {name: each.days for name, each in section.candidates.items()} == {
         "old_and_fresh": 42,
         "fresh": 14,

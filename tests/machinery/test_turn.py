@@ -52,7 +52,7 @@ class Loop:
         return {"outcome": None, "reason": "no trigger fires"}
 
     def events(self) -> list[tuple[str, str]]:
-        """What the loop recorded."""
+        """The entries that the loop recorded."""
         return [(e.event, e.reason) for e in history.read(self.project) if e.by == "loop"]
 
 

@@ -32,7 +32,7 @@ class Stage:
     commands: dict[str, str] = field(default_factory=dict)
 
     def at(self, path: str) -> Path:
-        """Where a path of the image is on this machine."""
+        """The place of a path of the image on this machine."""
         return self.root / os.path.normpath(Path(self.folder, path)).lstrip("/")
 
     def here(self, text: str) -> str:

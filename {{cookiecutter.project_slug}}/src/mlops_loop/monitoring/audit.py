@@ -13,7 +13,7 @@ from ..database import database
 from ..files import write_text
 from ..models.model_card import to_html
 from ..project import Paths, UserError, load_settings
-from ..serving.log_tables import feedback, predictions, url
+from ..serving.log_tables import connect, feedback, predictions, url
 from ..tracking import history
 
 if TYPE_CHECKING:
@@ -33,12 +33,9 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     registry = tracking.connect(paths, load_settings(paths))
     of = sql.select(predictions).where(predictions.c.id == wanted)
     truths = sql.select(feedback).where(feedback.c.prediction_id == wanted)
-    try:
-        with database(url(paths)).connect() as connection:
-            found = connection.execute(of).mappings().one_or_none()
-            came = connection.execute(truths.order_by(feedback.c.time)).mappings().all()
-    except sql.exc.SQLAlchemyError as error:
-        raise UserError(f"the prediction log does not answer ({type(error).__name__}).") from error
+    with connect(database(url(paths)), create=False) as connection:
+        found = connection.execute(of).mappings().one_or_none()
+        came = connection.execute(truths.order_by(feedback.c.time)).mappings().all()
     if found is None:
         raise UserError(
             f"PREDICTION={wanted}: the log has no such prediction: it was forgotten after "

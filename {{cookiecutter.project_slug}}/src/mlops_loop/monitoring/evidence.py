@@ -1,4 +1,4 @@
-"""What is known when a retraining is decided, and what forbids one."""
+"""The facts by which a retraining is decided, and the rules that forbid one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What triggers are told.
+    """The facts that triggers decide by.
 
     `check` is the content of the latest check, or empty. `history` holds the entries of READ.
     `new_files` are partitions that `ingest.source` has and the last training had not.
@@ -107,7 +107,17 @@ def to_date(day: str | date) -> date:
     return date.fromisoformat(str(day))
 
 
+def mean_losses(days: Sequence[dict[str, Any]]) -> tuple[float, float, int]:
+    """Mean observed and expected loss of the rows of some days, and their number."""
+    rows = sum(day["rows"] for day in days)
+    observed, expected = (
+        float(sum(day["rows"] * day[name] for day in days) / max(rows, 1))
+        for name in ("observed", "expected")
+    )
+    return observed, expected, rows
+
+
 def ratio(days: Sequence[dict[str, Any]]) -> float:
-    """Observed over expected loss of several days."""
-    observed = sum(day["rows"] * day["observed"] for day in days)
-    return float(observed / sum(day["rows"] * day["expected"] for day in days))
+    """Observed over expected loss of some days."""
+    observed, expected, _ = mean_losses(days)
+    return observed / expected

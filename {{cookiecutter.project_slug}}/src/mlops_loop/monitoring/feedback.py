@@ -47,11 +47,10 @@ def main(paths: Paths, key: str | None, arguments: Sequence[str]) -> None:
     with working("feedback"):
         model = tracking.connect(paths, load_settings(paths)).load("champion")
         engine = database(log.url(paths))
-        log.prepare(engine)
         for chunk in tables.read_chunks(source):
             by = ID if ID in chunk.columns or not key else key
             truths = read_truths(chunk, source, by, model, counts)
-            with engine.begin() as connection:
+            with log.connect(engine) as connection:
                 if by != ID:
                     truths = find_ids(connection, by, truths, counts)
                 write_truths(connection, truths, counts)

@@ -38,9 +38,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         .order_by(log.predictions.c.time.desc())
         .limit(RECENT)
     )
-    engine = database(log.url(paths))
-    log.prepare(engine)
-    with engine.connect() as connection:
+    with log.connect(database(log.url(paths))) as connection:
         rows = connection.execute(query).all()
     if not rows:
         raise UserError("no prediction waits for its truth.")
@@ -61,7 +59,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
 
 
 def score(output: dict[str, Any]) -> Any:
-    """What predictions are sorted by: the last class's probability, else the value."""
+    """The figure that predictions are sorted by: the last class's probability, else the value."""
     return [output["prediction"], *output.get("probabilities", {}).values()][-1]
 
 

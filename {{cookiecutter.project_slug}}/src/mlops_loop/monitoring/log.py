@@ -18,14 +18,13 @@ from ..data.contract import DTYPES, Contract, request_columns
 from ..database import now
 from ..files import COMPRESSION, read_json, replaced, write_json
 from ..models.model import Model
-from ..project import UserError
 from ..serving.log_tables import (
     BATCH,
     DELIVERY,
+    connect,
     feedback,
     is_number,
     predictions,
-    prepare,
     refusals,
 )
 from .batch import KEYS, Champion, NothingToCheck, Watched, merge
@@ -133,19 +132,13 @@ def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
     made_by = hashlib.sha256(repr((rules, edges)).encode()).hexdigest()
     log, changed = Log.load(folder, made_by), True
     folder.mkdir(parents=True, exist_ok=True)  # SQLite makes the log, but not its folder
-    try:
-        prepare(engine)
-        with engine.connect() as connection:
-            try:
-                changed = log.update(connection, champion)
-                log.refused = read_refusals(connection)
-            finally:
-                if changed and log.tables:
-                    log.save(folder, made_by)
-    except sql.exc.SQLAlchemyError as error:
-        raise UserError(
-            f"the prediction log does not respond ({type(error).__name__}): is DATABASE_URL right?"
-        ) from error
+    with connect(engine) as connection:
+        try:
+            changed = log.update(connection, champion)
+            log.refused = read_refusals(connection)
+        finally:
+            if changed and log.tables:
+                log.save(folder, made_by)
     if not log.tables:
         raise NothingToCheck(
             f"the prediction log, {engine.url}, is empty: `make serve` and `make batch` fill it; "

@@ -107,7 +107,7 @@ def run_check(
 
 
 def describe(log: Log, today: date) -> Content:
-    """What the log says of itself and of the service: figures, and notes on them."""
+    """Figures of the log and of the service, and notes on them."""
     service = [{"day": day, **facts} for day, facts in sorted(log.days.items())][-SERVICE_DAYS:]
     notes = [*describe_log(log, log.watched, today), *describe_service(service, log.refused)]
     return {"service": service, "refused": log.refused, "notes": notes}

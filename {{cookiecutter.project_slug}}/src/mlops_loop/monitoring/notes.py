@@ -77,7 +77,7 @@ def describe_rows(content: Content) -> Iterator[str]:
 
 
 def describe_log(log: Log, watched: Watched, today: date) -> Iterator[str]:
-    """What is unusual about the log itself, in sentences."""
+    """Oddities of the log itself, in sentences."""
     future = int(watched.days.filter(pl.col("day") > today)["given"].sum())
     if future:
         yield (

@@ -81,7 +81,7 @@ class Candidate(Section):
 
 
 class Retrain(Section):
-    """What starts a retraining, on which rows it trains, and what becomes of its version."""
+    """The triggers of a retraining, its rows, and the rollout of its version."""
 
     schedule_days: Annotated[int | None, Field(ge=1)]
     new_rows: Annotated[int | None, Field(ge=1)]
@@ -96,23 +96,9 @@ class Retrain(Section):
     approval: Literal["auto", "human"]
 
 
-def read_section(model: type[Model], params: dict[str, Any] | None, name: str) -> Model:
-    """Read a section of this level; raises UserError that names every wrong key."""
-    if params is None:
+def read_section(model: type[Model], section: dict[str, Any] | None) -> Model:
+    """Read the section named after its model; raises UserError that names every wrong key."""
+    name = model.__name__.lower()
+    if section is None:
         raise UserError(f"params.yaml: {name}: this section is missing; see docs/operations.md.")
-    return validated(model, params, "params.yaml", name)
-
-
-def monitoring_options(section: dict[str, Any] | None) -> Monitoring:
-    """Read section `monitoring`."""
-    return read_section(Monitoring, section, "monitoring")
-
-
-def retrain_options(section: dict[str, Any] | None) -> Retrain:
-    """Read section `retrain`."""
-    return read_section(Retrain, section, "retrain")
-
-
-def responses_options(section: dict[str, Any] | None) -> Responses:
-    """Read section `responses`."""
-    return read_section(Responses, section, "responses")
+    return validated(model, section, "params.yaml", name)

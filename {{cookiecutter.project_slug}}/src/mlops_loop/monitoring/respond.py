@@ -15,6 +15,7 @@ from ..project import UserError
 from ..serving.params import IMPUTED
 from ..tracking import history
 from ..tracking.gate import make_champion
+from .evidence import mean_losses, to_date
 from .monitor import PROFILE
 from .params import Responses
 
@@ -30,7 +31,7 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Situation:
-    """What a turn found: `content` is that of latest.json, `checks` are the checks before.
+    """The findings of a turn: `content` is that of latest.json, `checks` are the checks before.
 
     `check_previous` checks the champion before on the days from one on.
     """
@@ -60,7 +61,7 @@ def roll_back(found: Situation) -> str | None:
     if limit is None or not (loss and is_same and paged and released):
         return None
     first, since = find_release(found, aliases["champion"])
-    observed, expected, rows = sum_losses(loss, since)
+    observed, expected, rows = mean_losses(days_since(loss, since))
     ratio = max(observed / expected, observed / loss["reference"]) if rows else 0.0
     if rows < LEAST_ROWS or ratio <= limit or found.today - first > NEW:
         return None
@@ -68,7 +69,7 @@ def roll_back(found: Situation) -> str | None:
         before = found.check_previous(since).get("loss")
     except UserError:  # it has no profile, or would have refused the rows
         return None
-    was, _, known = sum_losses(before, since) if before else (0.0, 0.0, 0)
+    was, _, known = mean_losses(days_since(before, since) if before else [])
     if not known or was > BETTER * observed:
         return None
     new, old = registry.find("champion"), registry.find("previous")
@@ -88,18 +89,12 @@ def find_release(found: Situation, champion: int) -> tuple[date, date]:
         if entry.version != champion:
             return first, since
         first = entry.day
-    return first, date.fromisoformat(str(found.content["days"]["first"]))
+    return first, to_date(found.content["days"]["first"])
 
 
-def sum_losses(loss: Content, since: date) -> tuple[float, float, int]:
-    """Mean observed and expected loss of the days from one on, and their rows."""
-    some = [day for day in loss["by_day"] if date.fromisoformat(str(day["day"])) >= since]
-    rows = sum(day["rows"] for day in some)
-    observed, expected = (
-        sum(day[name] * day["rows"] for day in some) / max(rows, 1)
-        for name in ("observed", "expected")
-    )
-    return observed, expected, rows
+def days_since(loss: Content, since: date) -> list[Content]:
+    """The days of a loss from one on."""
+    return [day for day in loss["by_day"] if to_date(day["day"]) >= since]
 
 
 def describe(version: "Version") -> str:

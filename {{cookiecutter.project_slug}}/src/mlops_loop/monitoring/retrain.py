@@ -31,7 +31,7 @@ from .evidence import FAILED, PROMOTED, READ, REFUSED, WAITING, Evidence
 from .freeze import describe, find_freeze
 from .notify import notify
 from .params import Candidate, Retrain
-from .rows import Log, find_aside
+from .rows import LabelledLog, find_aside
 from .turn import alone
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Yours:
-    """What a retraining needs of the project.
+    """The parts of the project that a retraining needs.
 
     `params` are those of params.yaml. `decide` combines the triggers. `register` takes the
     registry, the checkout that holds the best candidate, and why one that is better is kept back,
@@ -201,7 +201,7 @@ def take_rows(
     done: Content = {"set_aside": {}, "rows_aside": 0}
     is_logged = os.environ.get("DATABASE_URL") or clone.paths.log.exists()
     if yours.options.rows == LOG and is_logged:
-        log = Log.open(clone.paths, load_contract(clone.copy.contract), yours.target)
+        log = LabelledLog.open(clone.paths, load_contract(clone.copy.contract), yours.target)
         aside, rows = find_aside(log, limits, evidence)
         done = {"set_aside": aside.model_dump(mode="json"), "rows_aside": rows}
         # DVC reads no dates, but texts.

@@ -18,8 +18,8 @@ from ..data.known_target import ID, find_dtype
 from ..data.sources import Partition
 from ..data.splits import stable_hash
 from ..database import database
-from ..project import Paths, UserError, load_settings
-from ..serving.log_tables import feedback, predictions, prepare, url
+from ..project import Paths, load_settings
+from ..serving.log_tables import connect, feedback, predictions, url
 from .evidence import Evidence
 from .log import CHUNK, SHOWN, read_inputs
 from .params import LogRows, SetAside
@@ -31,30 +31,26 @@ Month = tuple[datetime, datetime]  # its begin, and that of the next
 
 
 @dataclass(frozen=True)
-class Log:
-    """The prediction log, and the contract and TARGET by which its rows are read."""
+class LabelledLog:
+    """Predictions with a known truth, and the contract and TARGET by which they are read."""
 
     engine: sql.Engine
     contract: Contract
     target: pl.Expr
 
     @classmethod
-    def open(cls, paths: Paths, contract: Contract, target: pl.Expr) -> "Log":
+    def open(cls, paths: Paths, contract: Contract, target: pl.Expr) -> "LabelledLog":
         """Open the log; raises UserError where the database does not answer."""
         load_settings(paths)  # .env may name it
         engine = database(url(paths))
-        try:
-            prepare(engine)
-        except sql.exc.SQLAlchemyError as error:
-            problem = f"the prediction log does not answer: {error}; see DATABASE_URL."
-            raise UserError(problem) from error
-        return cls(engine, contract, target)
+        with connect(engine):
+            return cls(engine, contract, target)
 
     def months(self) -> list[Month]:
         """The months in which something was predicted, oldest first."""
         time, months = predictions.c.time, list[Month]()
         ends = sql.select(sql.func.min(time), sql.func.max(time))
-        with self.engine.connect() as connection:
+        with connect(self.engine, create=False) as connection:
             first, last = connection.execute(ends).one()
         while first and first <= last:
             begin = datetime(first.year, first.month, 1)
@@ -73,7 +69,7 @@ class Log:
         schema = pl.Schema({**dtypes, name: find_dtype(contract, self.target)})
         found = [pl.DataFrame(schema={**schema, ID: pl.String, DAY: pl.Date, ARRIVED: pl.Date})]
         several = {"yield_per": CHUNK}
-        with self.engine.connect() as connection:
+        with connect(self.engine, create=False) as connection:
             for chunk in connection.execute(
                 labelled(month), execution_options=several
             ).partitions():
@@ -99,7 +95,7 @@ class Log:
 
 
 def labelled(month: Month) -> sql.Select[Any]:
-    """What was shown in a month, each prediction beside every truth of it, the latest last."""
+    """The predictions shown in a month, each beside every truth of it, the latest last."""
     said, came = predictions.c, feedback.c
     inputs, arrived = sql.cast(said.inputs, sql.Text), came.time.label("arrived")
     query = sql.select(said.id, said.time, arrived, inputs, came.actual)
@@ -112,11 +108,11 @@ def list_partitions(
     paths: Paths, options: LogRows, contract: Contract, target: pl.Expr
 ) -> Iterator[Partition]:
     """A partition for each month of the log in which predictions have truths."""
-    log = Log.open(paths, contract, target)
+    log = LabelledLog.open(paths, contract, target)
     for month in log.months():
         known = labelled(month).subquery()
         count = sql.select(sql.func.count(), sql.func.max(known.c.arrived))
-        with log.engine.connect() as connection:
+        with connect(log.engine, create=False) as connection:
             truths, last = connection.execute(count).one()
         if truths:
             origin = f"log: {truths} truths until {last}, {options.model_dump_json()}"
@@ -124,7 +120,7 @@ def list_partitions(
             yield Partition(f"log_{month[0]:%Y-%m}.parquet", origin, write)
 
 
-def write_month(log: Log, month: Month, options: LogRows, path: Path) -> None:
+def write_month(log: LabelledLog, month: Month, options: LogRows, path: Path) -> None:
     """Write the rows of a month that are in the window, and not set aside."""
     inside = pl.col(DAY).is_between(options.since or date.min, options.until or date.max)
     aside = is_aside(options.set_aside, log.target.meta.output_name())
@@ -138,7 +134,7 @@ def is_aside(aside: SetAside, target: str) -> pl.Expr:
 
 
 def find_aside(
-    log: Log, limits: tuple[float, float] | None, evidence: Evidence
+    log: LabelledLog, limits: tuple[float, float] | None, evidence: Evidence
 ) -> tuple[SetAside, int]:
     """Truths that contradict the rest, and the number of their rows.
 

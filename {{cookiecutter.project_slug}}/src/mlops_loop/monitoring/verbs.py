@@ -1,7 +1,8 @@
-"""The verbs of level operations, made from what they need of a project."""
+"""The verbs of level operations; each imports only what it needs."""
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from importlib import import_module
@@ -9,91 +10,94 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..project import Paths
-from .params import monitoring_options, responses_options
+from .params import Monitoring, Responses, read_section
 
 if TYPE_CHECKING:
     from .retrain import Yours
 
 # For schedulers; an error ends with 1, as everywhere. make turns every failure into 2.
 CODES = {"healthy": 0, "watch": 10, "act": 20}
+# Verbs that need nothing of the project, by their modules.
+PLAIN = {"freeze": "freeze", "history": "audit", "label": "label"}
 
 
-def make_verbs(
-    paths: Paths,
-    load_params: Callable[[Path], Any],
-    watching: Callable[[Any], dict[str, Any]],
-    learning: Callable[[Any], "Yours"],
-) -> dict[str, Callable[..., Any]]:
-    """Make the verbs; each imports only what it needs.
+@dataclass(frozen=True)
+class Operations:
+    """The verbs on a project; `check_needs` and `retrain_needs` take its parameters."""
 
-    `watching` and `learning` give, of parameters, what a check and what a retraining need.
-    """
+    paths: Paths
+    load_params: Callable[[Path], Any]
+    check_needs: Callable[[Any], dict[str, Any]]
+    retrain_needs: Callable[[Any], "Yours"]
 
-    def monitor(*arguments: str) -> dict[str, Any]:
+    @property
+    def verbs(self) -> dict[str, Callable[..., Any]]:
+        """The verbs by name."""
+        named = (self.monitor, self.loop, self.retrain, self.feedback, self.replay)
+        return {
+            **{verb.__name__: verb for verb in named},
+            "check": lambda *args: sys.exit(CODES[self.monitor(*args)["status"]]),
+            "turn": lambda *args: sys.exit(CODES[self.loop(*args)["status"]]),
+            **{verb: partial(self.decide, verb) for verb in ("approve", "reject")},
+            **{verb: partial(self.run, module) for verb, module in PLAIN.items()},
+        }
+
+    def monitor(self, *arguments: str) -> dict[str, Any]:
         """Check whether the champion is still right; a verdict is no error."""
         from . import monitor as command
 
-        return command.main(paths, arguments=arguments, **watching(load_params(paths.params)))
+        needs = self.check_needs(self.load_params(self.paths.params))
+        return command.main(self.paths, arguments=arguments, **needs)
 
-    def check(*arguments: str) -> None:
-        """Do the same, and end with the verdict's exit code."""
-        sys.exit(CODES[monitor(*arguments)["status"]])
+    def loop(self, *arguments: str) -> dict[str, Any]:
+        """Take the turn of today; a verdict is no error."""
+        from . import turn as command
 
-    def take_turn(where: Paths, today: date) -> dict[str, Any]:
+        return command.main(partial(self.take_turn, self.paths), arguments)
+
+    def take_turn(self, where: Paths, today: date) -> dict[str, Any]:
         """Take one turn of the loop on a day: check, respond, retrain where there is reason to."""
         from . import retrain, turn
         from .monitor import run_check
 
-        params = load_params(where.params)
-        run = partial(retrain.run, where, learning(params))
-        responses = responses_options(params.responses)
-        return turn.take_turn(where, responses, partial(run_check, **watching(params)), run, today)
+        params = self.load_params(where.params)
+        responses = read_section(Responses, params.responses)
+        check = partial(run_check, **self.check_needs(params))
+        run = partial(retrain.run, where, self.retrain_needs(params))
+        return turn.take_turn(where, responses, check, run, today)
 
-    def loop(*arguments: str) -> dict[str, Any]:
-        """Take the turn of today; a verdict is no error."""
-        from . import turn as command
-
-        return command.main(partial(take_turn, paths), arguments)
-
-    def turn(*arguments: str) -> None:
-        """Do the same, and end with the verdict's exit code."""
-        sys.exit(CODES[loop(*arguments)["status"]])
-
-    def retrain(*arguments: str) -> None:
+    def retrain(self, *arguments: str) -> None:
         """Train and judge candidates, where a trigger fires or TRIGGER names what has."""
         from . import retrain as command
         from .monitor import run_check
 
-        params = load_params(paths.params)
-        check = partial(run_check, **watching(params))
-        command.main(paths, learning(params), check, arguments)
+        params = self.load_params(self.paths.params)
+        check = partial(run_check, **self.check_needs(params))
+        command.main(self.paths, self.retrain_needs(params), check, arguments)
 
-    def decision(verb: str) -> Callable[..., None]:
-        """Make a verb by which a person decides on a version."""
-        return lambda *args: import_module(".approve", __package__).main(paths, verb, args)
-
-    def feedback(*arguments: str) -> None:
+    def feedback(self, *arguments: str) -> None:
         """Log truths of predictions from a file."""
         from . import feedback as command
 
-        options = monitoring_options(load_params(paths.params).monitoring)
-        command.main(paths, options.key, arguments)
+        options = read_section(Monitoring, self.load_params(self.paths.params).monitoring)
+        command.main(self.paths, options.key, arguments)
 
-    def replay(*arguments: str) -> None:
+    def replay(self, *arguments: str) -> None:
         """Live through simulated months in a temporary clone, with the loop and without it."""
         from . import replay as command
 
-        params = load_params(paths.params)
-        needs = {name: watching(params)[name] for name in ("target", "keep", "scoring")}
-        command.main(paths, command.Replayed(params.seed, take_turn, **needs), arguments)
+        params = self.load_params(self.paths.params)
+        needs = self.check_needs(params)
+        needs = {name: needs[name] for name in ("target", "keep", "scoring")}
+        replayed = command.Replayed(params.seed, self.take_turn, **needs)
+        command.main(self.paths, replayed, arguments)
 
-    def plain(name: str) -> Callable[..., None]:
-        """Make a verb that needs nothing of the project."""
-        return lambda *args: import_module(f".{name}", __package__).main(paths, args)
+    def decide(self, verb: str, *arguments: str) -> None:
+        """Approve or reject a version that waits."""
+        from . import approve as command
 
-    verbs = (monitor, check, loop, turn, retrain, feedback, replay)
-    return {
-        **{verb.__name__: verb for verb in verbs},
-        **{verb: decision(verb) for verb in ("approve", "reject")},
-        **{"freeze": plain("freeze"), "history": plain("audit"), "label": plain("label")},
-    }
+        command.main(self.paths, verb, arguments)
+
+    def run(self, module: str, *arguments: str) -> None:
+        """Run a verb that needs nothing of the project."""
+        import_module(f".{module}", __package__).main(self.paths, arguments)

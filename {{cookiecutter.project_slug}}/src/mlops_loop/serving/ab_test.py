@@ -39,18 +39,12 @@ def read_values(
     counts = sql.select(p.version, distinct).where(*of_test).group_by(p.version)
     labelled = log.answered.where(*of_test)
     found: dict[int, dict[int, float]] = {version: {} for version in versions}
-    try:
-        with engine.connect() as connection:
-            units = dict(connection.execute(counts).all())
-            check_split(test.share, *(units.get(version, 0) for version in versions))
-            by_time = labelled.order_by(log.feedback.c.time, log.feedback.c.id)
-            for row, value in log.measure(connection, by_time, options.task):
-                found[row.version].setdefault(row.unit, value)
-    except sql.exc.SQLAlchemyError as error:
-        raise UserError(
-            f"the prediction log does not respond ({type(error).__name__}): is DATABASE_URL right, "
-            "and did `make serve` ever run?"
-        ) from error
+    with log.connect(engine, create=False) as connection:
+        units = dict(connection.execute(counts).all())
+        check_split(test.share, *(units.get(version, 0) for version in versions))
+        by_time = labelled.order_by(log.feedback.c.time, log.feedback.c.id)
+        for row, value in log.measure(connection, by_time, options.task):
+            found[row.version].setdefault(row.unit, value)
     ours, theirs = (np.array([*found[version].values()][: test.size]) for version in versions)
     return ours, theirs
 

@@ -1,13 +1,14 @@
 """The tables of the prediction log: predictions, their feedback, and jobs."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .. import database
-from ..project import Paths
+from ..project import Paths, UserError
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
 BATCH = "batch"  # the strategy of predictions of `make batch`
@@ -99,6 +100,24 @@ def url(paths: Paths) -> str:
 def prepare(engine: sql.Engine) -> None:
     """Create missing tables; raises SQLAlchemyError where the database does not answer."""
     database.prepare(engine, tables)
+
+
+@contextmanager
+def connect(engine: sql.Engine, create: bool = True) -> Iterator[sql.Connection]:
+    """Open a transaction on the log, whose missing tables it may create.
+
+    Raises UserError where the database does not respond, or lacks a table.
+    """
+    try:
+        if create:
+            prepare(engine)
+        with engine.begin() as connection:
+            yield connection
+    except sql.exc.SQLAlchemyError as error:
+        raise UserError(
+            f"the prediction log does not respond ({type(error).__name__}): is DATABASE_URL right, "
+            "and did `make serve` ever run?"
+        ) from error
 
 
 def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:

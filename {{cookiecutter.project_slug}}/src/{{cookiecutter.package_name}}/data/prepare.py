@@ -22,7 +22,7 @@ DROPPED = "(dropped)"
 
 
 def scan(path: Path, contract: Contract, options: Prepare) -> pl.LazyFrame:
-    """What may be kept of a raw partition, the target, and the first reason to drop a row.
+    """The columns that may be kept of a raw partition, the target, and why a row is dropped.
 
     The reason is null where the row stays.
     """

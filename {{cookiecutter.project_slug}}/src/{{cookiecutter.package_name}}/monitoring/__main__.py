@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_loop.console import run_verb
-from mlops_loop.monitoring.verbs import make_verbs
+from mlops_loop.monitoring.verbs import Operations
 
 from .. import PROJECT
 
@@ -21,21 +21,25 @@ def load(path: Path) -> "Params":
     return load_params(path)
 
 
-def watching(params: "Params") -> dict[str, Any]:
-    """What a check needs of yours."""
-    from mlops_loop.monitoring.params import monitoring_options
+def check_needs(params: "Params") -> dict[str, Any]:
+    """The parts of yours that a check needs."""
+    from mlops_loop.monitoring.params import Monitoring, read_section
 
     from ..features.definitions import KEEP_ROWS, TARGET
     from ..models.metrics import SCORING
 
-    yours = {"scoring": SCORING[params.task], "target": TARGET, "keep": KEEP_ROWS}
-    yours |= {"options": monitoring_options(params.monitoring), "bars": params.registration.bars}
-    return yours
+    return {
+        "options": read_section(Monitoring, params.monitoring),
+        "scoring": SCORING[params.task],
+        "target": TARGET,
+        "keep": KEEP_ROWS,
+        "bars": params.registration.bars,
+    }
 
 
-def learning(params: "Params") -> "Yours":
-    """What a retraining needs of yours."""
-    from mlops_loop.monitoring.params import retrain_options
+def retrain_needs(params: "Params") -> "Yours":
+    """The parts of yours that a retraining needs."""
+    from mlops_loop.monitoring.params import Retrain, read_section
     from mlops_loop.monitoring.retrain import Yours
 
     from ..data import sources
@@ -44,9 +48,9 @@ def learning(params: "Params") -> "Yours":
     from ..models.register import register
     from .triggers import decide
 
-    options, scoring = retrain_options(params.retrain), SCORING[params.task]
+    options, scoring = read_section(Retrain, params.retrain), SCORING[params.task]
     return Yours(params, options, sources, scoring, TARGET, decide, register)
 
 
 if __name__ == "__main__":
-    run_verb(make_verbs(PROJECT, load, watching, learning))
+    run_verb(Operations(PROJECT, load, check_needs, retrain_needs).verbs)

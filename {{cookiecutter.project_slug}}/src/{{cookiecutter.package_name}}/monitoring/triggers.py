@@ -1,4 +1,4 @@
-"""What starts a retraining: each trigger gives its reason, or an empty text; combine them below.
+"""The triggers of a retraining: each gives its reason, or an empty text; combine them below.
 
 Above them stand the freeze, a version that waits, the cool-down and the budget (`retrain`).
 """

@@ -19,7 +19,7 @@ Months = Annotated[tuple[Month, ...], Field(strict=False, min_length=1)]
 
 
 class Options(Section):
-    """Which months, and the address or folder that holds them."""
+    """The months, and the address or folder that holds them."""
 
     months: Months
     base: str
