@@ -117,7 +117,7 @@ def test_the_run_holds_what_a_reader_asks_for(day: Day) -> None:
     reports = ("explanations", "metrics", "prepare", "slices", "validation")
     files = {f"reports/plots/{name}.png" for name in plots}
     files |= {f"reports/{name}.json" for name in reports}
-    files |= {"reports/model_card.html", "reports/model_card.md", "contract.yaml", "dvc.lock"}
+    files |= {"reports/index.html", "reports/model_card.md", "contract.yaml", "dvc.lock"}
     files |= {
         f"models/baseline/{path.name}" for path in (day.project / "models/baseline").iterdir()
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models import model_card as card
+from mlops_loop.page import write_page
 from mlops_loop.project import UserError
 from project.models import evaluate, register
 from projects import Project, registry_of
@@ -66,12 +67,29 @@ def test_it_holds_the_charters_answers_and_names_open_questions(registered: Proj
 
 
 def test_the_page_stands_alone_and_runs_nothing(registered: Project) -> None:
-    page = registered.model_page.read_text()
+    page = registered.report.read_text()
     pictures = [path.stem for path in registered.plots.glob("*.png")]
     assert len(re.findall(r'src="data:image/png;base64,[\w+/=]{1000,}"', page)) == len(pictures)
     assert not re.search(r'(src|href)="(?!data:)|<script|<link|@import', page)
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
-    assert page.count("<table>") == len(re.findall(r"^\|---", read(registered), re.MULTILINE))
+    assert page.count("<table>") == 1 + len(re.findall(r"^\|---", read(registered), re.MULTILINE))
+
+
+def test_the_page_shows_decision_figures_and_learning(registered: Project) -> None:
+    metrics, page = read_json(registered.metrics), registered.report.read_text()
+    assert "<b>promote</b> · shop,\nversion 1 is the champion" in page
+    assert "--status: var(--healthy)" in page
+    assert f"<b>{metrics['test']['rmse']:.4g}</b>" in page
+    assert f"baseline {metrics['baseline']['rmse']:.4g}" in page
+    [losses] = read_json(registered.training)["history"].values()
+    assert f"falls from {losses[0]:.4g} to {min(losses):.4g}" in page
+    registered.data_card.write_text("# Data card of shop\n")
+    registered.put_model("worse")
+    register.main(registered)
+    page = registered.report.read_text()
+    assert "<b>hold</b> · shop,\nversion 2" in page and "--status: var(--watch)" in page
+    assert "champion, version 1, on the same rows" in page and 'href="data_card.html"' in page
+    assert "<h1>Data card of shop</h1>" in (registered.report.parent / "data_card.html").read_text()
 
 
 def test_groups_of_too_few_rows_are_not_said_to_be_good(registered: Project) -> None:
@@ -92,7 +110,7 @@ def test_it_is_kept_with_the_version(registered: Project) -> None:
     stored = registry.client.download_artifacts(
         version.run_id, "reports", str(registered.root / "x")
     )
-    for path in (registered.model_card, registered.model_page):
+    for path in (registered.model_card, registered.report):
         assert (registered.root / stored / path.name).read_text() == path.read_text()
     assert "\n\n# Model card: " in version.description
     assert "promote" in version.description
@@ -141,8 +159,9 @@ def test_the_users_template_is_rendered_and_its_errors_are_named(registered: Pro
             register.main(registered)
 
 
-def test_texts_of_users_cannot_break_a_table_or_the_title() -> None:
+def test_texts_of_users_cannot_break_a_table_or_the_title(tmp_path: Path) -> None:
     assert card.answers("**Purpose.** a | b\n\n**Other.** Is it?\n") == {"Purpose": "a | b"}
-    page = card.to_html("# A | <b>\n\n| x |\n|---|\n| a \\| b |\n", Path())
+    write_page(tmp_path / "page.html", title="A | <b>", text="# A\n\n| x |\n|---|\n| a \\| b |\n")
+    page = (tmp_path / "page.html").read_text()
     assert "<title>A | &lt;b&gt;</title>" in page
     assert "<td>a | b</td>" in page

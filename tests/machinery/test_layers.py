@@ -13,7 +13,7 @@ import pytest
 from helpers import SOURCE
 from imports import FOLDERS, SRC, find_modules, imports
 
-BASE = ("project", "files", "config", "console", "lineage", "database")
+BASE = ("project", "files", "config", "console", "page", "lineage", "database")
 LAYERS = ("data", "features", "models", "tracking", "commands", "serving", "monitoring")
 # Groups of pyproject.toml whose libraries a layer may import besides the dependencies.
 GROUPS = {"commands": ["tune"], "serving": ["serving", "export", "app"]}

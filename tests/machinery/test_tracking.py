@@ -60,7 +60,7 @@ def test_a_run_carries_what_was_evaluated(trained: Project) -> None:
     plots = {artifact.path for artifact in artifacts(run.info.run_id, "reports/plots")}
     assert plots == {f"reports/plots/{path.name}" for path in trained.plots.iterdir()}
     reports = {Path(artifact.path).name for artifact in artifacts(run.info.run_id, "reports")}
-    assert {"validation.json", "prepare.json", "model_card.html", "slices.json"} <= reports
+    assert {"validation.json", "prepare.json", "index.html", "slices.json"} <= reports
 
 
 def test_runs_and_versions_are_named_by_what_they_are(trained: Project) -> None:

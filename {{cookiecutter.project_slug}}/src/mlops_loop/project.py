@@ -56,7 +56,7 @@ class Paths:
         self.explained = root / "reports" / "explain"
         self.plots = root / "reports" / "plots"
         self.model_card = root / "reports" / "model_card.md"
-        self.model_page = root / "reports" / "model_card.html"
+        self.report = root / "reports" / "index.html"
         self.gate = root / "reports" / "gate.json"
         self.monitoring = root / "reports" / "monitoring"
         self.tuning = root / "reports" / "tuning"

@@ -1,6 +1,6 @@
 """`make compare`: two versions or runs side by side: lineage, parameters, features, test metrics.
 
-Printed, and written to reports/comparison.md.
+Printed, and written to reports/comparison.md and .html.
 """
 
 import math
@@ -13,6 +13,7 @@ import polars as pl
 from ..console import change, figure, markdown, parse, track
 from ..data.contract import load_contract
 from ..files import write_text
+from ..page import write_page
 from ..lineage import data_version
 from ..models.bootstrap import Predictions, improvement, outcome
 from ..models.model import Model
@@ -150,7 +151,7 @@ def compare(registry: "Registry", a: str, b: str, paths: Paths, judging: Judging
 
 
 def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
-    """Print the comparison of A and B, and write reports/comparison.md."""
+    """Print the comparison of A and B, and write it below reports/."""
     args = parse("compare", arguments, a="champion", b="")
     from rich.console import Console
     from rich.markdown import Markdown
@@ -159,5 +160,7 @@ def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
 
     registry = tracking.connect(paths, load_settings(paths))
     text = compare(registry, args.a, args.b, paths, judging)
-    write_text(paths.root / "reports" / "comparison.md", text)
+    reports = paths.report.parent
+    write_text(reports / "comparison.md", text)
+    write_page(reports / "comparison.html", title="Comparison", text=text)
     Console().print(Markdown(text))

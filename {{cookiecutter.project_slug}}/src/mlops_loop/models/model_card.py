@@ -1,35 +1,30 @@
-"""The model card: docs/model_card.md.j2, filled from reports, lineage and charter.
+"""The model card, docs/model_card.md.j2 filled from reports, lineage and charter; and the page.
 
-The page is Markdown, and the same as HTML with its pictures inside.
+The page, reports/index.html, shows the decision and its figures, and holds the card.
 """
 
-import base64
-import html
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from ..config import Section, flat
 from ..console import cell, figure, interval
 from ..files import read_json, write_text
-from ..project import Paths, UserError
+from ..page import write_page
+from ..project import Paths, Settings, UserError
 from .summary import origin
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0 }
-th, td { border: 1px solid #ccc; padding: .2rem .6rem; text-align: left; vertical-align: top }
-th { background: #f4f4f4 }
-img { max-width: 100% }
-code { background: #f4f4f4; overflow-wrap: anywhere }
-"""
+SIBLINGS = {
+    "comparison.html": "comparison of two versions",
+    "data_card.html": "data card",
+    "monitoring/index.html": "monitor",
+}
 
 
 def write(
-    paths: Paths, project: str, params: Section, confidence: float, gate: dict[str, Any]
+    paths: Paths, settings: Settings, params: Section, confidence: float, gate: dict[str, Any]
 ) -> None:
-    """Write reports/model_card.md and .html; `gate` is the content of gate.json.
+    """Write reports/model_card.md and reports/index.html; `gate` is the content of gate.json.
 
     Raises UserError for an error in the template.
     """
@@ -37,9 +32,10 @@ def write(
 
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"cell": cell, "figure": figure, "interval": interval}
+    reports = paths.report.parent
     origins = list(read_json(paths.raw / "manifest.json").values())
     content = {
-        "project": project,
+        "project": settings.project,
         "params": {n: json.dumps(v, ensure_ascii=False) for n, v in flat(params).items()},
         "confidence": confidence,
         "gate": gate,
@@ -61,7 +57,18 @@ def write(
     except TemplateError as error:
         raise UserError(f"docs/{paths.model_card_template.name}: {error}") from error
     write_text(paths.model_card, text)
-    write_text(paths.model_page, to_html(text, paths.model_card.parent))
+    if paths.data_card.exists():
+        card = paths.data_card.read_text(encoding="utf-8")
+        write_page(reports / "data_card.html", title="Data card", text=card)
+    write_page(
+        paths.report,
+        "models/report.html.j2",
+        title=f"{gate['decision']}: {settings.project}",
+        card=text.partition("\n")[2],
+        server=settings.tracking_uri if settings.tracking_uri.startswith("http") else None,
+        pages={name: about for name, about in SIBLINGS.items() if (reports / name).exists()},
+        **content,
+    )
 
 
 def answers(charter: str) -> dict[str, str]:
@@ -76,20 +83,3 @@ def answers(charter: str) -> dict[str, str]:
         found[label] = "\n".join(example) if example else own.strip()
     return {label: answer for label, answer in found.items() if answer}
 
-
-def to_html(text: str, folder: Path) -> str:
-    """The page as one HTML file, with the pictures of `folder` inside."""
-    from markdown_it import MarkdownIt
-
-    def inline(picture: re.Match[str]) -> str:
-        content = base64.b64encode((folder / picture[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{content}"'
-
-    # Text of users in charter and data stays text, also where it looks like HTML.
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    body = re.sub(r'src="(plots/\w+\.png)"', inline, body)
-    title = html.escape(text.partition("\n")[0].removeprefix("# "))
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>'
-        f"\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
-    )

@@ -61,7 +61,7 @@ def decision(paths: Paths) -> list[str]:
 def print_summary(paths: Paths) -> None:
     """Print the summary; a reader that closes the pipe (`make train | head`) fails nothing."""
     lines = [*rows(paths), "", *metrics(paths), "", *decision(paths)]
-    lines.append("  reports     reports/ (model_card.html, metrics.json …), every run in `make ui`")
+    lines.append("  reports     open reports/index.html; every run: `make ui`")
     lines.append("  next        make predict INPUT=new.csv OUTPUT=scored.csv, or edit params.yaml")
     try:
         print("\n".join(lines), flush=True)

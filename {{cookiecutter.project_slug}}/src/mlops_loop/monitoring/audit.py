@@ -10,8 +10,7 @@ from rich.markdown import Markdown
 
 from ..console import markdown, parse
 from ..database import database
-from ..files import write_text
-from ..models.model_card import to_html
+from ..page import write_page
 from ..project import Paths, UserError, load_settings
 from ..serving.log_tables import connect, feedback, predictions, url
 from ..tracking import history
@@ -43,7 +42,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         )
     text = describe(found, came, registry)
     page = paths.root / "reports" / "history" / f"{found['id']}.html"
-    write_text(page, to_html(text, paths.root / "reports"))
+    write_page(page, title=f"Prediction {found['id']}", text=text)
     Console().print(Markdown(text))
     print(f"The page: {page.relative_to(paths.root)}")
 

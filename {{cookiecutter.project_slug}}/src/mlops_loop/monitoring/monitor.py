@@ -13,6 +13,7 @@ from ..files import read_json, rounded, write_json
 from ..lineage import author
 from ..models import profile
 from ..models.bootstrap import Scoring
+from ..page import write_page
 from ..project import Paths, UserError, load_settings
 from ..serving.log_tables import is_number, url
 from ..tracking import history
@@ -20,7 +21,6 @@ from .batch import Champion, NothingToCheck, Watched
 from .check import check
 from .log import Log, watch_log
 from .notes import describe_log, describe_service, summarise
-from .page import write_page
 from .params import Monitoring
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ def run_check(
     content: Content = rounded(about | result | more)
     if write:
         write_json(paths.monitoring / "latest.json", content)
-        write_page(paths.monitoring / "index.html", content)
+        title = f"{content['status']}: {registry.name} {found.name}"
+        page = paths.monitoring / "index.html"
+        write_page(page, "monitoring/page.html.j2", title=title, **content)
         figures = {k: v for k, v in summarise(content).items() if is_number(v)}
         if found.number:
             registry.log_check(found.number, today, figures)

@@ -162,7 +162,7 @@ def read_card(root: Path, version: int) -> str:
     """The model card of a version, as HTML; raises UserError where the registry lacks it."""
     paths = Paths(root, root)
     registry = open_registry(paths)
-    card = registry.artifact(registry.find(version), f"reports/{paths.model_page.name}")
+    card = registry.artifact(registry.find(version), f"reports/{paths.report.name}")
     return card.read_text(encoding="utf-8")
 
 

@@ -55,7 +55,7 @@ OF_EVALUATION = (
     *("dvc.lock", "models/profile", "reports/explanations.json", "reports/metrics.json"),
     *("reports/plots", "reports/slices.json"),
 )
-OF_REGISTRATION = ("reports/model_card.html", "reports/model_card.md")
+OF_REGISTRATION = ("reports/index.html", "reports/model_card.md")
 DECIDED = {"promote": "promoted", "hold": "held", "reject": "rejected"}
 RUN_ID = re.compile("[0-9a-f]{32}")
 ANSWER_SECONDS = 5
@@ -449,7 +449,7 @@ def describe(
         limits = interval(report["intervals"][metric])
         baseline = figure(report["baseline"][metric])
         card = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
-        more = f"The whole card: `reports/{paths.model_page.name}` among the artifacts of the run."
+        more = f"The whole card: `reports/{paths.report.name}` among the artifacts of the run."
         text = f"{value} ({limits}), baseline {baseline}\n\n{card}\n\n{more}"
         client.update_model_version(registry.name, str(version), text)
     if judged["alias"] == "champion":

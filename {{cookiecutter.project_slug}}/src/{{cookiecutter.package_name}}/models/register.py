@@ -77,7 +77,7 @@ def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[st
     tracking.log_evaluation(registry, paths, run_id)
     judged = gate(registry, run_id, params, paths, keep_back)
     confidence = params.evaluate.confidence
-    model_card.write(paths, settings.project, params, confidence, judged)
+    model_card.write(paths, settings, params, confidence, judged)
     tracking.describe(registry, run_id, paths, SCORING[params.task].primary, judged)
     write_json(paths.gate, judged)
     return judged
