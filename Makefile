@@ -17,7 +17,7 @@ demo: $(READY) ## render the default project into build/ and train it (LEVEL=dep
 	@$(MAKE) --no-print-directory -C $(DEMO) train
 
 test: $(LIBRARIES) ## run every test, from units to a user's day (ARGS= for pytest)
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # In the template folder tools go by the settings of a project, and keep their caches out of it: every
 # file there is rendered. Its tests hold Jinja: they are checked as rendered, by the tests.

@@ -1,4 +1,4 @@
-"""Run the measurements that are named, or all: `python -m benchmarks noop gate`."""
+"""Run the measurements that are named, or all: `python -m benchmarks noop tables`."""
 
 import sys
 from importlib import import_module
@@ -7,9 +7,7 @@ ALL = (
     "rendering",
     "environment",
     "first_train",
-    "lean",
     "noop",
-    "gate",
     "throughput",
     "batch",
     "quality",

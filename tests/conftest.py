@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+from collections.abc import Iterator
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
@@ -13,21 +14,26 @@ from helpers import BIN, CHOICES, TEMPLATE, Factory, Newborn, git, render, run
 sys.dont_write_bytecode = True
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
-# Two workers share the files. The longest come first, so that none is left over at the end, and
-# those without environment second, so that nobody waits while it is built.
+# Workers share the files. The longest come first, so that none is left over at the end; beside the
+# first, which builds the environment, stand those that need none.
 FIRST = [
-    "users_day",
+    "replay",
     "answers",
     "ways_in",
-    "docs",
     "serving",
+    "docs",
+    "users_day",
+    "benchmarks",
+    "tasks",
+    "own_tests",
+    "retrain",
+    "share",
     "reproduce",
+    "monitoring",
     "tune",
     "setup",
-    "benchmarks",
     "experiment",
-    "share",
-    "render",
+    "gate",
 ]
 
 
@@ -53,6 +59,15 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> None:
             del os.environ[name]
     os.environ["GIT_CONFIG_GLOBAL"] = str(home / "gitconfig")
     os.environ["COOKIECUTTER_CONFIG"] = str(home / "cookiecutter.yaml")
+
+
+@pytest.fixture(autouse=True)
+def environment_variables() -> Iterator[None]:
+    """Undo what libraries, .env files and benchmarks put among the environment variables."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -288,14 +287,8 @@ def assert_agreed(project: Project) -> None:
 
 
 @pytest.fixture(autouse=True)
-def environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     isolate(monkeypatch)
-    before = dict(os.environ)
-    yield
-    for name in (
-        os.environ.keys() - before.keys()
-    ):  # MLflow and .env set some, and other tests follow
-        del os.environ[name]
 
 
 @pytest.fixture

@@ -43,41 +43,30 @@ def row(output: str, name: str) -> list[str]:
     return [cell.strip() for cell in cells[1:]]
 
 
-def test_two_experiments_leave_the_workspace_alone(project: Path) -> None:
+def test_an_experiment_leaves_the_workspace_alone(project: Path) -> None:
     before, status = workspace(project), git(project, "status", "--porcelain")
-    run(project, "make", "experiment", "SET=train.learning_rate=0.05 train.max_trees=20")
     said = run(project, "make", "experiment", "SET=train.model=linear", "NAME=simple").stdout
     assert workspace(project) == before
     assert git(project, "status", "--porcelain") == status
     ours = json.loads((project / "reports/metrics.json").read_text())["test"]
-    now, few = row(said, "workspace"), row(said, "learning_rate-0.05-max_trees-20")
-    simple = row(said, "simple")
+    now, simple = row(said, "workspace"), row(said, "simple")
     assert now[:3] == [f"{value:.5g}" for value in ours.values()]
-    assert set(few[3:]) == {"lightgbm", "0.05", "20"} and "linear" in simple[3:]
-    assert len({float(cells[0]) for cells in (now, few, simple)}) == 3
-    assert run(project, "make", "experiment").stdout in said
+    assert now[3:] == ["lightgbm"] and simple[3:] == ["linear"] and now[0] != simple[0]
     assert said.endswith("`.venv/bin/dvc exp branch simple` makes a git branch of it.\n")
     assert "Running stage 'evaluate'" in said
-
-
-def test_runs_are_in_the_projects_store_and_nothing_is_registered(project: Path) -> None:
     tagged = "select run_uuid from tags where key = 'trigger' and value = 'experiment'"
-    runs = [run_id for (run_id,) in query(project, tagged)]
-    assert len(runs) == 2
-    where = f"run_uuid in {tuple(runs)} and key = 'train.model'"
-    assert query(project, f"select value from params where {where} order by value") == [
-        ("lightgbm",),
-        ("linear",),
-    ]
+    [(run_id,)] = query(project, tagged)
+    where = f"run_uuid = '{run_id}' and key = 'train.model'"
+    assert query(project, f"select value from params where {where}") == [("linear",)]
     assert query(project, "select version from model_versions") == [(1,)]
+
+
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["SET=train.learning_rate"], 'make experiment SET="train.learning_rate=0.05'),
         (["SET=train.rate=1"], "params.yaml: train.rate: unknown key"),
-        (["SET=train.max_trees=few"], "params.yaml: train.max_trees: Input should be a valid int"),
         (["SET=train.model=linear", "NAME=simple"], "conflicts with existing experiment 'simple'"),
     ],
 )

@@ -107,12 +107,6 @@ def test_check_repairs_and_fails_and_shows_a_ci_the_difference(
     assert project.run("make", "check").returncode == 0
 
 
-def test_fix_ends_well_once_everything_is_repaired(project: Repository, module: str) -> None:
-    path = project.write(module, UGLY)
-    project.git("add", module)
-    result = project.run("make", "fix")
-    assert result.returncode == 0, result.stdout
-    assert path.read_text() == REPAIRED
 
 
 @pytest.mark.parametrize("folder", [".", "src"])

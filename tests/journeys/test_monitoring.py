@@ -63,7 +63,6 @@ def test_the_champion_is_watched_until_the_world_changes(project: Path) -> None:
 
     said = run(project, "make", "monitor", "BATCH=data/external/labelled.parquet").stdout
     assert "act" not in said.splitlines()[0]
-    assert check(project, "data/external/labelled.parquet") in (0, 10)
     assert check(project, "data/external/slower.parquet") == 20
     latest = json.loads((project / "reports/monitoring/latest.json").read_text())
     assert latest["loss"]["observed_over_expected"] > 1.3

@@ -11,7 +11,7 @@ from sklearn import datasets
 
 TESTS = ("tests/test_data.py", "tests/test_features.py", "tests/test_model.py")
 KINDS = ("lightgbm", "random_forest", "linear")
-RATES = (0.05, 0.06145, 0.08, 0.1, 0.15, 0.2, 0.3)
+RATES = (0.06145, 0.1, 0.3)
 LEAST = {
     "train.max_trees": 1,
     "train.learning_rate": 1e-6,
@@ -128,7 +128,7 @@ def test_they_are_green_for_an_adopted_table_of_classes(
     adopt = ["adopt", "--data", tmp_path / "table.csv", "--target", "target"]
     run(project, python, "-m", "my_project", *adopt, "--task", "classification")
     run(project, python, "-m", "my_project.data.ingest")
-    cases = [{"train.model": kind, "train.class_weight": "balanced"} for kind in KINDS]
+    cases = [{"train.model": kind, "train.class_weight": "balanced"} for kind in KINDS[1:]]
     cases += [{"train.model": KINDS[0], **values} for values in (LEAST, MOST)]
     cases.append({"train.model": KINDS[0], "generated": True})
     if table == "breast_cancer":

@@ -1,6 +1,7 @@
 """The loop closes: three months through the real service, drift, bad truths and a bad release."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,9 @@ def test_the_drift_is_retrained_once_on_commits_that_are_named(
     [retrained] = promoted
     assert retrained["content"]["trigger"] == "performance"
     assert retrained["content"]["branch"].startswith("loop/2023-06-")
+
+
+def test_the_level_passes_its_own_gate_and_tests(project: Path) -> None:
+    run(project, "make", "check")
+    said = run(project, "make", "test", "ARGS=-q").stdout
+    assert re.search(r"^\d+ passed in", said, re.MULTILINE), said

@@ -123,7 +123,8 @@ def test_the_commit_is_shared_not_what_came_after(
     run(committed, ".venv/bin/dvc", "checkout", "--quiet", table)
 
 
-def test_what_does_not_come_back_is_noticed(committed: Path, clone: Clone, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("clone")
+def test_what_does_not_come_back_is_noticed(committed: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     run(committed, "make", "remote", f"URL={store}")
     [spoilt] = (p for p in store.rglob("*") if p.parent.name + p.name in md5_of(committed, "zones"))
@@ -131,11 +132,6 @@ def test_what_does_not_come_back_is_noticed(committed: Path, clone: Clone, tmp_p
     spoilt.write_text("zone,name\n")
     spoilt.chmod(0o444)  # DVC takes an object that it protected for whole, but for `verify`
     said = run(committed, "make", "remote", f"URL={store}", succeeds=False).stdout
-    assert "Checkout failed for following targets:\ndata/external/zones.csv" in said
-    spoilt.unlink(missing_ok=True)
-    run(committed, "make", "remote", f"URL={store}")
-    spoilt.unlink()
-    said = run(clone(), "make", "pull", succeeds=False).stdout
     assert "Checkout failed for following targets:\ndata/external/zones.csv" in said
 
 
@@ -187,7 +183,6 @@ def test_a_bucket_is_filled_and_proven(
     said = run(committed, "make", "remote", *place).stdout
     assert "Installing requirements/remote.txt" in said
     assert "s3://team/project is the remote" in said
-    assert "Installing" not in run(committed, "make", "remote", *place).stdout
     keys = [entry["Key"] for entry in s3(endpoint).list_objects_v2(Bucket="team")["Contents"]]
     objects = {"".join(key.split("/")[-2:]) for key in keys}
     assert {name for name in objects if not name.endswith(".dir")} == hashes(committed)
@@ -219,10 +214,9 @@ def test_git_push_pushes_the_data(committed: Path, clone: Clone, endpoint: str) 
     ("bucket", "closed", "keys", "message"),
     [
         ("nowhere", False, KEYS, "The specified bucket does not exist"),
-        ("team", True, KEYS, "Could not connect to the endpoint URL"),
         ("team", False, {}, "Unable to locate credentials"),
     ],
-    ids=["no bucket", "no server", "no credentials"],
+    ids=["no bucket", "no credentials"],
 )
 def test_a_bucket_that_will_not_do(
     committed: Path, endpoint: str, bucket: str, closed: bool, keys: dict[str, str], message: str

@@ -139,17 +139,6 @@ def test_a_finished_search_says_so(project: Path, tuned: Tuned) -> None:
     assert trials(project) == tuned.trials
 
 
-def test_training_takes_the_new_parameters(project: Path, tuned: Tuned) -> None:
-    rate = re.findall(r"learning_rate: ([\d.]+)", (project / "params.yaml").read_text())[0]
-    assert rate != CURRENT["train.learning_rate"]
-    said = run(project, "make", "train").stdout
-    assert "gate        promote: version 1 is the champion" in said
-    [(run_id,)] = query(project, "select run_id from model_versions")
-    [(used,)] = query(
-        project,
-        f"select value from params where run_uuid = '{run_id}' and key = 'train.learning_rate'",
-    )
-    assert used == rate
 
 
 def test_the_search_sees_neither_validation_nor_test(project: Path, tuned: Tuned) -> None:

@@ -243,7 +243,7 @@ def test_tiny_tables_break_nothing(trained: Project, case: str, model: str) -> N
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize(("wide", "levels", "rows"), [(500, 3, 700), (2, 10_000, 10_000)])
+@pytest.mark.parametrize(("wide", "levels", "rows"), [(120, 3, 400), (2, 10_000, 10_000)])
 def test_many_features_and_many_categories(
     trained: Project, monkeypatch: pytest.MonkeyPatch, model: str, wide: int, levels: int, rows: int
 ) -> None:

@@ -14,8 +14,6 @@ from benchmarks import (
     batch,
     common,
     first_train,
-    gate,
-    lean,
     loop,
     monitoring,
     noop,
@@ -55,11 +53,6 @@ def test_the_first_training_is_split_by_stage_and_import(small: Path) -> None:
     assert rows[-1]["seconds"] == pytest.approx(sum(walls.values()))
 
 
-def test_what_is_not_fitting_is_split_by_part(small: Path) -> None:
-    rows = lean.measure(small, "few rows")
-    assert {row["stage"] for row in rows[:-2]} == {"train", "evaluate", "register"}
-    assert {"fitting", "tracking", "slices", "explanations", "gate"} <= {r["part"] for r in rows}
-    assert rows[-1]["seconds"] == pytest.approx(sum(row["seconds"] for row in rows[1:-2]))
 
 
 def test_the_no_op_is_measured_where_nothing_changes(small: Path) -> None:
@@ -67,10 +60,6 @@ def test_the_no_op_is_measured_where_nothing_changes(small: Path) -> None:
     assert [row["command"] for row in rows] == ["`make train`", "`dvc repro`"]
 
 
-def test_the_gate_is_split_by_hook(small: Path) -> None:
-    rows = gate.measure(small, 1)
-    assert rows[0]["what"] == "`git commit`"
-    assert {"- mypy", "- ruff", "- black", "- isort", "- secrets"} <= {row["what"] for row in rows}
 
 
 def test_both_pipelines_make_the_same_table(small: Path) -> None:
