@@ -61,8 +61,6 @@ def test_an_experiment_leaves_the_workspace_alone(project: Path) -> None:
     assert query(project, "select version from model_versions") == [(1,)]
 
 
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -107,8 +107,6 @@ def test_check_repairs_and_fails_and_shows_a_ci_the_difference(
     assert project.run("make", "check").returncode == 0
 
 
-
-
 @pytest.mark.parametrize("folder", [".", "src"])
 def test_a_clean_file_is_committed(project: Repository, module: str, folder: str) -> None:
     project.write(module, CLEAN)

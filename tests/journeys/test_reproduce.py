@@ -103,8 +103,6 @@ def test_a_version_is_reproduced_after_everything_has_moved_on(project: Path) ->
     assert state(project) == before
 
 
-
-
 def test_a_version_of_a_dirty_tree_is_refused(project: Path, tmp_path: Path) -> None:
     with tampered(project, tag("git_dirty", "true")):
         code, said = reproduce(project, "1", tmp_path)

@@ -20,7 +20,6 @@ import pytest
 from helpers import BIN, check_tree, render, run, shell
 from image import Build
 
-from benchmarks import serving as benchmark
 from benchmarks.serving import free_port
 
 RECORD = {
@@ -179,8 +178,6 @@ def logged(project: Path) -> set[str]:
         return {row[0] for row in database.execute("select id from predictions")}
 
 
-
-
 def test_a_prediction_is_the_champions(project: Path) -> None:
     with serving(project) as service:
         answer = service.ask("/predict", RECORD)
@@ -252,8 +249,6 @@ def promote_and_roll_back(project: Path, service: Service) -> None:
     wait_for(lambda: "golden" not in str(service.ask("/ready")["registry"]))
     point(project, "champion", "1")
     wait_for(lambda: service.ask("/ready")["versions"] == {"champion": 1})
-
-
 
 
 def test_without_its_registry_it_serves_the_last_good_copy_unless_that_is_damaged(
@@ -438,16 +433,6 @@ def test_what_openapi_allows_is_answered_as_it_says(project: Path, tmp_path: Pat
 
 def test_the_readme_draws_the_levels_tree(project: Path) -> None:
     check_tree(project / "README.md", project)
-
-
-def test_the_service_is_measured_beside_mlflows(project: Path) -> None:
-    rows = benchmark.measure(project, duration=0.5, rate=20, rounds=1)
-    columns = ["what", benchmark.OURS, benchmark.THEIRS, "times better", benchmark.NOTHING]
-    assert all([*row] == columns for row in rows)
-    assert rows[0][benchmark.OURS] > rows[0][benchmark.THEIRS] > 0
-    steady = {row["what"]: row[benchmark.OURS] for row in rows if "at 20 a second" in row["what"]}
-    p50, p99, calmest, worst = steady.values()
-    assert p50 <= p99 and calmest <= p99 <= worst
 
 
 EXPORTED = """

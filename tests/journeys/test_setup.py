@@ -70,8 +70,6 @@ def test_environment_holds_the_locks_and_this_project(newborn: Newborn) -> None:
         )
 
 
-
-
 def test_second_setup_changes_nothing(make_project: Factory) -> None:
     project = make_project()
     before = (git(project, "rev-parse", "HEAD"), files(project))

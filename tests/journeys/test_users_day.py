@@ -177,8 +177,6 @@ def test_a_worse_model_is_held(day: Day) -> None:
     assert day.tags(2)["git_dirty"] == "true"
 
 
-
-
 def test_a_reverted_parameter_is_restored_and_the_registry_stays_true(day: Day) -> None:
     runs = day.query("select count(*) from runs")
     day.change("params.yaml", "max_trees: 5 ", "max_trees: 250 ")
@@ -188,10 +186,6 @@ def test_a_reverted_parameter_is_restored_and_the_registry_stays_true(day: Day) 
     assert day.report("gate")["version"] == 1
     assert day.versions() == [(1, "READY"), (2, "READY")]
     assert day.aliases()["champion"] == 1
-
-
-
-
 
 
 def test_a_breach_of_the_contract_stops_training_with_a_table(day: Day) -> None:

@@ -2,23 +2,15 @@
 
 import threading
 from datetime import date
-from functools import partial
 from typing import Any
 
-import polars as pl
 import pytest
 from mlops_loop.monitoring import freeze, turn
 from mlops_loop.monitoring.batch import NothingToCheck
-from mlops_loop.monitoring.monitor import run_check
 from mlops_loop.monitoring.params import Responses
 from mlops_loop.project import UserError
 from mlops_loop.tracking import history
-from project.data import prepare
-from project.features import featurize
-from project.models import evaluate, register, train
 from projects import Project, offer
-from watched import TODAY as LOGGED
-from watched import YOURS, Watcher, later
 
 OPTIONS = Responses(rollback_above=1.5, impute_above=0.3)
 TODAY = date(2024, 5, 5)
@@ -171,36 +163,3 @@ def test_the_day_of_a_turn_is_given_or_today() -> None:
     assert days == [TODAY, turn.now().date()]
     with pytest.raises(UserError, match=r"TODAY=5\.5\.: no date"):
         turn.main(take, ["--TODAY=5.5."])
-
-
-def test_a_release_of_wrong_data_is_rolled_back_on_the_rows_of_the_log(
-    trained: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    offer(trained, "better")
-    with monkeypatch.context() as patch:
-        for module in (prepare, featurize, train):
-            patch.setattr(module, "TARGET", (pl.col("price") * 3).alias("euros"), raising=False)
-        for stage in (prepare, featurize, train, evaluate, register):
-            stage.main(trained)
-    watcher = Watcher(trained)
-    assert watcher.registry.aliases() == {"champion": 2, "previous": 1}
-    watcher.fill(later())
-    check, retrained = partial(run_check, **YOURS), list[str]()
-
-    def told(content: dict[str, Any], _: date) -> dict[str, Any]:
-        retrained.append(content["version"])
-        return {"outcome": None, "reason": "no trigger fires"}
-
-    assert turn.take_turn(trained, OPTIONS, check, told, LOGGED)["status"] == "act"
-    assert watcher.registry.aliases() == {"champion": 1}
-    assert retrained == [], "the check was about the version that is gone"
-    [entry] = history.read(trained, "rollback")
-    assert "times that of version 1 (commit" in entry.reason
-    page = (trained.monitoring / "latest.json").read_text()
-
-    for _ in range(2):
-        assert turn.take_turn(trained, OPTIONS, check, told, LOGGED)["version"] == "1"
-    assert watcher.registry.aliases() == {"champion": 1}
-    assert retrained == ["1", "1"]
-    assert [entry.version for entry in history.read(trained, "check")] == [2, 1]
-    assert page != (trained.monitoring / "latest.json").read_text()

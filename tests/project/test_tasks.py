@@ -215,8 +215,9 @@ TINY: dict[str, Any] = {
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("case", TINY)
+@pytest.mark.parametrize(
+    ("case", "model"), [(case, MODELS[place % 3]) for place, case in enumerate(TINY)]
+)
 def test_tiny_tables_break_nothing(trained: Project, case: str, model: str) -> None:
     task, *targets = TINY[case]
     learning, validation, test = map(tiny, targets)
@@ -269,10 +270,10 @@ def test_many_features_and_many_categories(
     assert read_json(trained.metrics)["test"]["roc_auc"] > 0.75
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_two_versions_of_every_task_are_compared(
-    trained: Project, monkeypatch: pytest.MonkeyPatch, task: str
+def test_two_versions_of_a_task_are_compared(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    task = "binary"
     ask(trained, monkeypatch, task)
     learn(trained)
     learn(trained, train__model="linear")

@@ -16,12 +16,10 @@ from benchmarks import (
     first_train,
     loop,
     monitoring,
-    noop,
     quality,
     rendering,
     tables,
     throughput,
-    tuning,
 )
 from benchmarks.__main__ import ALL
 
@@ -51,15 +49,6 @@ def test_the_first_training_is_split_by_stage_and_import(small: Path) -> None:
     rows = first_train.table_rows(walls, {"train": Counter(mlflow=1.5, polars=0.25)})
     assert rows[5]["largest"] == "mlflow 1.50, polars 0.25" and rows[5]["of which imports"] == 1.75
     assert rows[-1]["seconds"] == pytest.approx(sum(walls.values()))
-
-
-
-
-def test_the_no_op_is_measured_where_nothing_changes(small: Path) -> None:
-    rows = noop.measure(small, 1)
-    assert [row["command"] for row in rows] == ["`make train`", "`dvc repro`"]
-
-
 
 
 def test_both_pipelines_make_the_same_table(small: Path) -> None:
@@ -114,15 +103,6 @@ def test_every_measurement_has_its_place_on_the_page() -> None:
         assert f"<!-- {name} -->\n" in page and f"<!-- /{name} -->" in page
         module: Callable[[], None] = __import__(f"benchmarks.{name}", fromlist=["main"]).main
         assert callable(module)
-
-
-def test_both_searches_try_the_same_space(small: Path) -> None:
-    ours, script = tuning.measure(small, 2)
-    assert script["times as long"] == script["seconds"] / ours["seconds"]
-    assert float(ours["RMSE of the folds, best"]) <= float(ours["current parameters"])
-    assert float(script["RMSE of the folds, best"]) == pytest.approx(
-        float(ours["current parameters"]), rel=0.2
-    )
 
 
 def test_the_monitor_is_counted_in_stable_and_changed_worlds() -> None:

@@ -1,10 +1,6 @@
 """The verbs that need no trained model; tests/test_users_day.py lives with the others."""
 
 import json
-import socket
-import subprocess
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -116,32 +112,6 @@ def pins(lock: Path) -> list[str]:
 def test_ui_points_to_the_teams_server(project: Path) -> None:
     said = run(project, "make", "ui", MLFLOW_TRACKING_URI="https://mlflow.example.org").stdout
     assert "https://mlflow.example.org" in said
-
-
-def test_ui_serves_the_projects_store(project: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["make", "ui", f"PORT={port}"]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(project / "src")}
-    server = subprocess.Popen(command, cwd=project, env=environment, start_new_session=True)
-    try:
-        assert answer(f"http://127.0.0.1:{port}/health", server) == "OK"
-        assert (project / "mlflow.db").exists()
-    finally:
-        run(project, "kill", "--", f"-{server.pid}")
-        server.wait()
-
-
-def answer(url: str, server: subprocess.Popen[bytes]) -> str:
-    """The output of the server as soon as it listens."""
-    while server.poll() is None:
-        try:
-            with urllib.request.urlopen(url) as response:
-                return response.read().decode()
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the server ended")
 
 
 def test_notebook_adds_its_own_lock(project: Path) -> None:
