@@ -325,7 +325,7 @@ def judge(
         scores = model.score(test)
         found.append((float(np.mean((scores - test["y"].to_numpy()) ** 2)), first, model, scores))
     loss, first, model, scores = min(found, key=lambda each: each[0])
-    decision = compare(test, model, scores, watch.model, params)
+    decision = compare(test, model, scores, watch.model, params, "champion")
     return (first, loss) if decision.decision == "promote" else None
 
 

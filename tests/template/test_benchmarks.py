@@ -114,10 +114,10 @@ def test_the_monitor_is_counted_in_stable_and_changed_worlds() -> None:
 
 
 def test_the_loop_is_held_against_what_else_could_be_done() -> None:
-    rows = loop.measure(["jumps"], [1], days=70)
+    rows = loop.measure(["jumps"], [1], days=196)  # the relation jumps on day 150
     assert [row["cost"] for row in rows] == list(loop.COSTS)
     policies = ("never", "monthly", "Evidently, half", "Evidently, any", "ours")
     assert all(row[policy] >= 1 for row in rows for policy in policies), "the oracle is the best"
-    assert rows[0]["our retrainings (promoted)"] == "0 (0)", "nothing has happened yet"
-    assert rows[0]["never"] == rows[0]["ours"] == pytest.approx(1, abs=0.02)
-    assert rows[-1]["Evidently, any"] > rows[-1]["monthly"] > 1.1
+    assert rows[0]["our retrainings (promoted)"] == "1 (1)"
+    assert all(row["ours"] < 1.1 for row in rows)
+    assert rows[1]["ours"] < min(rows[1][policy] for policy in policies[:-1])
