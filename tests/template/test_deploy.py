@@ -40,9 +40,14 @@ tests:
       - {series: 'model_refused{alias="champion"}', values: '1x60'}
       - {series: 'unknown_categories_total{column="a"}', values: '0+10x60'}
       - {series: 'predictions_total{version="1"}', values: '0+100x60'}
+      - {series: 'monitor_status{version="1"}', values: '2x60'}
+      - {series: 'monitor_status{version="2"}', values: '1x60'}
+      - {series: 'monitor_checked_timestamp_seconds{version="1"}', values: '-200000x60'}
+      - {series: 'refused_total{field="a",rule="b"}', values: '0+10x60'}
+      - {series: 'imputed_values_total{column="a"}', values: '0+1x60'}
     promql_expr_test:
-      - {expr: 'count(ALERTS{alertstate="firing"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 7}]}
-      - {expr: 'count(ALERTS{alertstate="pending"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 1}]}
+      - {expr: 'count(ALERTS{alertstate="firing"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 10}]}
+      - {expr: 'count(ALERTS{alertstate="pending"})', eval_time: 12m, exp_samples: [{labels: '{}', value: 3}]}
   - interval: 15s
     input_series:
       - {series: 'up{job="service"}', values: '1x60'}
@@ -54,6 +59,10 @@ tests:
       - {series: 'log_dropped_total', values: '0x60'}
       - {series: 'model_refused{alias="champion"}', values: '0x60'}
       - {series: 'predictions_total{version="1"}', values: '0+100x60'}
+      - {series: 'monitor_status{version="1"}', values: '0x60'}
+      - {series: 'monitor_checked_timestamp_seconds{version="1"}', values: '1x60'}
+      - {series: 'refused_total{field="a",rule="b"}', values: '0+1x60'}
+      - {series: 'imputed_values_total{column="a"}', values: '0x60'}
     promql_expr_test:
       - {expr: 'count(ALERTS)', eval_time: 12m, exp_samples: []}
 """
@@ -126,8 +135,8 @@ def expressions(project: Path) -> list[str]:
 
 
 def test_alerts_and_dashboard_ask_for_metrics_that_the_service_has(project: Path) -> None:
-    rules = load(project / "deploy/prometheus/alerts.yml")["groups"][0]["rules"]
-    asked = [rule["expr"] for rule in rules] + expressions(project)
+    groups = load(project / "deploy/prometheus/alerts.yml")["groups"]
+    asked = [rule["expr"] for group in groups for rule in group["rules"]] + expressions(project)
     named = {name for expression in asked for name in METRIC.findall(expression)}
     assert named <= metrics(project)
     assert metrics(project) <= named, "each metric is seen somewhere"
