@@ -13,7 +13,11 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PAGES = {"training": ("reports/index.html", 900), "monitor": ("reports/replay/index.html", 1500)}
+PAGES = {
+    "training": ("reports/index.html", 900),
+    "replay": ("reports/replay/replay.html", 680),
+    "monitor": ("reports/replay/index.html", 1100),
+}
 WIDTH = 1100
 
 

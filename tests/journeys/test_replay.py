@@ -69,6 +69,8 @@ def test_with_the_loop_the_error_is_back_a_month_after_the_drift(
     said = (project / ".said").read_text()
     assert "with the loop" in said and "2023-07" in said
     assert (project / "reports/replay/index.html").stat().st_size > 10_000
+    page = (project / "reports/replay/replay.html").read_text()
+    assert "data:image/png;base64," in page and "<td>2023-07</td>" in page
 
 
 def test_a_bad_release_is_rolled_back_and_stays_so(history: list[dict[str, Any]]) -> None:

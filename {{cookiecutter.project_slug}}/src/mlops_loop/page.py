@@ -2,11 +2,15 @@
 
 import base64
 import re
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .console import figure, interval
 from .files import write_text
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
 
@@ -25,9 +29,7 @@ def write_page(path: Path, template: str = "page.html.j2", **content: Any) -> No
         trim_blocks=True,
     )
     environment.filters |= {"figure": figure, "interval": interval, "signed": signed}
-    environment.filters["html"] = lambda text: jinja2.utils.markupsafe.Markup(
-        to_html(text, path.parent)
-    )
+    environment.filters["html"] = partial(to_html, folder=path.parent)
     write_text(path, environment.get_template(template).render(content))
 
 
@@ -36,9 +38,10 @@ def signed(ratio: float) -> str:
     return f"{ratio - 1:+.0%}"
 
 
-def to_html(text: str, folder: Path) -> str:
+def to_html(text: str, folder: Path) -> "Markup":
     """Convert Markdown, with the pictures of the folder's plots/ inside."""
     from markdown_it import MarkdownIt
+    from markupsafe import Markup
 
     def inline(picture: re.Match[str]) -> str:
         content = base64.b64encode((folder / picture[1]).read_bytes()).decode()
@@ -48,4 +51,4 @@ def to_html(text: str, folder: Path) -> str:
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = body.replace("<table>", '<div class="wide"><table>')
     body = body.replace("</table>", "</table></div>")
-    return re.sub(r'src="(plots/\w+\.png)"', inline, body)
+    return Markup(re.sub(r'src="(plots/\w+\.png)"', inline, body))

@@ -13,11 +13,11 @@ import polars as pl
 from ..console import change, figure, markdown, parse, track
 from ..data.contract import load_contract
 from ..files import write_text
-from ..page import write_page
 from ..lineage import data_version
 from ..models.bootstrap import Predictions, improvement, outcome
 from ..models.model import Model
 from ..models.slices import Judging, groups, members, read_declared
+from ..page import write_page
 from ..project import Paths, UserError, load_settings
 from .explain import read_test
 

@@ -82,4 +82,3 @@ def answers(charter: str) -> dict[str, str]:
         own = re.sub(r"^.*\?(\s|$)", "", body, flags=re.DOTALL)
         found[label] = "\n".join(example) if example else own.strip()
     return {label: answer for label, answer in found.items() if answer}
-

@@ -24,20 +24,23 @@ from urllib.request import Request, urlopen
 
 import polars as pl
 import polars.selectors as cs
-from rich.console import Console
-from rich.table import Table
+from matplotlib.dates import date2num
+from matplotlib.figure import Figure
 
 from ..commands.experiment import checkout
 from ..commands.pipeline import dvc
 from ..config import edit
-from ..console import figure, parse, track
+from ..console import aligned, figure, markdown, parse, track
 from ..data.contract import CHECKED_ROLES, check_values, load_contract, request_columns
 from ..files import partitions, read_json, replaced, write_json
 from ..lineage import git
 from ..models.bootstrap import Scoring, outcome
 from ..models.model import load
+from ..models.plots import canvas, save
+from ..page import write_page
 from ..project import Paths, UserError, load_settings
 from ..tracking import history
+from ..tracking.history import Entry
 from .shifts import HARMLESS, SHIFTS, shift, thin
 
 LATE = timedelta(days=3)  # of truths
@@ -48,7 +51,10 @@ BATCH = 200  # records of a request
 TOLD = ("promote", "reject", "rollback")  # events of the history that are in the table
 # A clone has no .env; what the shell exports is the user's too.
 FOREIGN = ("API_KEY_HASHES", "DATABASE_URL", "MLFLOW_TRACKING_URI", "NOTIFY_", "SMTP_", "TRIGGER")
+TITLE = "The replayed days, with the loop and without it"
 NOBODY = ("-c", "user.name=replay", "-c", "user.email=replay@localhost")
+
+Events = list[tuple[date, Entry]]
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,18 @@ def main(paths: Paths, project: Replayed, arguments: Sequence[str]) -> None:
         git(clone.root, *NOBODY, "commit", "--quiet", "--message", "Replay")
         rows = change_world(clone, project, later, given.drift)
         answered, events = stream(clone, project, rows, first)
-        months = compare(clone, project.scoring, answered, events)
+        losses = score(clone, project.scoring, answered)
+        months = tell_months(losses, project.scoring, events)
         with replaced(paths.root / "reports" / "replay") as folder:
             shutil.copytree(clone.monitoring, folder)
             shutil.copy(clone.history, folder)
             write_json(folder / "replay.json", {"drift": given.drift, "months": months})
-    show(months, project.scoring.primary)
+            (folder / "plots").mkdir()
+            save(draw(losses, project.scoring, events), folder / "plots" / "replay.png")
+            text = f"![replay](plots/replay.png)\n\n{markdown(tabulate(months, project.scoring))}"
+            write_page(folder / "replay.html", title="Replay", text=f"# {TITLE}\n\n{text}")
+    print(*aligned(tabulate(months, project.scoring)), sep="\n")
+    print("Its picture: reports/replay/replay.html; the monitor's last page: index.html beside it")
 
 
 @contextmanager
@@ -236,11 +248,11 @@ def ask(address: str, content: str = "") -> Any:
 
 def stream(
     clone: Paths, project: Replayed, rows: pl.DataFrame, known: pl.DataFrame
-) -> tuple[pl.DataFrame, list[tuple[date, str]]]:
+) -> tuple[pl.DataFrame, Events]:
     """Live through the days; returns the rows with the `version` that answered, and the events."""
     asked = [column.name for column in request_columns(load_contract(clone.contract))]
     days = {day: some for (day,), some in rows.partition_by("day", as_dict=True).items()}
-    start, answered, events = min(days), dict[date, pl.DataFrame](), list[Any]()
+    start, answered, events = min(days), dict[date, pl.DataFrame](), Events()
     seen = len(history.read(clone))
     with serving(clone) as address:
         for day, some in track(sorted(days.items()), "replay"):
@@ -270,10 +282,8 @@ def predict(address: str, rows: pl.DataFrame) -> pl.DataFrame:
     return table.select(id="prediction_id", version="model_version")
 
 
-def compare(
-    clone: Paths, scoring: Scoring, rows: pl.DataFrame, events: list[tuple[date, Any]]
-) -> list[dict[str, Any]]:
-    """The primary metric of each month, of the versions that answered and of the first alone."""
+def score(clone: Paths, scoring: Scoring, rows: pl.DataFrame) -> pl.DataFrame:
+    """The losses of kept rows by `day`, of the versions that answered and of the first alone."""
     from ..tracking import registry as tracking
 
     registry = tracking.connect(clone, load_settings(clone))
@@ -283,24 +293,51 @@ def compare(
             name: scoring.losses(outcome(model, some["truth"], model.score(some)))
             for name, model in (("with", registry.load(version)), ("without", first))
         }
-        parts.append(some.select(month=pl.col("day").dt.strftime("%Y-%m")).with_columns(**losses))
-    by_month = pl.concat(parts).group_by("month").agg(pl.len().alias("rows"), pl.all().mean())
-    months = by_month.sort("month").to_dicts()
+        parts.append(some.select("day").with_columns(**losses))
+    return pl.concat(parts)
+
+
+def average(losses: pl.DataFrame, scoring: Scoring, period: str) -> list[dict[str, Any]]:
+    """The primary metric of each period, with the loop and without it, and its rows."""
+    by_period = losses.group_by(pl.col("day").dt.truncate(period))
+    table = by_period.agg(pl.len().alias("rows"), pl.all().mean()).sort("day").to_dicts()
+    for each in table:
+        each |= {name: scoring.from_losses(each[name]) for name in ("with", "without")}
+    return table
+
+
+def tell_months(losses: pl.DataFrame, scoring: Scoring, events: Events) -> list[dict[str, Any]]:
+    """The primary metric of each month, and what happened in it."""
+    months = average(losses, scoring, "1mo")
     for month in months:
-        month |= {name: scoring.from_losses(month[name]) for name in ("with", "without")}
-        month["events"] = [
-            f"{day:%d} {e.event} {e.version or ''}".strip()
-            for day, e in events
-            if f"{day:%Y-%m}" == month["month"]
-        ]
+        begin = month.pop("day")
+        month["month"] = f"{begin:%Y-%m}"
+        inside = [(day, e) for day, e in events if day.replace(day=1) == begin]
+        month["events"] = [f"{day:%d} {e.event} {e.version or ''}".strip() for day, e in inside]
     return months
 
 
-def show(months: list[dict[str, Any]], metric: str) -> None:
-    """Print the months as a table."""
-    table = Table("month", "rows", f"{metric} with the loop", "without", "events")
+def tabulate(months: list[dict[str, Any]], scoring: Scoring) -> list[tuple[str, ...]]:
+    """The table of the months, its header first."""
+    header = ("month", "rows", f"{scoring.primary} with the loop", "without", "events")
+    table: list[tuple[str, ...]] = [header]
     for month in months:
         figures = (figure(month[name]) for name in ("with", "without"))
-        table.add_row(month["month"], str(month["rows"]), *figures, ", ".join(month["events"]))
-    Console().print(table)
-    print("The monitor's page at the end: reports/replay/index.html")
+        table.append((month["month"], f"{month['rows']:,}", *figures, ", ".join(month["events"])))
+    return table
+
+
+def draw(losses: pl.DataFrame, scoring: Scoring, events: Events) -> Figure:
+    """The primary metric of each day, and the events as upright lines."""
+    days = average(losses, scoring, "1d")
+    picture, axes = canvas(TITLE, "", scoring.primary, (11, 4))
+    for name, colour in (("without", "tab:red"), ("with", "tab:blue")):
+        values = [each[name] for each in days]
+        axes.plot([each["day"] for each in days], values, color=colour, label=f"{name} the loop")
+    for day, event in events:
+        place = float(date2num(day))
+        axes.axvline(place, color="grey", linestyle="--", linewidth=1)
+        words = f" {event.event} {event.version or ''}"
+        axes.text(place, axes.get_ylim()[1], words, rotation=90, va="top", size="small")
+    axes.legend(loc="lower right")
+    return picture
