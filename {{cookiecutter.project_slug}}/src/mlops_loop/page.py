@@ -4,13 +4,10 @@ import base64
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .console import figure, interval
 from .files import write_text
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
 
@@ -38,10 +35,9 @@ def signed(ratio: float) -> str:
     return f"{ratio - 1:+.0%}"
 
 
-def to_html(text: str, folder: Path) -> "Markup":
+def to_html(text: str, folder: Path) -> str:
     """Convert Markdown, with the pictures of the folder's plots/ inside."""
     from markdown_it import MarkdownIt
-    from markupsafe import Markup
 
     def inline(picture: re.Match[str]) -> str:
         content = base64.b64encode((folder / picture[1]).read_bytes()).decode()
@@ -51,4 +47,4 @@ def to_html(text: str, folder: Path) -> "Markup":
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = body.replace("<table>", '<div class="wide"><table>')
     body = body.replace("</table>", "</table></div>")
-    return Markup(re.sub(r'src="(plots/\w+\.png)"', inline, body))
+    return re.sub(r'src="(plots/\w+\.png)"', inline, body)
