@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -263,6 +264,9 @@ def test_without_its_registry_it_serves_the_last_good_copy_unless_that_is_damage
         assert "No such file or directory: " in service.ask("/ready")["registry"]
     for booster in (project / ".serving/models").glob("*/model/booster.txt"):
         booster.write_bytes(b"damaged")
+    with serving(project) as service:
+        assert service.ask("/predict", RECORD)["fallback"] == "baseline"
+    shutil.rmtree(project / ".serving/models")
     said = run(project, "make", "serve", f"PORT={free_port()}", succeeds=False).stdout
     away.rename(store)
     assert "error: there is no model to serve" in said

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mlops_loop.files import read_json
+from mlops_loop.files import read_json, write_json
 from mlops_loop.project import Paths, UserError
 from mlops_loop.serving import follow
 from mlops_loop.serving.follow import (
@@ -23,7 +23,7 @@ from mlops_loop.serving.follow import (
 from mlops_loop.serving.versions import Versions
 from mlops_loop.tracking.registry import Registry
 from projects import Project
-from services import Service, wait
+from services import Change, Service, wait
 
 
 @pytest.fixture
@@ -162,6 +162,29 @@ def test_a_service_starts_when_its_damaged_copy_is_replaced(
     monkeypatch.setattr(follower, "ensure", lambda: None)
     monkeypatch.setattr(follower, "wait", lambda _: booster.write_bytes(kept))
     assert Versions(service.project.served, options, follower).champion.version == 1
+
+
+def test_the_baseline_answers_marked_until_the_model_can_be_used(
+    service: Service, record: Change
+) -> None:
+    served = service.project.served
+    ref = read_ref(served / "champion.json")
+    assert ref
+    known = read_json(served / ref.folder / "version.json")
+    wrong = {**known, "golden": {**known["golden"], "scores": [-1.0] * 10}}
+    write_json(served / ref.folder / "version.json", wrong)
+    with service.running() as client:
+        first, other = (
+            client.post("/predict", json=record(size=size)).json() for size in (1.0, 90.0)
+        )
+        assert first["fallback"] == "baseline" and first["model_version"] == ref.version
+        assert "interval" not in first and first["prediction"] == other["prediction"]
+        assert "its baseline answers" in client.get("/ready").json()["registry"]
+    assert '"fallback": "baseline"' in str(service.logged()[0]["output"]).replace("'", '"')
+    write_json(served / ref.folder / "version.json", known)
+    with service.running() as client:
+        answer = client.post("/predict", json=record()).json()
+        assert "fallback" not in answer and answer["prediction"] != first["prediction"]
 
 
 def test_an_image_needs_a_registered_version(registry: Registry, folder: Path) -> None:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import orjson
@@ -81,6 +81,7 @@ class Prediction(BaseModel):
     model_version: int
     probabilities: dict[str, float] | None = None
     interval: tuple[float, float] | None = None
+    fallback: Literal["baseline"] | None = None
     explanation: Explanation | None = None
 
 
@@ -239,7 +240,7 @@ def score(served: LoadedVersion, records: list[Record]) -> Floats:
 def present(served: LoadedVersion, scores: Floats) -> list[Record]:
     """Turn scores into predictions: a value with its interval, or a class with probabilities.
 
-    The interval stays within the contract's range of the target; the value may not. Raises
+    Those of a baseline are marked, and have no interval. The interval stays within the contract's range of the target; the value may not. Raises
     InvalidScore.
     """
     if not np.isfinite(scores).all():
@@ -249,11 +250,14 @@ def present(served: LoadedVersion, scores: Floats) -> list[Record]:
         {"prediction": value, "prediction_id": str(uuid.uuid4()), "model_version": number}
         for value in model.label(scores).tolist()
     ]
+    if served.is_baseline:
+        for prediction in predictions:
+            prediction["fallback"] = "baseline"
     if model.classes:
         names = [str(label) for label in model.classes]
         for prediction, shares in zip(predictions, by_class(scores).tolist(), strict=True):
             prediction["probabilities"] = dict(zip(names, shares, strict=True))
-    elif ends := served.metrics.get("prediction_interval"):
+    elif (ends := served.metrics.get("prediction_interval")) and not served.is_baseline:
         intervals = np.clip(np.add.outer(scores, ends), *served.target_range)
         for prediction, interval in zip(predictions, intervals.tolist(), strict=True):
             prediction["interval"] = interval

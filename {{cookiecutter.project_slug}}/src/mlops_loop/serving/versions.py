@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ COPY_SECONDS, FIRST_SECONDS = 15, 120
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version in memory, with its contract, tags, test metrics and golden requests."""
+    """A version in memory, with its contract, tags, test metrics and golden requests.
+
+    `model` is the version's baseline where its own cannot be used and no other was served.
+    """
 
     ref: VersionRef
     version: int
@@ -35,6 +38,7 @@ class LoadedVersion:
     metrics: dict[str, Any]
     golden: dict[str, Any]
     target_range: tuple[Any, Any]  # that the contract allows
+    is_baseline: bool = False
 
 
 class Versions:
@@ -117,28 +121,44 @@ class Versions:
                 self._load(alias, ref)
         except Exception as error:
             why = f"{alias}: version {old.version} stays: {error}" if old else str(error)
+            if alias == CHAMPION and old is None:
+                why += self._serve_baseline(ref)
             self._refused[alias] = ref, time.monotonic() + RETRY_SECONDS, why
             return why
         return None
+
+    def _serve_baseline(self, ref: VersionRef) -> str:
+        """Let the baseline of a champion that cannot be used answer; returns a sentence on it."""
+        try:
+            loaded = self._read(ref, "baseline")
+        except Exception:  # there is no copy of it either
+            return ""
+        # Another hash than the version's: its own model is tried again.
+        loaded = replace(loaded, ref=replace(ref, model_hash="baseline"), is_baseline=True)
+        self.served = {CHAMPION: loaded}
+        return "; its baseline answers"
+
+    def _read(self, ref: VersionRef, model: str) -> LoadedVersion:
+        """Load a version from its copy, with its `model` or its `baseline`, and score a record."""
+        copy = self._folder / ref.folder
+        contract, loaded = load_contract(copy / "contract.yaml"), load(copy / model)
+        requests = RequestSchema(contract, self._max_rows)
+        loaded.score(requests.frame([requests.example_record()]))
+        ranges = {column.name: (column.min, column.max) for column in contract.columns}
+        return LoadedVersion(
+            ref=ref,
+            model=loaded,
+            contract=contract,
+            requests=requests,
+            target_range=ranges.get(loaded.target, (None, None)),
+            **read_json(copy / "version.json"),
+        )
 
     def _load(self, alias: str, ref: VersionRef) -> None:
         copy, last = self._folder / ref.folder, self._folder / f"{alias}.last.json"
         if not is_intact(copy, ref):
             raise UserError(f"the copy of version {ref.version} is missing or damaged: {copy}")
-        contract = load_contract(copy / "contract.yaml")
-        requests = RequestSchema(contract, self._max_rows)
-        known = read_json(copy / "version.json")
-        model = load(copy / "model")
-        ranges = {column.name: (column.min, column.max) for column in contract.columns}
-        loaded = LoadedVersion(
-            ref=ref,
-            model=model,
-            contract=contract,
-            requests=requests,
-            target_range=ranges.get(model.target, (None, None)),
-            **known,
-        )
-        loaded.model.score(requests.frame([requests.example_record()]))
+        loaded = self._read(ref, "model")
         golden.check(loaded.model, loaded.golden)
         if alias == CHALLENGER and (problem := self._misfit(loaded)):
             raise UserError(problem)

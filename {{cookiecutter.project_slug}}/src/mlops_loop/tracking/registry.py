@@ -219,11 +219,12 @@ class Registry:
         return requests
 
     def download(self, version: Version, folder: Path) -> None:
-        """Copy a version: its model, its contract, and tags, metrics and golden requests as JSON.
+        """Copy a version: its model and baseline, contract, tags, metrics and golden requests.
 
-        Their names are `model/`, `contract.yaml` and `version.json`.
+        Their names are `model/`, `baseline/`, `contract.yaml`, and `version.json` for the others.
         """
         shutil.copytree(self._model_files(version), folder / "model")
+        shutil.copytree(self.artifact(version, "models/baseline"), folder / "baseline")
         shutil.copy(self.artifact(version, CONTRACT), folder)
         metrics = read_json(self.artifact(version, "reports/metrics.json"))
         known = {"version": version.number, "tags": version.tags, "metrics": metrics}
