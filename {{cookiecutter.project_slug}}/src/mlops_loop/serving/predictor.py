@@ -240,8 +240,8 @@ def score(served: LoadedVersion, records: list[Record]) -> Floats:
 def present(served: LoadedVersion, scores: Floats) -> list[Record]:
     """Turn scores into predictions: a value with its interval, or a class with probabilities.
 
-    Those of a baseline are marked, and have no interval. The interval stays within the contract's range of the target; the value may not. Raises
-    InvalidScore.
+    Those of a baseline are marked, and have no interval. The interval stays within the contract's
+    range of the target; the value may not. Raises InvalidScore.
     """
     if not np.isfinite(scores).all():
         raise InvalidScore
