@@ -16,6 +16,11 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         print(f"Runs and models are at {store}")
         return
     check_free("127.0.0.1", args.port)
+    from ..tracking import registry as tracking
+
+    experiment = tracking.connect(paths, load_settings(paths)).experiment
+    page = f"http://127.0.0.1:{args.port}/#/experiments/{experiment}/runs"
+    print(f"This project's runs: {page} (MLflow's usage data are off)", flush=True)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # half of its memory
     options = ("--workers", "1", "--port", args.port, "--backend-store-uri", store)
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *options])

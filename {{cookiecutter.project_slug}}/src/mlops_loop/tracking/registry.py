@@ -320,12 +320,14 @@ def connect(paths: Paths, settings: Settings) -> Registry:
     registry = open_store(paths, settings.project, settings.tracking_uri)
     client = registry.client
     if client.get_experiment_by_name(settings.project) is None:
-        client.create_experiment(settings.project, paths.artifacts.as_uri() if local else None)
+        place = paths.artifacts.as_uri() if local else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # which view `make ui` opens
+        client.create_experiment(settings.project, place, kind)
     experiment = mlflow.set_experiment(settings.project)
-    place = Path(local_file_uri_to_path(experiment.artifact_location))
-    if local and place.resolve() != paths.artifacts.resolve():  # a link in the old place will do
+    made_for = Path(local_file_uri_to_path(experiment.artifact_location))
+    if local and made_for.resolve() != paths.artifacts.resolve():  # a link in the old place will do
         raise UserError(
-            f"{paths.store} keeps absolute paths and was made for {place}. Move the project "
+            f"{paths.store} keeps absolute paths and was made for {made_for}. Move the project "
             "back, or see docs/moving.md."
         )
     return replace(registry, experiment=experiment.experiment_id, is_shared=not local)
