@@ -207,14 +207,23 @@ def test_a_window_leaves_old_rows_out_but_for_a_stable_share(project: Project) -
     whole, since = read(), datetime(2024, 2, 15)
     project.edit(prepare__since="2024-02-15")
     assert read().sort("sold_at").equals(whole.filter(pl.col("sold_at") >= since).sort("sold_at"))
-    project.edit(prepare__old_share=0.25)
+    project.edit(prepare__until="2024-02-20")
+    end = datetime(2024, 2, 20)
+    assert (
+        read()
+        .sort("sold_at")
+        .equals(
+            whole.filter(pl.col("sold_at").is_between(since, end, closed="left")).sort("sold_at")
+        )
+    )
+    project.edit(prepare__until=None, prepare__old_share=0.25)
     kept = read().filter(pl.col("sold_at") < since)
     assert 0.2 < kept.height / whole.filter(pl.col("sold_at") < since).height < 0.3
     project.put_raw(sold[:1_800:2])
     again = read().filter(pl.col("sold_at") < since)
     assert set(again["sold_at"]) <= set(kept["sold_at"]), "a row stays whatever comes or goes"
     project.contract.write_text(project.contract.read_text().replace("role: time", "role: ignored"))
-    with pytest.raises(UserError, match=r"prepare\.since needs a time column"):
+    with pytest.raises(UserError, match=r"prepare\.since and until need a time column"):
         prepare.main(project)
 
 

@@ -38,7 +38,7 @@ setup $(LOCKED):
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --requirement $(lock)
 	@touch $@
 
-# Each lock but the first is a dependency group; those of dev and serving go with any other.
+# Each lock but the first is a dependency group; those of dev and serving go with any but Airflow's.
 GROUPS := $(filter-out base dev serving,$(basename $(notdir $(wildcard requirements/*.txt))))
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-strip-extras $(if $(UPGRADE),--upgrade)
@@ -46,6 +46,6 @@ lock: $(READY) ## compile pyproject.toml into requirements/ [UPGRADE=1 for newer
 	$(COMPILE) pyproject.toml --output-file requirements/base.txt
 	set -- --constraints requirements/base.txt; \
 	for group in $(patsubst requirements/%.txt,%,$(filter-out %/base.txt,$(LOCKS))) $(GROUPS); do \
-		$(COMPILE) --group pyproject.toml:$$group "$$@" --output-file requirements/$$group.txt || exit; \
+		$(COMPILE) --group pyproject.toml:$$group $$(test $$group = airflow || echo "$$@") --output-file requirements/$$group.txt || exit; \
 		case $$group in dev | serving) set -- "$$@" --constraints requirements/$$group.txt ;; esac; \
 	done

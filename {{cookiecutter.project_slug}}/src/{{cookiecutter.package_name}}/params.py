@@ -19,6 +19,7 @@ class Prepare(Section):
     """The window of rows, their split, and the treatment of personal data."""
 
     since: Annotated[date | None, Field(strict=False)]
+    until: Annotated[date | None, Field(strict=False)]
     old_share: Annotated[float, Field(ge=0, lt=1)]
     test_from: Annotated[date | None, Field(strict=False)]
     group: str | None

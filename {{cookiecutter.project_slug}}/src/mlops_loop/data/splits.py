@@ -103,7 +103,7 @@ def is_old(contract: Contract, since: date, old_share: float) -> pl.Expr:
     Raises UserError for a contract without a time column.
     """
     if not contract.names("time"):
-        raise UserError("params.yaml: prepare.since needs a time column.")
+        raise UserError("params.yaml: prepare.since and until need a time column.")
     inputs = pl.struct(contract.names("input")).map_batches(
         lambda rows: stable_hash(rows.struct.unnest()), return_dtype=pl.UInt64()
     )

@@ -235,8 +235,8 @@ def try_candidate(
     values = dict(candidate.model_extra or {})
     if newest:
         begin = newest - timedelta(days=(candidate.days or 1) - 1)
-        window = {"prepare.since": candidate.days and str(begin), "prepare.old_share": 0.0}
-        values = window | values
+        window = {"prepare.since": candidate.days and str(begin), "prepare.until": None}
+        values = window | {"prepare.old_share": 0.0} | values
         if not yours.params.prepare.group:  # whose equal values stay in one split
             judged = newest - timedelta(days=yours.options.judge_days - 1)
             values["prepare.test_from"] = str(judged)

@@ -29,17 +29,18 @@ def scan(path: Path, contract: Contract, options: Prepare) -> pl.LazyFrame:
     raw = pl.scan_parquet(path)
     columns = raw.collect_schema().names()
     contract, target, keep_rows = find_definitions(columns, contract, TARGET, KEEP_ROWS)
-    reasons = [pl.when(target.is_null()).then(pl.lit("target is missing"))]
-    for time in contract.names("time"):
-        reasons.append(pl.when(pl.col(time).is_null()).then(pl.lit("time is missing")))
+    reasons = [("target is missing", target.is_null())]
+    reasons += [("time is missing", pl.col(time).is_null()) for time in contract.names("time")]
     if options.since:
         old = splits.is_old(contract, options.since, options.old_share)
-        reasons.append(pl.when(old).then(pl.lit("before prepare.since")))
-    for keep in keep_rows:
-        text = pl.lit(f"excluded by KEEP_ROWS: {keep.meta.output_name()}")
-        reasons.append(pl.when(~keep.fill_null(False)).then(text))
+        reasons.append(("before prepare.since", old))
+    if options.until:
+        reasons.append(("not before prepare.until", ~splits.is_old(contract, options.until, 0)))
+    names = [f"excluded by KEEP_ROWS: {keep.meta.output_name()}" for keep in keep_rows]
+    reasons += zip(names, (~keep.fill_null(False) for keep in keep_rows), strict=True)
+    first = pl.coalesce(pl.when(rule).then(pl.lit(reason)) for reason, rule in reasons)
     rows = contract.read(raw, contract.names(*CHECKED_ROLES))
-    return rows.select(*contract.names(*STORED_ROLES), target, pl.coalesce(reasons).alias(DROPPED))
+    return rows.select(*contract.names(*STORED_ROLES), target, first.alias(DROPPED))
 
 
 def read_keys(
@@ -53,10 +54,9 @@ def read_keys(
     stratified = params.task != "regression" and not group and not contract.names("time")
     target = pl.col(TARGET.meta.output_name())
     label = target.cast(pl.String).cast(pl.Categorical) if stratified else pl.lit(None)
+    columns = splits.split_key(contract, group).alias("key"), label.alias("class"), DROPPED
     for path in raw:
-        key = splits.split_key(contract, group).alias("key")
-        rows = scan(path, contract, params.prepare).select(key, label.alias("class"), DROPPED)
-        frame = rows.collect()
+        frame = scan(path, contract, params.prepare).select(columns).collect()
         dropped.update(frame[DROPPED].drop_nulls().to_list())
         keys.append(frame.filter(pl.col(DROPPED).is_null()).drop(DROPPED))
     return pl.concat(keys), dropped

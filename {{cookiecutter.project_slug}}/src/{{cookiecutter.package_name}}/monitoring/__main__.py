@@ -52,5 +52,25 @@ def retrain_needs(params: "Params") -> "Yours":
     return Yours(params, options, sources, scoring, TARGET, decide, register)
 
 
+def window(*arguments: str) -> None:
+    """Write the days to train on, from SINCE to before UNTIL, into params.yaml; blank: no limit."""
+    from mlops_loop.config import edit
+    from mlops_loop.console import parse
+
+    given = parse("window", arguments, since=None, until=None)
+    days = {"prepare.since": given.since, "prepare.until": given.until}
+    edit(PROJECT.params, days | {"ingest.until": given.until})
+
+
+def notify(*arguments: str) -> None:
+    """Send a message of an EVENT with its TEXT, as .env says."""
+    from mlops_loop.console import parse
+    from mlops_loop.monitoring import notify as command
+
+    given = parse("notify", arguments, event="", text="")
+    command.notify(PROJECT, given.event, given.text)
+
+
 if __name__ == "__main__":
-    run_verb(Operations(PROJECT, load, check_needs, retrain_needs).verbs)
+    verbs = Operations(PROJECT, load, check_needs, retrain_needs).verbs
+    run_verb(verbs | {"window": window, "notify": notify})  # the latter for dags/

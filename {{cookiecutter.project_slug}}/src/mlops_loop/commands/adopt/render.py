@@ -70,8 +70,7 @@ def params(folder: str, task: Task, group: str | None, rows: int, shuffled: bool
     return {
         "ingest": {"source": "file", "path": folder},
         "task": task.name,
-        "prepare.since": None,
-        "prepare.test_from": None,
+        **dict.fromkeys(["prepare.since", "prepare.until", "prepare.test_from"]),
         "prepare.group": group,
         "train.lightgbm.num_leaves": 31,
         "train.lightgbm.min_child_samples": min(20, rows // 5),
