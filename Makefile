@@ -60,7 +60,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 lock: $(READY) ## compile all locks, the project's first (UPGRADE=1 for newer versions)
 	@rm -rf build/lock
-	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/lock level=deployment
+	@$(BIN)/cookiecutter . --no-input --default-config --output-dir build/lock level=operations
 	@$(MAKE) --no-print-directory -C build/lock/my-project lock setup
 	@cp build/lock/my-project/requirements/*.txt '$(TEMPLATE)/requirements/'
 	@$(BIN)/python tests/template/reserved.py build/lock/my-project

@@ -31,9 +31,11 @@ KEEP = {
             "tests/test_service.py",
         ],
         "operations": [
+            "dags",
             "docs/monitoring.md",
             "docs/operations.md",
             "make/monitoring.mk",
+            "requirements/airflow.txt",
             "src/mlops_loop/monitoring",
             "src/{package_name}/data/sources/log.py",
             "src/{package_name}/monitoring",

@@ -17,43 +17,55 @@ UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, surrogat
 
 # Names that the project's environment imports or installs; `make lock` rewrites the block.
 RESERVED = set("""
-aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal alembic altair amqp
-annotated_doc annotated_types antlr4 antlr4_python3_runtime anyio appdirs appnope argon2_cffi
-argon2_cffi_bindings arrow ast_serialize asttokens async_lru asyncssh atpublic attr attrs babel
-bcrypt beautifulsoup4 billiard black blackd bleach blib2to3 blinker boto3 botocore cachetools
-catboost celery certifi cffi cfgv charset_normalizer click click_didyoumean click_plugins
-click_repl cloudpickle colorama colorlog comm configobj conftest contourpy cryptography cycler
-databricks databricks_sdk dateutil debugpy decorator defusedxml detect_secrets dictdiffer
-diskcache distlib distro docker dotenv dpath dulwich dvc dvc_data dvc_gs dvc_http dvc_objects
-dvc_render dvc_s3 dvc_ssh dvc_studio_client dvc_task entrypoints executing fastapi fastapi_offline
-fastjsonschema filelock flask flask_cors flatbuffers flatten_dict flufl flufl_lock fonttools fqdn
-frozenlist fsspec funcy gcsfs git gitdb gitpython google google_api_core google_auth
-google_auth_oauthlib google_cloud_core google_cloud_storage google_cloud_storage_control
-google_crc32c google_resumable_media googleapis_common_protos grandalf graphene graphql
-graphql_core graphql_relay graphviz grpc_google_iam_v1 grpcio grpcio_status gto gunicorn h11
-httpcore httptools httpx huey hydra hydra_core identify idna importlib_metadata iniconfig
-ipykernel ipykernel_launcher ipython ipython_pygments_lexers isoduration isort iterative_telemetry
-itsdangerous jedi jinja2 jmespath joblib json5 jsonpointer jsonschema jsonschema_specifications
-jupyter jupyter_builder jupyter_client jupyter_core jupyter_events jupyter_lsp jupyter_server
-jupyter_server_terminals jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver kombu lark
-librt lightgbm mako markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl
-mistune ml_dtypes mlflow mlflow_skinny mlflow_tracing mlops_loop mpl_toolkits multidict mypy
-mypy_extensions mypyc narwhals nbclient nbconvert nbformat nbstripout nest_asyncio2 networkx
-nodeenv notebook_shim numpy oauthlib omegaconf onnx onnxruntime opentelemetry opentelemetry_api
-opentelemetry_proto opentelemetry_sdk opentelemetry_semantic_conventions optuna orjson overrides
-packaging pandas pandocfilters parso pathspec pexpect pil pillow pip platformdirs plotly pluggy
-polars polars_runtime_32 pre_commit pre_commit_hooks prettytable prometheus_client prompt_toolkit
-propcache proto_plus protobuf psutil psycopg psycopg_binary ptyprocess public pure_eval py pyarrow
-pyasn1 pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pydeck pydevd_plugins
-pydot pygit2 pygments pygtrie pylab pyparsing pytest python_dateutil python_discovery
-python_dotenv python_json_logger python_multipart pytokens pyyaml pyzmq referencing requests
-requests_oauthlib rfc3339_validator rfc3986_validator rfc3987_syntax rich rpds rpds_py ruamel
-ruamel_yaml ruamel_yaml_clib ruff s3fs s3transfer scikit_learn scipy scmrepo semver send2trash
-setuptools shortuuid shtab six sklearn skops smmap soupsieve sqlalchemy sqlparse sqltrie sshfs
-stack_data starlette streamlit tabulate terminado test tests threadpoolctl tinycss2 tomlkit
-tornado tqdm traitlets typing_extensions typing_inspection tzdata tzlocal uri_template urllib3 uv
-uvicorn uvloop validate vine virtualenv voluptuous watchdog wcwidth webcolors webencodings
-websocket_client websockets werkzeug wrapt xgboost xgboost_cpu yaml yarl zc zc_lockfile zipp zmq
+a2wsgi aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal aiosmtplib
+aiosqlite airflow alembic altair amqp annotated_doc annotated_types antlr4 antlr4_python3_runtime
+anyio apache_airflow apache_airflow_core apache_airflow_providers_common_compat
+apache_airflow_providers_common_io apache_airflow_providers_common_sql
+apache_airflow_providers_smtp apache_airflow_providers_standard apache_airflow_task_sdk appdirs
+appnope argcomplete argon2_cffi argon2_cffi_bindings arrow asgiref ast_serialize asttokens
+async_lru asyncssh atpublic attr attrs babel bcrypt beautifulsoup4 billiard black blackd bleach
+blib2to3 blinker boto3 botocore cachetools cadwyn catboost celery certifi cffi cfgv
+charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle colorama colorlog
+comm configobj conftest contourpy cron_descriptor croniter cryptography cycler databricks
+databricks_sdk dateutil debugpy decorator defusedxml deprecated detect_secrets dictdiffer dill
+diskcache distlib distro dnspython docker dotenv dpath dulwich dvc dvc_data dvc_gs dvc_http
+dvc_objects dvc_render dvc_s3 dvc_ssh dvc_studio_client dvc_task email_validator entrypoints
+executing fastapi fastapi_cli fastapi_offline fastjsonschema filelock flask flask_cors flatbuffers
+flatten_dict flufl flufl_lock fonttools fqdn frozenlist fsspec funcy gcsfs git gitdb gitpython
+google google_api_core google_auth google_auth_oauthlib google_cloud_core google_cloud_storage
+google_cloud_storage_control google_crc32c google_resumable_media googleapis_common_protos
+grandalf graphene graphql graphql_core graphql_relay graphviz greenback greenlet
+grpc_google_iam_v1 grpcio grpcio_status gto gunicorn h11 httpcore httptools httpx huey hydra
+hydra_core identify idna importlib_metadata iniconfig ipykernel ipykernel_launcher ipython
+ipython_pygments_lexers isoduration isort iterative_telemetry itsdangerous jedi jinja2 jmespath
+joblib json5 jsonpointer jsonschema jsonschema_specifications jupyter jupyter_builder
+jupyter_client jupyter_core jupyter_events jupyter_lsp jupyter_server jupyter_server_terminals
+jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver kombu lark lazy_importer
+lazy_object_proxy libcst librt lightgbm linkify_it_py lockfile mako markdown_it markdown_it_py
+markupsafe matplotlib matplotlib_inline mdurl methodtools mistune ml_dtypes mlflow mlflow_skinny
+mlflow_tracing mlops_loop more_itertools mpl_toolkits msgspec multidict mypy mypy_extensions mypyc
+narwhals natsort nbclient nbconvert nbformat nbstripout nest_asyncio2 networkx nodeenv
+notebook_shim numpy oauthlib omegaconf onnx onnxruntime opentelemetry opentelemetry_api
+opentelemetry_exporter_http_transport opentelemetry_exporter_otlp
+opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common
+opentelemetry_exporter_otlp_proto_grpc opentelemetry_exporter_otlp_proto_http opentelemetry_proto
+opentelemetry_sdk opentelemetry_semantic_conventions optuna orjson outcome overrides packaging
+pandas pandocfilters parso pathlib_abc pathspec pendulum pexpect pil pillow pip platformdirs
+plotly pluggy polars polars_runtime_32 pre_commit pre_commit_hooks prettytable prometheus_client
+prompt_toolkit propcache proto_plus protobuf psutil psycopg psycopg_binary ptyprocess public
+pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pydantic_extra_types
+pydantic_settings pydeck pydevd_plugins pydot pygit2 pygments pygtrie pyjwt pylab pyparsing pytest
+python_daemon python_dateutil python_discovery python_dotenv python_json_logger python_multipart
+python_slugify pytokens pyyaml pyyaml_ft pyzmq referencing requests requests_oauthlib
+rfc3339_validator rfc3986_validator rfc3987_syntax rich rich_argparse rich_toolkit rpds rpds_py
+ruamel ruamel_yaml ruamel_yaml_clib ruff s3fs s3transfer scikit_learn scipy scmrepo semver
+send2trash setproctitle setuptools shellingham shortuuid shtab six sklearn skops smmap sniffio
+soupsieve sqlalchemy sqlparse sqltrie sshfs stack_data starlette streamlit structlog svcs tabulate
+tenacity termcolor terminado test tests text_unidecode threadpoolctl tinycss2 tomlkit tornado tqdm
+traitlets typer typing_extensions typing_inspection tzdata tzlocal universal_pathlib uri_template
+urllib3 uuid6 uv uvicorn uvloop validate vine virtualenv voluptuous watchdog watchfiles wcwidth
+webcolors webencodings websocket_client websockets werkzeug wirerope wrapt xgboost xgboost_cpu
+yaml yarl zc zc_lockfile zipp zmq
 """.split())
 
 

@@ -15,7 +15,7 @@ HOOK = TEMPLATE / "hooks" / "pre_gen_project.py"
 SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
 BLOCK = re.compile(r'(RESERVED = set\("""\n)(.*?)("""\.split)', re.DOTALL)
 TOP_LEVEL = "import importlib.metadata as m, json; print(json.dumps(m.packages_distributions()))"
-OTHERS = {"conftest", "mlops_loop", "pip", "test", "tests"}
+OTHERS = {"airflow", "conftest", "mlops_loop", "pip", "test", "tests"}
 
 
 def reserved_names(project: Path) -> set[str]:

@@ -65,6 +65,7 @@ RUN_BY = {
     "make retrain TRIGGER=manual": 'tests/journeys/test_retrain.py: "make", "retrain", "TRIGGER=manual"',
     "make approve REASON='looks right'": 'tests/journeys/test_retrain.py: "make", "approve", "REASON=looks right"',
     "make reject REASON='unfair to the north'": 'tests/machinery/test_retrain.py: "reject", ["--reason=unfair to the north"]',
+    "make airflow-test DATE=2023-05-05": 'tests/journeys/test_airflow.py: run(created, "make", "airflow-test", f"DATE={DAY}")',
     "make freeze REASON='an audit'": 'tests/journeys/test_monitoring.py: "make", "freeze", "REASON=an audit"',
     "make freeze OFF=1": 'tests/journeys/test_monitoring.py: "make", "freeze", "OFF=1"',
     "make history": 'tests/journeys/test_monitoring.py: "make", "history")',

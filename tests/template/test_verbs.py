@@ -75,19 +75,6 @@ def test_metrics_are_compared_with_a_commit(project: Path) -> None:
     params.write_text(original)
 
 
-def test_clean_removes_only_what_can_be_rebuilt(project: Path) -> None:
-    rebuilt = ["data/interim/x", "data/processed/x", "models/x", "reports/plots/x", ".mypy_cache/x"]
-    kept = ["data/raw/x", "data/external/x", "mlflow.db", "mlartifacts/x", ".dvc/cache/x"]
-    for name in [*rebuilt, *kept]:
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text("x")
-    said = run(project, "make", "clean").stdout
-    assert [name for name in [*rebuilt, *kept] if (project / name).exists()] == kept
-    assert all(str(Path(name).parent) in said for name in rebuilt)
-    for name in kept:
-        (project / name).unlink()
-
-
 def test_lock_keeps_the_committed_versions(project: Path) -> None:
     locks = sorted((project / "requirements").glob("*.txt"))
     assert [lock.stem for lock in locks] == [

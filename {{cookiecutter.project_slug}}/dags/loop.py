@@ -1,7 +1,7 @@
 """DAGs of Airflow 3: a turn of the loop, a training in seven steps, batch scoring.
 
-Tasks run verbs in the project's own environment, so that Airflow's needs nothing of it. The Variable
-`project` is the folder of a clone that belongs to Airflow alone: docs/operations.md.
+Tasks run verbs in the project's own environment, so that Airflow's needs nothing of it. The
+Variable `project` is the folder of a clone that belongs to Airflow alone: docs/operations.md.
 """
 
 import json
@@ -80,7 +80,7 @@ def training():
         since, until = end - timedelta(days=export) if export else "", end if delay else ""
         return script(
             f"if ! {GIT} diff --quiet HEAD -- . ':!dvc.lock' ':!reports'; then",
-            '    echo "$PWD has changes that are not committed: give Airflow its own clone."; exit 1',
+            '    echo "$PWD has changes that no commit has: give Airflow its own clone."; exit 1',
             "fi",
             f"{GIT} fetch --quiet origin",
             # Repeated, a run goes on with the code that it began with.

@@ -1,5 +1,5 @@
 ##@ Tools
-.PHONY: check fix test ui notebook remote pull clean setup lock
+.PHONY: check fix test ui notebook remote pull setup lock
 CHECK := SKIP=dvc-status $(BIN)/pre-commit run --all-files
 
 check: $(READY) ## run the commit gate on every file that git tracks; repairs stay in the work tree
@@ -23,11 +23,6 @@ remote: $(READY) ## share the data: URL=s3://bucket/path, gs://…, ssh://… or
 
 pull: $(READY) ## pull this commit's data [ALLOW_MISSING=file: write the reason instead of failing]
 	@sh make/dvc.sh pull "$(ALLOW_MISSING)"
-
-# Raw and external data, the registry and DVC's cache stay.
-clean: ## remove caches and what `make train` rebuilds
-	rm -rf $(wildcard data/interim data/processed models reports/plots reports/explain .*_cache)
-	@find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 setup: $(READY) $(if $(EXTRA),$(call extra,$(EXTRA))) ## finish what is missing: environment and commit hooks [EXTRA=estimators: XGBoost and CatBoost too]
 setup $(LOCKED):

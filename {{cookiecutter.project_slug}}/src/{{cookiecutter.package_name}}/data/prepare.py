@@ -22,10 +22,7 @@ DROPPED = "(dropped)"
 
 
 def scan(path: Path, contract: Contract, options: Prepare) -> pl.LazyFrame:
-    """The columns that may be kept of a raw partition, the target, and why a row is dropped.
-
-    The reason is null where the row stays.
-    """
+    """The columns to keep of a raw partition, the target, and why a row is dropped (or null)."""
     raw = pl.scan_parquet(path)
     columns = raw.collect_schema().names()
     contract, target, keep_rows = find_definitions(columns, contract, TARGET, KEEP_ROWS)
@@ -36,8 +33,9 @@ def scan(path: Path, contract: Contract, options: Prepare) -> pl.LazyFrame:
         reasons.append(("before prepare.since", old))
     if options.until:
         reasons.append(("not before prepare.until", ~splits.is_old(contract, options.until, 0)))
-    names = [f"excluded by KEEP_ROWS: {keep.meta.output_name()}" for keep in keep_rows]
-    reasons += zip(names, (~keep.fill_null(False) for keep in keep_rows), strict=True)
+    for keep in keep_rows:
+        name = f"excluded by KEEP_ROWS: {keep.meta.output_name()}"
+        reasons.append((name, ~keep.fill_null(False)))
     first = pl.coalesce(pl.when(rule).then(pl.lit(reason)) for reason, rule in reasons)
     rows = contract.read(raw, contract.names(*CHECKED_ROLES))
     return rows.select(*contract.names(*STORED_ROLES), target, first.alias(DROPPED))
