@@ -9,10 +9,9 @@ import sklearn.metrics
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
 from mlops_loop.models import bootstrap
-from mlops_loop.models.bars import failed_bars
 from mlops_loop.models.bootstrap import Bootstrap, Predictions, improvement, intervals
 from mlops_loop.models.model import load
-from mlops_loop.models.slices import check_bars
+from mlops_loop.models.slices import check_bars, failed_bars
 from mlops_loop.project import UserError
 from project.models import evaluate, gate, metrics
 from project.models.metrics import SCORING

@@ -177,7 +177,7 @@ def rendered(project: Path, overlay: str) -> dict[str, Any]:
     [
         ("Dockerfile", "serve"),
         ("compose.yaml", "work"),
-        ("kubernetes/base/deployment.yaml", "work"),
+        ("kubernetes/base/service.yaml", "work"),
     ],
 )
 def test_what_containers_run_is_a_verb_of_the_project(file: str, verb: str, project: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
-from mlops_loop.models.bars import failed_bars
 from mlops_loop.models.bootstrap import Scores
+from mlops_loop.models.slices import failed_bars
 from mlops_loop.project import UserError
 from mlops_loop.serving import release
 from mlops_loop.serving.params import Deliver

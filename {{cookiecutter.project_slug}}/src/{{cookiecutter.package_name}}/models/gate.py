@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from mlops_loop.console import change
-from mlops_loop.models.bars import failed_bars
 from mlops_loop.models.bootstrap import improvement, outcome
 from mlops_loop.models.model import Model, load
+from mlops_loop.models.slices import failed_bars
 from mlops_loop.models.types import Floats
 from mlops_loop.project import Paths, UserError
 from mlops_loop.tracking.gate import Decision

@@ -11,8 +11,7 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.lineage import require_commit
 from mlops_loop.models import model_card
-from mlops_loop.models.bars import not_judged, too_good
-from mlops_loop.models.slices import check_bars
+from mlops_loop.models.slices import check_bars, not_judged, too_good
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
 from mlops_loop.tracking.gate import OVERRULED, Decision, identity, log_decision, register_version

@@ -34,7 +34,7 @@ def serve() -> None:
 
 def deliver(*arguments: str) -> None:
     """Hold a running service against the delivery checklist and the gate's bars."""
-    from mlops_loop.models.bars import failed_bars
+    from mlops_loop.models.slices import failed_bars
     from mlops_loop.serving import release
 
     from ..models.metrics import SCORING
