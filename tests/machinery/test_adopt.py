@@ -224,6 +224,11 @@ READ: dict[str, tuple[list[str], str, list[Any]]] = {
     "mixed dates": (["2024-01-31", "05.01.2024", "Dec 24, 2023"], "Date", JANUARY),
     "compact dates": (["20240131", "20240105", "20231224"], "Date", JANUARY),
     "US dates with dashes": (["01-31-2024", "01-05-2024", "12-24-2023"], "Date", JANUARY),
+    "first of months": (
+        ["01/12/2023", "01/01/2024", "01/02/2024"],
+        "Date",
+        [date(2023, 12, 1), date(2024, 1, 1), date(2024, 2, 1)],
+    ),
     "months": (["Jan-2024", "Mar-2024"], "Date", [date(2024, 1, 1), date(2024, 3, 1)]),
     "times": (
         ["2024-01-31 12:00:00", "2024-01-05 12:30:00", "2023-12-24 23:59:00"],
@@ -330,6 +335,8 @@ ROLES: dict[str, tuple[str, list[Any], str, str]] = {
     "text identifier": ("x", [f"A{i:03}" for i in range(60)], "id", "identifier"),
     "uuid": ("x", [f"{i:08x}-0000-4000-8000-00000000000a" for i in range(60)], "id", "identifier"),
     "prose": ("x", PROSE, "ignored", "free text"),
+    "amounts": ("people", [9 * i**5 + i for i in range(60)], "input", "whole number"),
+    "balances": ("x", [97 * i - 2000 for i in range(60)], "input", "whole number"),
     "code": ("zip", ["1000", "2000", "3000"], "input", "code with 3 values"),
     "category": ("x", ["a", "b"], "input", "2 categories"),
     "truth": ("x", ["y", "n"], "input", "yes or no"),
@@ -794,6 +801,30 @@ HINTS: dict[str, tuple[pl.Expr, str, str]] = {
 }
 
 
+def test_a_row_of_totals_is_refused(blank: Blank, tmp_path: Path) -> None:
+    people = {"town": [f"t {i}" for i in range(30)], "votes": list(range(5, 35))}
+    people |= {"year": [2024] * 30, "seats": [i * 7 % 11 for i in range(30)]}
+    write_rows(tmp_path / "t.csv", people)
+    blank.adopt(tmp_path / "t.csv", "votes")
+    total = {
+        "town": "All",
+        "votes": sum(people["votes"]),
+        "year": "",
+        "seats": sum(people["seats"]),
+    }
+    with_total = {key: [*values, total[key]] for key, values in people.items()}
+    write_rows(tmp_path / "t.csv", with_total)
+    blank.refuse(
+        tmp_path / "t.csv", "row 31 holds the sums of all others; delete it", "votes", force="1"
+    )
+
+
+def test_long_categories_that_repeat_are_no_prose(blank: Blank, tmp_path: Path) -> None:
+    groups = [f"children of {i} to {i + 4} years" for i in range(60)]
+    path = write(tmp_path / "t.csv", {"who": filled(groups, 1300), "z": filled(range(7), 1300)})
+    assert column(blank.adopt(path), "who").description == "high cardinality: 60 categories"
+
+
 @pytest.mark.parametrize("name", HINTS)
 def test_a_column_that_tells_the_class_is_flagged(blank: Blank, tmp_path: Path, name: str) -> None:
     hint, role, why = HINTS[name]
@@ -827,6 +858,12 @@ def test_a_word_means_missing_in_its_own_column_only(
 
 
 OTHERWISE = {
+    "a code": ([-999, *range(12)], "5 rows hold -999: list it in `missing` if it means that"),
+    "a code above": (
+        [99999, *range(12)],
+        "5 rows hold 99999: list it in `missing` if it means that",
+    ),
+    "a count": (list(range(13)), ""),
     "day first?": (["01/02/2024", "03/04/2024"], "read as %m/%d/%Y, though %d/%m/%Y fits as well"),
     "thousands?": (["1.234", "12.345"], ""),
     "thousands, or not": (["1,234", "12,345"], "read as 1,234.5, though 1234,5 fits as well"),

@@ -52,6 +52,15 @@ def test_the_code_is_all_that_it_imports() -> None:
     assert taken == found | packages
 
 
+def test_no_bytecode_travels_with_a_version(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    register.main(trained)
+    found = {path.name for path in (trained.artifacts.rglob("code/*/*"))}
+    assert "tracking" in found and not list(trained.artifacts.rglob("*.pyc"))
+
+
 def test_two_versions_in_one_process_are_scored_by_the_code_of_each(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

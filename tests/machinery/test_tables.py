@@ -54,6 +54,17 @@ def test_a_file_is_cut_between_its_rows(tmp_path: Path, monkeypatch: pytest.Monk
             assert rest == [chunk.rows() for chunk in chunks[skip:]]
 
 
+def test_a_letter_of_windows_is_found_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"a,b\n" + b"1,2\n" * 40_000 + b"\xe9,3\n")
+    assert read_table(tmp_path / "x.csv").row(-1) == ("é", "3")
+
+
+@pytest.mark.parametrize("first", [b"n/a,NA,-", b"low,2,3", b",,", b"few,few,3"])
+def test_a_first_row_with_words_is_a_row(tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "x.csv").write_bytes(b"a,b,c\n" + first + b"\n" + b"1,2,3\nfew,few,3\n" * 9)
+    assert read_table(tmp_path / "x.csv").height == 19
+
+
 def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"alone\n1\n\n2\n")
     assert read_table(tmp_path / "x.csv").rows() == [("1",), (None,), ("2",)]
@@ -63,7 +74,12 @@ def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> N
     ("content", "words"),
     [
         (b'a,b\n1,"2\n3,4\n', "a quote is not closed"),
-        (b"a,b\n" + b"1,2\n" * 40_000 + b"\xe9,3\n", "Row #40002: .*invalid UTF8"),
+        (
+            b"a,b\n1,2\nSource: us\n",
+            "Row #3: Expected 2 columns, got 1: .*; delete it if it is a note",
+        ),
+        (b"day,wind,rain\n,m/s,mm\n" + b"1,2,3\n" * 9, r"line 2 holds names or units \(, m/s, mm\)"),
+        (b"of,x\n\nday;wind;rain\nat;km;cm\n" + b"1;2;3\n" * 9, r"line 4 holds names or units \(at, km"),
         (b"a,^b.*$\n1,2\n", "for a pattern; rename it"),
         (b"\n\n", "the file is empty"),
         (b"1.5,oak,2\n2.5,oak,2\n", r"line 1 holds values \(1.5, oak, 2\) in the place of"),

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from mlops_loop import lineage
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models.model import load
 from mlops_loop.project import UserError, load_settings
+from mlops_loop.tracking import history
 from mlops_loop.tracking import registry as tracking
 from project.models import register, train
 from project.params import load_params
@@ -128,20 +131,34 @@ def test_mlflow_itself_can_load_the_model(trained: Project) -> None:
     rows = sales(50, seed=2).drop("price", "note", strict=False)
     assert np.allclose(model.predict(rows.to_pandas()), load(trained.candidate).predict(rows))
     inputs = {
-        column.name: (column.type.name, column.required)
+        column.name: (getattr(column.type, "name", "any"), column.required)
         for column in model.metadata.signature.inputs
     }
     assert inputs == {
         "sold_at": ("datetime", True),
         "shop": ("string", False),
         "size": ("double", True),
-        "items": ("double", False),
+        "items": ("any", False),
         "express": ("boolean", True),
     }
     assert [column.name for column in model.metadata.signature.outputs] == ["euros"]
     example = model.input_example
     assert list(example.columns) == list(inputs)
     assert np.isfinite(model.predict(example)).all()
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "int64", "float64", "object"])
+def test_mlflow_takes_whole_numbers_with_gaps_as_pandas_holds_them(
+    trained: Project, dtype: str
+) -> None:
+    register.main(trained)
+    rows = sales(20, seed=2).drop("price").with_columns(pl.col("items").fill_null(1))
+    if dtype != "int64":
+        rows = rows.with_columns(pl.when(pl.col("items") > 3).then("items"))
+    frame = rows.to_pandas()
+    frame["items"] = pd.array(rows["items"].to_list(), dtype="Int64").astype(dtype)
+    model = mlflow.pyfunc.load_model(f"models:/{load_settings(trained).project}@champion")
+    assert np.allclose(model.predict(frame), load(trained.candidate).predict(rows))
 
 
 def test_a_moved_store_is_refused(trained: Project) -> None:
@@ -184,6 +201,24 @@ def test_a_server_that_does_not_answer_is_said_within_seconds(
     assert not trained.gate.exists()
 
 
+DATABASES = {
+    "postgresql+psycopg://ada:secret@127.0.0.1:1/db": r"server 127\.0\.0\.1:1/db does not answer",
+    "mysql://ada:secret@127.0.0.1:1/db": "No module named 'MySQLdb'\\); start it, install its driver",
+}
+
+
+@pytest.mark.parametrize("address", DATABASES)
+def test_a_database_that_does_not_answer_is_said_within_seconds(
+    trained: Project, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    started = time.monotonic()
+    with pytest.raises(UserError, match=DATABASES[address]) as said:
+        register.main(trained)
+    assert time.monotonic() - started < 10
+    assert len(str(said.value).splitlines()) == 1 and "secret" not in str(said.value)
+
+
 def test_another_server_is_used_where_one_is_named(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +245,21 @@ def test_code_that_is_not_committed_makes_a_model_dirty(trained: Project) -> Non
     assert tags(trained)["git_dirty"] == "false", "what the pipeline writes is not code"
     trained.edit(seed=5)
     assert tags(trained)["git_dirty"] == "true"
+
+
+def test_the_same_model_from_a_commit_makes_its_version_clean(trained: Project) -> None:
+    record = read_json(trained.run)
+    register.main(trained)
+    committed = {"git_commit": "a" * 40, "git_dirty": "false", "author": "Ada"}
+    for dirty in (committed, {**committed, "git_commit": "b" * 40, "git_dirty": "true"}):
+        lineage = record["lineage"] | dirty
+        write_json(trained.run, record | {"lineage": lineage, "training_id": dirty["git_commit"]})
+        register.main(trained)
+    [version] = registry_of(trained).versions()
+    assert committed.items() <= version.tags.items()
+    entries = history.read(trained, "gate")
+    commits = [entry.content["git_commit"] for entry in entries]
+    assert commits == ["none", "a" * 40, "b" * 40]
 
 
 def test_the_data_version_is_dvcs_hash_of_the_raw_data(trained: Project) -> None:

@@ -43,6 +43,21 @@ def test_the_first_model_that_beats_the_baseline_is_promoted(trained: Project) -
     assert {"template_version", "trigger", "reason", "decided_at"} <= set(version.tags)
 
 
+@pytest.mark.parametrize(("r2", "is_doubted"), [(0.99951, True), (0.9995, False)])
+def test_a_test_without_errors_is_doubted_by_gate_and_card(
+    trained: Project, r2: float, is_doubted: bool
+) -> None:
+    report = read_json(trained.metrics)
+    write_json(trained.metrics, report | {"test": report["test"] | {"r2": r2}})
+    register.main(trained)
+    doubt = "r2 0.9995: hardly an error in the test is rather a leak than a model; "
+    doubt += "is every input known beforehand?"
+    assert gate(trained)["decision"] == "promote"
+    assert (doubt in gate(trained)["reasons"]) == is_doubted
+    assert (doubt in trained.model_card.read_text()) == is_doubted
+    assert (doubt in registry_of(trained).find("champion").tags["reason"]) == is_doubted
+
+
 def test_a_version_keeps_requests_that_it_must_answer_as_it_did(trained: Project) -> None:
     register.main(trained)
     registry, model = registry_of(trained), load(trained.candidate)

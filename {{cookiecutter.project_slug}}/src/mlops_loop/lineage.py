@@ -38,15 +38,19 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
     }
 
 
+def is_committed(lineage: Mapping[str, str]) -> bool:
+    """True if a commit holds the code."""
+    return lineage.get("git_commit", "none") != "none" and lineage.get("git_dirty") == "false"
+
+
 def require_commit(lineage: Mapping[str, str], model: str) -> str:
     """The commit of a model; raises UserError if its code cannot be recovered."""
-    commit = lineage.get("git_commit", "none")
-    if commit == "none" or lineage.get("git_dirty") != "false":
+    if not is_committed(lineage):
         raise UserError(
             f"{model} was trained from code that is not committed, so it cannot be recovered; "
             "commit, then train again: .venv/bin/dvc repro --force --single-item train; make train"
         )
-    return commit
+    return lineage["git_commit"]
 
 
 def contract_hash(path: Path) -> str:

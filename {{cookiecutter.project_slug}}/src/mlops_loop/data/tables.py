@@ -18,6 +18,7 @@ from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
 from ..files import BrokenFile
 from ..project import UserError
+from .text import MISSING
 
 PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
@@ -25,6 +26,7 @@ SEPARATORS = ",;\t|"
 QUOTED = r"(?m)(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|$)"
 # Non-ASCII letters of Western Europe stand in ones, twos and threes between others.
 WESTERN = r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»\u2013-\u2026\xa0]{1,3}(?![^\x00-\x7f])"
+FEW = 5  # values that tell nothing about a column
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
@@ -57,6 +59,8 @@ def read_chunks(path: Path, skip: int = 0) -> Iterator[pl.DataFrame]:
             yield chunk
     except (pl.exceptions.PolarsError, ValueError, OSError, EOFError) as error:
         problem = str(error).removeprefix("CSV parse error: ")
+        if "Expected " in problem:
+            problem += "; delete it if it is a note, and quote a text that holds the separator."
         raise BrokenFile(path, f"cannot be read: {problem}") from error
 
 
@@ -111,8 +115,8 @@ class _Source:
 def _csv_chunks(path: Path) -> Iterator[pl.DataFrame]:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         head = file.read(HEAD_BYTES)
+        encoding = _encoding(head, file)
         file.seek(0)
-        encoding = _encoding(head)
         text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
         if len(head) == HEAD_BYTES:  # a line that the limit has cut would distort the dialect
             text = text[: max(text.rfind("\n"), text.rfind("\r"))]
@@ -142,15 +146,19 @@ def _csv_chunks(path: Path) -> Iterator[pl.DataFrame]:
             raise BrokenFile(path, "a quote is not closed; double it where it is part of a text.")
 
 
-def _encoding(head: bytes) -> str:
+def _encoding(head: bytes, file: Any) -> str:
+    """Find the encoding of a file by all of it, read from behind its head."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if head.startswith(b"PK\x03\x04") or b"\x00" in head:
         raise ValueError("not text, whatever its name says; save it as CSV.")
+    decoder, block = codecs.getincrementaldecoder("utf-8")(), head
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        while block:
+            decoder.decode(block)
+            block = file.read(BLOCK_BYTES)
     except UnicodeDecodeError:
-        text = head.decode("cp1252", errors="replace")  # of older programs on Windows
+        text = block.decode("cp1252", errors="replace")  # of older programs on Windows
         if 2 * len("".join(re.findall(WESTERN, text))) < len(re.findall(r"[^\x00-\x7f]", text)):
             raise ValueError(
                 "its text is neither UTF-8 nor of Western Europe; convert it from its code page, "
@@ -165,7 +173,7 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
     """Find the separator, the quote, the number of lines before the header, and the column names.
 
     The header is the first row that is as wide as most. Raises ValueError where it holds values,
-    and for columns between blanks.
+    where the row below it holds none, and for columns between blanks.
     """
     lines = text.splitlines()
     quote = "'" if '"' not in text and 2 * len(re.findall(QUOTED, text)) > len(lines) else '"'
@@ -198,7 +206,21 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
             f"line {skip + 1} holds values ({', '.join(values[:3])}) in the place of column names; "
             "put a line of names there."
         )
+    if units := find_units([row for row in rows[skip + 1 :] if len(row) == width]):
+        place, some = rows.index(units, skip) + 1, ", ".join(units[:3])
+        raise ValueError(f"line {place} holds names or units ({some}), but no values; delete it.")
     return mark, quote, skip, unique_names(header)
+
+
+def find_units(rows: list[list[str]]) -> list[str]:
+    """The first row, if it has words, found nowhere else, where most columns have numbers."""
+    numbers, words = 0, 0
+    for word, *below in zip(*rows, strict=True):
+        filled = list(filter(None, below))
+        if sum(bool(re.search(r"\d", value)) for value in filled) >= max(FEW, 0.9 * len(filled)):
+            numbers += 1
+            words += not re.search(r"\d|^\W*$", word) and word not in (*MISSING, *below)
+    return rows[0] if words > 1 and 2 * words > numbers else []
 
 
 def separator(text: str, quote: str) -> str:

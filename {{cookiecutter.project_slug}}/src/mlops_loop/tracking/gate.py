@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..lineage import is_committed
 from . import history
 from .scoring_code import code_hash
 
@@ -39,11 +40,16 @@ def identity(record: dict[str, Any]) -> dict[str, str]:
 def register_version(
     registry: "Registry", run_id: str, record: dict[str, Any], decision: Decision
 ) -> int:
-    """Register the candidate with all its tags, unless it is registered, and move the aliases."""
-    version = registry.version_of(identity(record))
+    """Register the candidate with all its tags, unless it is registered, and move the aliases.
+
+    A version of code that was not committed gets the lineage of the same model from a commit.
+    """
+    version, lineage = registry.version_of(identity(record)), record["lineage"]
     if version is None:
-        tags = record["lineage"] | identity(record) | {"code_hash": code_hash()}
+        tags = lineage | identity(record) | {"code_hash": code_hash()}
         version = registry.register(run_id, tags)
+    elif is_committed(lineage) and not is_committed(registry.find(version).tags):
+        registry.tag(version, lineage)
     reason = "; ".join(decision.reasons)
     # A champion keeps the reason of its promotion when it is judged once more.
     if registry.aliases().get("champion") != version:

@@ -18,8 +18,8 @@ from typing import Any
 
 import mlflow
 import polars as pl
-import polars.selectors as cs
 import requests
+import sqlalchemy as sql
 from mlflow import MlflowClient, MlflowException
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
@@ -29,6 +29,7 @@ from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import AnyType
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from ..config import Section, flat
@@ -288,19 +289,12 @@ class Registry:
 def open_store(paths: Paths, name: str | None, tracking_uri: str | None) -> Registry:
     """Open a registered model; with both its name and store this needs no project around it.
 
-    Creates nothing. Raises UserError where a server does not answer.
+    Creates nothing. Raises as `check_answer` does.
     """
     if name is None or tracking_uri is None:
         settings = load_settings(paths)
         name, tracking_uri = name or settings.project, tracking_uri or settings.tracking_uri
-    if tracking_uri.startswith("http"):
-        try:  # MLflow itself would try for minutes; whatever the status is, it is an answer
-            requests.get(f"{tracking_uri}/health", timeout=ANSWER_SECONDS)
-        except requests.RequestException as error:
-            raise UserError(
-                f"the tracking server {tracking_uri.rpartition('@')[2]} does not answer "
-                f"({type(error).__name__}); start it, or correct MLFLOW_TRACKING_URI."
-            ) from None
+    check_answer(tracking_uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # MLflow reports each table that it creates, and misses pip in an environment of uv.
@@ -308,6 +302,23 @@ def open_store(paths: Paths, name: str | None, tracking_uri: str | None) -> Regi
         logging.getLogger(noisy).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(tracking_uri)
     return Registry(MlflowClient(), name, "", True, paths)
+
+
+def check_answer(tracking_uri: str) -> None:
+    """Raise UserError where a server does not answer, for which MLflow would wait for minutes."""
+    try:
+        if tracking_uri.startswith("http"):  # whatever the status is, it is an answer
+            requests.get(f"{tracking_uri}/health", timeout=ANSWER_SECONDS)
+        elif tracking_uri.startswith(("postgresql", "mysql")):
+            waits = {"connect_timeout": ANSWER_SECONDS}
+            sql.create_engine(tracking_uri, connect_args=waits).connect().close()
+    except (requests.RequestException, sql.exc.SQLAlchemyError, ImportError) as error:
+        problem = str(getattr(error, "orig", getattr(error, "msg", type(error).__name__)))
+        raise UserError(
+            f"the tracking server {tracking_uri.rpartition('@')[2]} does not answer "
+            f"({problem.splitlines()[0]}); start it, install its driver, or correct "
+            "MLFLOW_TRACKING_URI."
+        ) from None
 
 
 def connect(paths: Paths, settings: Settings) -> Registry:
@@ -391,14 +402,17 @@ def _log_model(paths: Paths, run_id: str) -> None:
     scored = model.predict_table(rows)
     if not model.classes:
         scored = scored.rename({"prediction": model.target})
-    # pandas turns integers with missing values into floats.
-    gaps = cs.by_name(nullable, require_all=False) & cs.integer()
-    rows = rows.cast({gaps: pl.Float64})
-    columns = [
-        ColSpec(TYPES[dtype], name, name not in nullable) for name, dtype in rows.schema.items()
-    ]
+    columns = []
+    for name, dtype in rows.schema.items():
+        required = name not in nullable
+        # pandas holds whole numbers and truths with gaps as several types; MLflow would take one.
+        several = not required and dtype in (pl.Int64, pl.Boolean)
+        columns.append(ColSpec(AnyType() if several else TYPES[dtype], name, required))
     output = [ColSpec(TYPES[dtype], name) for name, dtype in scored.schema.items()]
     needed = versions(*MODEL_NEEDS, *model.estimator.libraries)
+    sys.dont_write_bytecode = (
+        True  # MLflow imports the code, to check the example, before it is kept
+    )
     with TemporaryDirectory() as folder:
         code = copy_code(Path(folder))
         MlflowModel.log(

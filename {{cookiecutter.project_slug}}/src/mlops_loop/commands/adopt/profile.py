@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from ...data.contract import Column, read_columns
@@ -18,6 +19,7 @@ LIKELY = 0.9  # share of distinct values that must fit
 FEW_WORDS = 5  # other words among numbers or dates: they can only mean "missing"
 TRIED = 200  # dates that every format is tried on
 YEARS = (1600, 2300)
+REPEATED, FAR = 5, 1.5  # rows, and standard deviations from the rest, of a number that is a code
 Kind = Literal["number", "category", "date"]
 NUMERIC, TEMPORAL = ("Int64", "Float64"), ("Date", "Datetime")
 
@@ -113,10 +115,22 @@ def read(values: pl.Series, column: Column) -> Profile:
     if column.dtype in NUMERIC:
         limits = given.filter(given.str.contains(LIMIT)).head(1)
         remarks += [f"limits such as {limit} read as the number" for limit in limits]
+        remarks += find_codes(typed)
     for pattern in column.formats or ():
         if swapped := other_reading(given.filter(typed.is_not_null()), pattern):
             remarks.append(f"read as {pattern}, though {swapped} fits as well")
     return Profile(column, typed, tuple(remarks))
+
+
+def find_codes(values: pl.Series) -> list[str]:
+    """Remark on a number that repeats at an end, far from the others: -999 may mean "missing"."""
+    numbers, remarks = values.drop_nulls().cast(pl.Float64).to_numpy(), []
+    for code in np.unique(numbers)[[0, -1]] if len(numbers) else ():
+        others = numbers[numbers != code]
+        rows, gap = len(numbers) - len(others), abs(others - code).min(initial=np.inf)
+        if rows >= REPEATED < len(np.unique(others)) and gap > FAR * others.std():
+            remarks.append(f"{rows:,} rows hold {code:g}: list it in `missing` if it means that")
+    return remarks
 
 
 def native(values: pl.Series) -> Any:
@@ -193,11 +207,17 @@ def find_formats(words: pl.Series) -> tuple[str, ...]:
         year = parse_date(column, pattern).dt.year()
         return year.is_between(*YEARS).fill_null(False).alias(pattern)
 
+    def months(pattern: str) -> bool:
+        """True where dates are of the first of months: 01/12/2023 is rather of December."""
+        dates = unread.select(parse_date(column, pattern)).to_series()
+        return bool((dates.dt.day() == 1).all()) and dates.dt.year().n_unique() > 1
+
     while unread.height:
         counts = unread.head(TRIED).select(map(fits, PATTERNS)).sum().row(0)
         if not max(counts):
             break
-        chosen.append(PATTERNS[counts.index(max(counts))])
+        best = [p for p, count in zip(PATTERNS, counts, strict=True) if count == max(counts)]
+        chosen.append(max(best, key=months))
         unread = unread.filter(~fits(chosen[-1]))
     return tuple(chosen) if unread.height <= (1 - LIKELY) * len(words) else ()
 

@@ -19,9 +19,11 @@ MANY_CATEGORIES = 50
 CODE_SHARE = 0.05  # a code with fewer values per row is a category, with more an identifier
 HARDLY_FILLED = 0.005  # a share: most samples of the rows would hold no value
 OWN_VALUE_SHARE = 0.5  # a text with more values per row says nothing about other rows
+MAGNITUDES = 20  # between the tenths at both ends: codes have about as many digits
 PROSE, WORDS_OF_PROSE = "free text", 4
 COPY, SUSPICIOUS = 0.9999, 0.95  # how far a column alone tells the target
 COMPARED_ROWS, ROWS_PER_VALUE = 100_000, 5
+ROUNDING = 1e-9
 LOOKED_AT = 1_000
 MOST_SLICED, MOST_GROUPS = 5, 10  # columns, and values of each
 
@@ -151,6 +153,15 @@ def plan_columns(
     return plans
 
 
+def find_total(profiles: dict[str, Profile]) -> int | None:
+    """The position of a row of which most numbers are the sums of those of all others, if any."""
+    numbers = [p for p in profiles.values() if p.column.dtype in NUMERIC and p.filled]
+    counts = [p.values for p in numbers if p.limits[0] >= 0 and p.distinct > MOST_GROUPS]
+    sums = pl.DataFrame([(2 * v / v.sum() - 1).abs() <= ROUNDING for v in counts])
+    share = sums.mean_horizontal() if counts else pl.Series([], dtype=pl.Float64)
+    return next(iter((share >= OWN_VALUE_SHARE).arg_true()), None)
+
+
 def can_split(profile: Profile) -> bool:
     """True for dates, of no one's birth, that leave no split without rows."""
     validation, test = time_cuts(profile.values.drop_nulls(), None)
@@ -183,7 +194,7 @@ def plan_column(profile: Profile, link: float) -> Profile:
     if link >= COPY:
         return decide(profile, "ignored", "leakage: its values alone tell the target")
     why, kind = find_kind(profile)
-    if unique and why != PROSE and profile.column.dtype in ("String", "Int64"):
+    if unique and why != PROSE and not is_amount(profile):
         return decide(profile, "id", "identifier: another value in every row")
     if kind is None:
         return decide(profile, "ignored", why)
@@ -191,6 +202,15 @@ def plan_column(profile: Profile, link: float) -> Profile:
         why += f"; follows the target closely ({link:.3f}): make it an outcome if it is known"
         why += " only afterwards"
     return decide(profile, "input", why, kind)
+
+
+def is_amount(profile: Profile) -> bool:
+    """True for numbers of which none is a name: with fractions, signs or several magnitudes."""
+    dtype, ordered = profile.column.dtype, profile.values.sort()
+    if dtype != "Int64" or CODE.search(profile.column.name):
+        return dtype not in ("Int64", "String")
+    low, tenth, most = (ordered[len(ordered) * part // 10] for part in (0, 1, 9))
+    return bool(low < 0 or most > MAGNITUDES * tenth)
 
 
 def find_kind(profile: Profile) -> tuple[str, Kind | None]:
@@ -202,7 +222,8 @@ def find_kind(profile: Profile) -> tuple[str, Kind | None]:
     if dtype == "String":
         own = distinct / profile.filled
         words = profile.values.drop_nulls().head(LOOKED_AT).str.count_matches(r"\S+").median()
-        if isinstance(words, float) and words >= WORDS_OF_PROSE and (high or own > OWN_VALUE_SHARE):
+        rare = CODE_SHARE if high else OWN_VALUE_SHARE
+        if isinstance(words, float) and words >= WORDS_OF_PROSE and own > rare:
             return PROSE, None
         if own > OWN_VALUE_SHARE:
             return f"{own:.0%} of the values occur only here", None
