@@ -15,12 +15,11 @@ import mlflow
 import numpy as np
 import polars as pl
 import pytest
-from helpers import BIN, shell
+from helpers import BIN, render, shell
 from imports import find_modules, imports
 from mlops_loop.models.model import load
 from mlops_loop.project import load_settings
 from mlops_loop.tracking import scoring_code
-from project import PROJECT
 from project.models import register
 from projects import Project, sales
 
@@ -97,12 +96,14 @@ except UserError as error:
 """
 
 
-def test_the_champion_is_loaded_by_an_installed_package(trained: Project, tmp_path: Path) -> None:
+def test_the_champion_is_loaded_from_an_installed_wheel(trained: Project, tmp_path: Path) -> None:
     register.main(trained)
     place, rows = tmp_path / "python/lib/site-packages", sales(20, seed=2)
-    yours, machinery = PROJECT.package, scoring_code.MACHINERY
-    shutil.copytree(yours, place / "my_project", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(machinery, place / "mlops_loop", ignore=shutil.ignore_patterns("__pycache__"))
+    build = [BIN / "uv", "--quiet", "--offline", "build", "--wheel", "--out-dir", tmp_path]
+    subprocess.run([*build, render(tmp_path, project_slug="my-project")], check=True)
+    install = [BIN / "uv", "--quiet", "--offline", "pip", "install", "--no-deps"]
+    [wheel] = tmp_path.glob("*.whl")
+    subprocess.run([*install, "--target", place, wheel], check=True)
     rows.write_parquet(tmp_path / "rows.parquet")
     before = set(place.parent.parent.rglob("*"))
     command = [sys.executable, "-c", INSTALLED, f"sqlite:///{trained.store}", "rows.parquet"]

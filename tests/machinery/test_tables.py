@@ -78,8 +78,14 @@ def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> N
             b"a,b\n1,2\nSource: us\n",
             "Row #3: Expected 2 columns, got 1: .*; delete it if it is a note",
         ),
-        (b"day,wind,rain\n,m/s,mm\n" + b"1,2,3\n" * 9, r"line 2 holds names or units \(, m/s, mm\)"),
-        (b"of,x\n\nday;wind;rain\nat;km;cm\n" + b"1;2;3\n" * 9, r"line 4 holds names or units \(at, km"),
+        (
+            b"day,wind,rain\n,m/s,mm\n" + b"1,2,3\n" * 9,
+            r"line 2 holds names or units \(, m/s, mm\)",
+        ),
+        (
+            b"of,x\n\nday;wind;rain\nat;km;cm\n" + b"1;2;3\n" * 9,
+            r"line 4 holds names or units \(at, km",
+        ),
         (b"a,^b.*$\n1,2\n", "for a pattern; rename it"),
         (b"\n\n", "the file is empty"),
         (b"1.5,oak,2\n2.5,oak,2\n", r"line 1 holds values \(1.5, oak, 2\) in the place of"),

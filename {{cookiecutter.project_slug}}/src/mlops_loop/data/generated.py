@@ -31,7 +31,7 @@ def generate(contract: Contract, used: Collection[str], rows: int, seed: int) ->
     places = {column.name: rng.random(rows) for column in columns}
     causes = [places[name] for name in contract.names("input") if name in used][:CAUSES]
     # Without a number of their own, rows of few categories would be duplicates.
-    frame = pl.DataFrame({"(row)": range(rows)})
+    frame = pl.DataFrame({" (row)": range(rows)})
     for column in columns:
         place, filled = places[column.name], rng.random(rows) >= MISSING
         if column.role in ("time", "id"):

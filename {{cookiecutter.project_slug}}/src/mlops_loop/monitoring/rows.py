@@ -24,7 +24,7 @@ from .evidence import Evidence
 from .log import CHUNK, SHOWN, read_inputs
 from .params import LogRows, SetAside
 
-DAY, ARRIVED = "(day)", "(arrived)"  # of a row, and of its truth
+DAY, ARRIVED = " (day)", " (arrived)"  # of a row, and of its truth; no column of a CSV
 SHARE, MANY = 0.05, 5  # impossible truths of a day from which the others of it are not trusted
 JUMP = 2.0  # of observed over expected loss, as a multiple of the usual
 Month = tuple[datetime, datetime]  # its begin, and that of the next

@@ -18,7 +18,7 @@ from .. import PROJECT
 from ..features.definitions import KEEP_ROWS, TARGET
 from ..params import Params, Prepare, load_params
 
-DROPPED = "(dropped)"
+DROPPED = " (dropped)"  # no column of a CSV begins with a blank
 
 
 def scan(path: Path, contract: Contract, options: Prepare) -> pl.LazyFrame:
