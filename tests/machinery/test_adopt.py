@@ -143,11 +143,6 @@ READ: dict[str, tuple[list[str], str, list[Any]]] = {
     "mixed dates": (["2024-01-31", "05.01.2024", "Dec 24, 2023"], "Date", JANUARY),
     "compact dates": (["20240131", "20240105", "20231224"], "Date", JANUARY),
     "US dates with dashes": (["01-31-2024", "01-05-2024", "12-24-2023"], "Date", JANUARY),
-    "first of months": (
-        ["01/12/2023", "01/01/2024", "01/02/2024"],
-        "Date",
-        [date(2023, 12, 1), date(2024, 1, 1), date(2024, 2, 1)],
-    ),
     "months": (["Jan-2024", "Mar-2024"], "Date", [date(2024, 1, 1), date(2024, 3, 1)]),
     "times": (
         ["2024-01-31 12:00:00", "2024-01-05 12:30:00", "2023-12-24 23:59:00"],

@@ -24,9 +24,10 @@ NOT_CODE = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude).dvc")
 def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]:
     """The tags that every run and version carries."""
     changes = git(paths.root, "status", "--porcelain", "--", ".", *NOT_CODE)
+    commit = git(paths.root, "rev-parse", "HEAD")
     return {
-        "git_commit": git(paths.root, "rev-parse", "HEAD") or "none",
-        "git_dirty": "true" if changes else "false",
+        "git_commit": commit or "none",
+        "git_dirty": "false" if commit and not changes else "true",
         "data_version": data_version(paths.dvc_lock),
         "params_hash": sha256(params.model_dump_json(exclude=LEVELS).encode()).hexdigest(),
         "features_hash": sha256((paths.processed / "features.json").read_bytes()).hexdigest(),
@@ -38,19 +39,15 @@ def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]
     }
 
 
-def is_committed(lineage: Mapping[str, str]) -> bool:
-    """True if a commit holds the code."""
-    return lineage.get("git_commit", "none") != "none" and lineage.get("git_dirty") == "false"
-
-
 def require_commit(lineage: Mapping[str, str], model: str) -> str:
     """The commit of a model; raises UserError if its code cannot be recovered."""
-    if not is_committed(lineage):
+    commit = lineage.get("git_commit", "none")
+    if commit == "none" or lineage.get("git_dirty") != "false":
         raise UserError(
             f"{model} was trained from code that is not committed, so it cannot be recovered; "
             "commit, then train again: .venv/bin/dvc repro --force --single-item train; make train"
         )
-    return lineage["git_commit"]
+    return commit
 
 
 def contract_hash(path: Path) -> str:

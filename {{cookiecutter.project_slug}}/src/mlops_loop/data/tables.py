@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from statistics import mode
 from typing import Any
@@ -26,7 +26,6 @@ SEPARATORS = ",;\t|"
 QUOTED = r"(?m)(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|$)"
 # Non-ASCII letters of Western Europe stand in ones, twos and threes between others.
 WESTERN = r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»\u2013-\u2026\xa0]{1,3}(?![^\x00-\x7f])"
-FEW = 5  # values that tell nothing about a column
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
@@ -195,11 +194,9 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
     # After other lines, whole numbers are no names either, unless they are years.
     after = any(rows[:skip])
     number = r" *(?!(1[5-9]|20)\d\d$)[+-]?\d+[.,]?\d*" if after else r" *[+-]?\d+[.,]\d+"
-    below = [dict(enumerate(row)) for row in rows[skip + 1 :]]
+    columns = zip_longest(*rows[skip:], fillvalue="")
     values = [
-        name
-        for place, name in enumerate(header)
-        if re.fullmatch(number, name) or (name and any(row.get(place) == name for row in below))
+        name for name, *below in columns if re.fullmatch(number, name) or (name and name in below)
     ]
     if 2 * len(values) > sum(map(bool, header)) - after:
         raise ValueError(
@@ -213,14 +210,16 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
 
 
 def find_units(rows: list[list[str]]) -> list[str]:
-    """The first row, if it has words, found nowhere else, where most columns have numbers."""
-    numbers, words = 0, 0
-    for word, *below in zip(*rows, strict=True):
-        filled = list(filter(None, below))
-        if sum(bool(re.search(r"\d", value)) for value in filled) >= max(FEW, 0.9 * len(filled)):
-            numbers += 1
-            words += not re.search(r"\d|^\W*$", word) and word not in (*MISSING, *below)
-    return rows[0] if words > 1 and 2 * words > numbers else []
+    """The first row, if it has only words, which no other row has, and the others mostly numbers.
+
+    A first row of words for missing values, or of a table of text, is none of units.
+    """
+    first, *others = rows or [[]]
+    below = [cell for row in others for cell in row if cell]
+    numbers = [cell for cell in below if not re.search(r"[^\W\d]", cell)]
+    words = {cell for cell in first if re.search(r"[^\W\d]|%", cell)} - {*MISSING, *below}
+    are_alone = words | {""} >= set(first)
+    return first if are_alone and len(words) > 1 and 2 * len(numbers) > len(below) else []
 
 
 def separator(text: str, quote: str) -> str:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..lineage import is_committed
 from . import history
 from .scoring_code import code_hash
 
@@ -48,7 +47,7 @@ def register_version(
     if version is None:
         tags = lineage | identity(record) | {"code_hash": code_hash()}
         version = registry.register(run_id, tags)
-    elif is_committed(lineage) and not is_committed(registry.find(version).tags):
+    elif lineage["git_dirty"] == "false" != registry.find(version).tags["git_dirty"]:
         registry.tag(version, lineage)
     reason = "; ".join(decision.reasons)
     # A champion keeps the reason of its promotion when it is judged once more.

@@ -7,7 +7,6 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
 from ...data.contract import Column, read_columns
@@ -115,21 +114,27 @@ def read(values: pl.Series, column: Column) -> Profile:
     if column.dtype in NUMERIC:
         limits = given.filter(given.str.contains(LIMIT)).head(1)
         remarks += [f"limits such as {limit} read as the number" for limit in limits]
-        remarks += find_codes(typed)
+        remarks += find_codes(Profile(column, typed))
     for pattern in column.formats or ():
         if swapped := other_reading(given.filter(typed.is_not_null()), pattern):
             remarks.append(f"read as {pattern}, though {swapped} fits as well")
     return Profile(column, typed, tuple(remarks))
 
 
-def find_codes(values: pl.Series) -> list[str]:
-    """Remark on a number that repeats at an end, far from the others: -999 may mean "missing"."""
-    numbers, remarks = values.drop_nulls().cast(pl.Float64).to_numpy(), []
-    for code in np.unique(numbers)[[0, -1]] if len(numbers) else ():
+def find_codes(profile: Profile) -> list[str]:
+    """Remark on a number at an end that may be a code: -999 of temperatures may mean "missing".
+
+    It stands in some rows, and farther from all others than these are from each other.
+    """
+    remarks = []
+    numbers = profile.values.drop_nulls().to_numpy()
+    for code in profile.limits:
         others = numbers[numbers != code]
-        rows, gap = len(numbers) - len(others), abs(others - code).min(initial=np.inf)
-        if rows >= REPEATED < len(np.unique(others)) and gap > FAR * others.std():
-            remarks.append(f"{rows:,} rows hold {code:g}: list it in `missing` if it means that")
+        rows = len(numbers) - len(others)
+        if rows < REPEATED or profile.distinct <= REPEATED:
+            continue
+        if abs(others - code).min() > FAR * others.std():
+            remarks.append(f"{rows:,} rows hold {code}: list it in `missing` if it means that")
     return remarks
 
 
@@ -207,17 +212,11 @@ def find_formats(words: pl.Series) -> tuple[str, ...]:
         year = parse_date(column, pattern).dt.year()
         return year.is_between(*YEARS).fill_null(False).alias(pattern)
 
-    def months(pattern: str) -> bool:
-        """True where dates are of the first of months: 01/12/2023 is rather of December."""
-        dates = unread.select(parse_date(column, pattern)).to_series()
-        return bool((dates.dt.day() == 1).all()) and dates.dt.year().n_unique() > 1
-
     while unread.height:
         counts = unread.head(TRIED).select(map(fits, PATTERNS)).sum().row(0)
         if not max(counts):
             break
-        best = [p for p, count in zip(PATTERNS, counts, strict=True) if count == max(counts)]
-        chosen.append(max(best, key=months))
+        chosen.append(PATTERNS[counts.index(max(counts))])
         unread = unread.filter(~fits(chosen[-1]))
     return tuple(chosen) if unread.height <= (1 - LIKELY) * len(words) else ()
 

@@ -19,11 +19,10 @@ MANY_CATEGORIES = 50
 CODE_SHARE = 0.05  # a code with fewer values per row is a category, with more an identifier
 HARDLY_FILLED = 0.005  # a share: most samples of the rows would hold no value
 OWN_VALUE_SHARE = 0.5  # a text with more values per row says nothing about other rows
-MAGNITUDES = 20  # between the tenths at both ends: codes have about as many digits
+MAGNITUDES = 20  # between the tenths at both ends
 PROSE, WORDS_OF_PROSE = "free text", 4
 COPY, SUSPICIOUS = 0.9999, 0.95  # how far a column alone tells the target
 COMPARED_ROWS, ROWS_PER_VALUE = 100_000, 5
-ROUNDING = 1e-9
 LOOKED_AT = 1_000
 MOST_SLICED, MOST_GROUPS = 5, 10  # columns, and values of each
 
@@ -154,12 +153,22 @@ def plan_columns(
 
 
 def find_total(profiles: dict[str, Profile]) -> int | None:
-    """The position of a row of which most numbers are the sums of those of all others, if any."""
-    numbers = [p for p in profiles.values() if p.column.dtype in NUMERIC and p.filled]
-    counts = [p.values for p in numbers if p.limits[0] >= 0 and p.distinct > MOST_GROUPS]
-    sums = pl.DataFrame([(2 * v / v.sum() - 1).abs() <= ROUNDING for v in counts])
-    share = sums.mean_horizontal() if counts else pl.Series([], dtype=pl.Float64)
-    return next(iter((share >= OWN_VALUE_SHARE).arg_true()), None)
+    """The position of a row of totals, if there is one: it would be learned as an observation.
+
+    Of most of its numbers that are amounts, each is the sum of all others in its column.
+    """
+    shares = [
+        profile.values / profile.values.sum()
+        for profile in profiles.values()
+        if profile.column.dtype in NUMERIC
+        and profile.distinct > MOST_GROUPS
+        and profile.limits[0] >= 0
+    ]
+    if not shares:
+        return None
+    halves = pl.DataFrame(shares).select(pl.all().is_close(0.5))
+    rows = halves.mean_horizontal() >= OWN_VALUE_SHARE
+    return next(iter(rows.arg_true()), None)
 
 
 def can_split(profile: Profile) -> bool:
@@ -205,12 +214,16 @@ def plan_column(profile: Profile, link: float) -> Profile:
 
 
 def is_amount(profile: Profile) -> bool:
-    """True for numbers of which none is a name: with fractions, signs or several magnitudes."""
-    dtype, ordered = profile.column.dtype, profile.values.sort()
+    """True for numbers that count something: with fractions, below zero or of several magnitudes.
+
+    Numbers that name something have about as many digits.
+    """
+    dtype = profile.column.dtype
     if dtype != "Int64" or CODE.search(profile.column.name):
         return dtype not in ("Int64", "String")
-    low, tenth, most = (ordered[len(ordered) * part // 10] for part in (0, 1, 9))
-    return bool(low < 0 or most > MAGNITUDES * tenth)
+    ordered = profile.values.sort()
+    tenth, most = (ordered[len(ordered) * part // 10] for part in (1, 9))
+    return bool(most > MAGNITUDES * tenth)
 
 
 def find_kind(profile: Profile) -> tuple[str, Kind | None]:
