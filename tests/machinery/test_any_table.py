@@ -179,7 +179,7 @@ def make_table(folder: Path, seed: int) -> Table:
     return Table(path, dict(zip(named, values, strict=True)), names[len(made)])
 
 
-@pytest.mark.parametrize("seed", range(36))
+@pytest.mark.parametrize("seed", range(24))
 def test_values_that_go_in_come_out(blank: Blank, tmp_path: Path, seed: int) -> None:
     table = make_table(tmp_path, seed)
     blank.adopt(table.path, table.target, time="none")
@@ -188,7 +188,7 @@ def test_values_that_go_in_come_out(blank: Blank, tmp_path: Path, seed: int) -> 
     assert {name: read[name].to_list() for name in read.columns} == table.values
 
 
-@pytest.mark.parametrize("seed", [40, 41, 42])
+@pytest.mark.parametrize("seed", [40, 41])
 def test_what_adopt_writes_passes_the_commit_gate(blank: Blank, tmp_path: Path, seed: int) -> None:
     run = ("black", "ruff")
     blank.patch.setattr(adopt, "tool", lambda p, *c: TOOL(p, *c) if c[0] in run else None)
@@ -201,7 +201,7 @@ def test_what_adopt_writes_passes_the_commit_gate(blank: Blank, tmp_path: Path, 
         TOOL(blank, *command, blank.definitions)
 
 
-@pytest.mark.parametrize("seed", [50, 51, 52, 53])
+@pytest.mark.parametrize("seed", [50, 51, 52])
 def test_file_request_and_mlflow_are_answered_alike(
     learner: Blank, tmp_path: Path, seed: int
 ) -> None:
