@@ -21,6 +21,7 @@ FIRST = [
     "answers",
     "ways_in",
     "serving",
+    "airflow",
     "docs",
     "users_day",
     "benchmarks",
