@@ -21,12 +21,9 @@ feedback: $(READY) ## log truths of predictions: FILE=truths.csv, with predictio
 AIRFLOW := .airflow/venv/.ready-$(call checksum,requirements/airflow.txt)
 $(AIRFLOW):
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .airflow/venv
-	@$(BIN)/uv pip sync --quiet --python .airflow/venv/bin/python --require-hashes requirements/airflow.txt
-	@touch $@
-
+	@$(BIN)/uv pip sync --quiet --python .airflow/venv/bin/python --require-hashes requirements/airflow.txt && touch $@
 airflow-test: $(READY) $(AIRFLOW) ## run dags/ in an Airflow of their own, on a clone of the last commit [DATE=2026-01-31]
-	@rm -rf .airflow/[!v]* && git clone --quiet --bare "$$(git rev-parse --show-toplevel)" .airflow/origin
-	@git clone --quiet .airflow/origin .airflow/clone
+	@rm -rf .airflow/[!v]* && git clone -q --bare "$$(git rev-parse --show-toplevel)" .airflow/origin && git clone -q .airflow/origin .airflow/clone
 	@here=$$PWD/.airflow clone=$$PWD/.airflow/clone/$$(git rev-parse --show-prefix) && \
 		ln -s "$$PWD/.venv" "$$clone" && cp -R data/external "$$clone/data" && \
 		dvc --cd "$$clone" remote add --quiet --local --default store "$$here/store" && \
