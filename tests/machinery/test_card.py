@@ -75,7 +75,9 @@ def test_the_page_stands_alone_and_runs_nothing(registered: Project) -> None:
     assert page.count("<table>") == 1 + len(re.findall(r"^\|---", read(registered), re.MULTILINE))
 
 
-def test_the_page_shows_decision_figures_and_learning(registered: Project) -> None:
+def test_the_page_shows_decision_figures_and_learning(
+    registered: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     metrics, page = read_json(registered.metrics), registered.report.read_text()
     assert "<b>promote</b> · shop,\nversion 1 is the champion" in page
     assert "--status: var(--healthy)" in page
@@ -88,6 +90,7 @@ def test_the_page_shows_decision_figures_and_learning(registered: Project) -> No
     register.main(registered)
     page = registered.report.read_text()
     assert "<b>hold</b> · shop,\nversion 2" in page and "--status: var(--watch)" in page
+    assert "OUTPUT=scored.csv VERSION=2," in capsys.readouterr().out
     assert "champion, version 1, on the same rows" in page and 'href="data_card.html"' in page
     assert "<h1>Data card of shop</h1>" in (registered.report.parent / "data_card.html").read_text()
 

@@ -80,7 +80,7 @@ def test_a_file_that_is_missing_empty_or_no_yaml_is_named(project: Project, name
     (project.root / name).write_text("seed: [1")
     assert f"{name} cannot be read: while parsing" in refused(project)
     (project.root / name).write_text("")
-    assert f"{name}: (top level): " in refused(project)
+    assert f"{name}: Input should be " in refused(project)
     (project.root / name).unlink()
     assert f"{name} cannot be read: [Errno 2] No such file" in refused(project)
 

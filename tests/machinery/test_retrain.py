@@ -321,6 +321,11 @@ def test_alarms_of_the_last_weeks_do_not_keep_a_page_whose_days_are_calm() -> No
     assert triggers.decide(found) == {}
 
 
+def test_a_page_begins_where_the_loss_rose_not_with_an_alarm_of_earlier_weeks() -> None:
+    found = evidence(checked([1.0, 1.1, 0.9, 1.1, *[1.9] * 14], alarms=tuple(range(18))))
+    assert found.page and found.page.onset == FIRST + timedelta(days=4)
+
+
 def test_after_a_refusal_the_page_goes_on_and_after_the_third_it_waits_for_an_alarm() -> None:
     check = checked([1.3] * 40, alarms=(0,))
 

@@ -6,14 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 import sklearn.metrics
-from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
 from mlops_loop.models import bootstrap
 from mlops_loop.models.bootstrap import Bootstrap, Predictions, improvement, intervals
 from mlops_loop.models.model import load
-from mlops_loop.models.slices import check_bars, failed_bars
+from mlops_loop.models.slices import failed_bars
 from mlops_loop.project import UserError
-from project.models import evaluate, gate, metrics
+from project.models import evaluate, gate, metrics, train
 from project.models.metrics import SCORING
 from project.params import load_params
 from projects import Project
@@ -153,10 +152,12 @@ def test_bars_are_judged_in_the_direction_of_the_metric() -> None:
     ]
 
 
-def test_a_bar_on_a_metric_that_the_task_lacks_is_refused(project: Project) -> None:
-    contract, bars = load_contract(project.contract), {"bars": {"auc": 0.5}, "slices": {}}
+def test_a_bar_on_a_metric_that_the_task_lacks_is_refused_before_the_fit(trained: Project) -> None:
+    trained.edit(register__bars={"auc": 0.5})
+    before = trained.run.read_bytes()
     with pytest.raises(UserError, match=r"params.yaml: register.bars.auc: .* rmse, mae, r2"):
-        check_bars(TASK, SCORING[TASK], contract, **bars, fairness={})
+        train.main(trained)
+    assert trained.run.read_bytes() == before
 
 
 def test_better_than_the_baseline_means_strictly_better(project: Project) -> None:

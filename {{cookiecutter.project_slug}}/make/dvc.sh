@@ -38,8 +38,8 @@ share() {
     echo "$url is the remote; from now on \`git push\` pushes the data too. Commit .dvc/config next."
 }
 
-# Pull the data of this commit. Without a remote in reach that fails only where the source of the
-# pipeline is a file that is missing; $1 names a file to write this reason to instead.
+# Pull the data of this commit. Without a remote in reach that fails only where files are missing that
+# the source of the pipeline may read; $1 names a file to write this reason to instead.
 pull() {
     url=$(COLUMNS=9999 dvc remote list | sed -n 's/^[^[:space:]]*[[:space:]]*\(.*[^[:space:]]\)[[:space:]]*(default)$/\1/p')
     if [ -d "$url" ] || [ "$url" != "${url#*://}" ]; then
@@ -50,7 +50,7 @@ pull() {
     fi
     absent=".dvc/config names no remote${url:+ but $url, which is not on this machine}"
     missing=$(git ls-files '*.dvc' | while read -r name; do test -e "${name%.dvc}" || echo "${name%.dvc}"; done | paste -sd ' ' -)
-    if [ -z "$missing" ] || ! grep -q '^ *source: file' params.yaml; then
+    if [ -z "$missing" ] || grep -qE '^ *source: (sample|tlc)\b' params.yaml; then
         echo "Nothing was pulled, because $absent; the pipeline can run without."
         return
     fi

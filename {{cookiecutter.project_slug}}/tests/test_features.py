@@ -1,4 +1,4 @@
-"""One row in, features out: write a test like the last one for each feature of your own."""
+"""One row in, features out: with `compute` write a test for each feature of your own."""
 
 from collections.abc import Mapping
 from typing import Any

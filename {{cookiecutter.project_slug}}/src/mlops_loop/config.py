@@ -69,13 +69,13 @@ def validated(model: type[Model], content: object, file: str, *within: str) -> M
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            key = ".".join(map(str, (*within, *problem["loc"]))) or "(top level)"
+            key = ".".join(map(str, (*within, *problem["loc"])))
             words = {
                 "missing": "this key is missing.",
                 "extra_forbidden": "unknown key; remove it or correct its spelling.",
                 "value_error": f"{problem['msg'].removeprefix('Value error, ')}.",
             }.get(problem["type"], f"{problem['msg']} (found: {problem['input']!r}).")
-            lines.append(f"{file}: {key}: {words}")
+            lines.append(": ".join(filter(None, (file, key, words))))
         raise UserError("\n".join(lines)) from error
 
 

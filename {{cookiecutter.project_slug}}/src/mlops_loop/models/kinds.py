@@ -115,7 +115,9 @@ class ImportPath(ScikitLearn):
             else:
                 kind = "classifier with probabilities"
                 is_able = is_classifier(made) and hasattr(made, "predict_proba")
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
+        except TypeError as error:
+            raise UserError(f"params.yaml: train.sklearn.arguments: {error}.") from error
+        except (ImportError, AttributeError, ValueError) as error:
             raise UserError(f"{where}: {error}.") from error
         if not is_able:
             raise UserError(f"{where} is no {kind}, which the task {shared.task} needs.")
@@ -142,6 +144,7 @@ class XGBoost(Kind):
             "nthread": shared.cores,
             "seed": shared.seed,
             "tree_method": "hist",
+            "max_cat_to_onehot": 1_000,  # sets of rare categories are learnt by heart
         }
         if shared.task == "multiclass":
             options["num_class"] = rows.classes

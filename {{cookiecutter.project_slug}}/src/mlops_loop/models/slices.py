@@ -1,6 +1,6 @@
 """Slice-based evaluation: declared slices, worst slices found, fairness gaps; bars of metrics."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ..config import Section
 from ..console import figure
 from ..data.contract import Contract
 from ..project import Paths, UserError
@@ -232,11 +233,12 @@ def fairness(
     return found
 
 
-def check_bars(task: str, scoring: Scoring, contract: Contract, **bars: Collection[str]) -> None:
+def check_bars(task: str, scoring: Scoring, contract: Contract, register: Section) -> None:
     """Raise UserError for a bar on a metric that the task lacks, or that no column is judged by.
 
-    `bars` are the names of metrics in each mapping of section `register`.
+    Bars are the mappings `bars`, `slices` and `fairness` of section `register`.
     """
+    bars = register.model_dump(include={"bars", "slices", "fairness"})
     for key, names in bars.items():
         known = {**scoring.metrics, **(scoring.gaps if key == "fairness" else {})}
         for name in names:

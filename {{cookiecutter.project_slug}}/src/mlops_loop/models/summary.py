@@ -62,7 +62,10 @@ def print_summary(paths: Paths) -> None:
     """Print the summary; a reader that closes the pipe (`make train | head`) fails nothing."""
     lines = [*rows(paths), "", *metrics(paths), "", *decision(paths)]
     lines.append("  reports     open reports/index.html; every run: `make ui`")
-    lines.append("  next        make predict INPUT=new.csv OUTPUT=scored.csv, or edit params.yaml")
+    gate = read_json(paths.gate)
+    held = f" VERSION={gate['version']}" if gate["version"] and gate["alias"] != "champion" else ""
+    predict = f"make predict INPUT=new.csv OUTPUT=scored.csv{held}"
+    lines.append(f"  next        {predict}, or edit params.yaml")
     try:
         print("\n".join(lines), flush=True)
     except BrokenPipeError:

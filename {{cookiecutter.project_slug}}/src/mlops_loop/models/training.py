@@ -100,8 +100,8 @@ def find_classes(task: str, train: pl.Series, known: pl.Series) -> tuple[Label, 
         )
     elif train.n_unique() < 2:
         problem = (
-            f"is {train[0]} in every row of train, so there is nothing to learn; add rows, or "
-            "split them differently (`prepare`)"
+            f"is {train[0]} in every row of train, so there is nothing to learn; KEEP_ROWS may "
+            "have dropped the others (reports/prepare.json), or split differently (`prepare`)"
         )
     elif task == "binary" and len(classes) > 2:
         problem = (

@@ -82,6 +82,10 @@ class Evidence:
                 # Alarms of the last weeks go on long after their days.
                 if each["day"] - seen[0]["day"] >= QUIET and ratio(last) < CALM:
                     seen = []
+        # An alarm of earlier weeks may begin it before the loss rose.
+        usual = (1 + ratio(seen)) / 2 if seen else 0.0
+        while len(seen) > 1 and seen[0]["ratio"] < usual:
+            seen = seen[1:]
         return Page(seen[0]["day"], seen[-1]["day"], ratio(seen)) if seen else None
 
     def forbidden(self) -> str:

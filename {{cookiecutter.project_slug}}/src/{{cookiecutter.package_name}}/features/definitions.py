@@ -2,9 +2,8 @@
 
 TARGET, KEEP_ROWS, FEATURES: Polars expressions over the columns of contract.yaml. FEATURES see only
 columns that are known at prediction time (role `input` or `time`); the others may also use
-outcomes. Text features are treated as categories, everything else must be a number or a boolean.
-A Python function is no feature: it could not be stored with the model. What an expression cannot
-say, compute before, in a source (data/sources).
+outcomes. Text features are categories, all others numbers or booleans. A Python function is no
+feature: it could not be stored with the model. A source (data/sources) may compute it before.
 
 FITTED: features that are learned on train, such as the mean of the target for each shop:
 FittedFeature("shop_mean", key=pl.col("shop"), value=pl.col("price").mean(), smoothing=20).
@@ -20,8 +19,9 @@ from mlops_loop.features import FittedFeature
 
 pickup = pl.col("lpep_pickup_datetime")
 dropoff = pl.col("lpep_dropoff_datetime")
-TARGET = ((dropoff - pickup).dt.total_seconds() / 60).alias("duration_minutes")
-KEEP_ROWS = (TARGET.is_between(1, 60).alias("trips of 1 to 60 minutes"),)
+minutes = (dropoff - pickup).dt.total_seconds() / 60
+TARGET = minutes.alias("duration_minutes")
+KEEP_ROWS = (minutes.is_between(1, 60).alias("trips of 1 to 60 minutes"),)
 CHECKS = (
     ((dropoff < pickup).mean() < 0.001).alias("under 0.1 % of the trips end before they begin"),
 )

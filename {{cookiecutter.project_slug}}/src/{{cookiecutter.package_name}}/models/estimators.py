@@ -3,8 +3,7 @@
 Any estimator of scikit-learn needs no code: `train.model` is its import path. For another kind
 write a subclass of `ScikitLearn` or `Kind`, give `Train` in params.py a field of that class, and
 params.yaml its section below `train`. `fit` returns an estimator of mlops_loop.models.persistence,
-which has a class for the files of each library. params.yaml is read often, so libraries are
-imported late.
+which has a class for each library's files. Libraries are imported late.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The metrics of each task; add your own to SCORING.
 
-Written in NumPy: a bootstrap computes each metric hundreds of times, and sklearn.metrics spends
-most of its time on checking its input.
+Written in NumPy: a bootstrap computes each hundreds of times, and sklearn.metrics is far slower.
 """
 
 import numpy as np

@@ -66,8 +66,8 @@ def gate(
 def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[str, Any]:
     """Log, judge and register what is in `paths`; write reports/gate.json, and return it."""
     params, settings = load_params(paths.params), load_settings(paths)
-    bars = params.registration.model_dump(include={"bars", "slices", "fairness"})
-    check_bars(params.task, SCORING[params.task], load_contract(paths.contract), **bars)
+    scoring, contract = SCORING[params.task], load_contract(paths.contract)
+    check_bars(params.task, scoring, contract, params.registration)
     if params.registration.require_commit:
         require_commit(read_json(paths.run)["lineage"], "this model")
     from mlops_loop.tracking import registry as tracking
@@ -77,7 +77,7 @@ def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[st
     judged = gate(registry, run_id, params, paths, keep_back)
     confidence = params.evaluate.confidence
     model_card.write(paths, settings, params, confidence, judged)
-    tracking.describe(registry, run_id, paths, SCORING[params.task].primary, judged)
+    tracking.describe(registry, run_id, paths, scoring.primary, judged)
     write_json(paths.gate, judged)
     return judged
 

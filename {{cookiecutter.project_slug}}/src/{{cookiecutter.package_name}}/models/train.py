@@ -15,6 +15,7 @@ from mlops_loop.models import held_out
 from mlops_loop.models.bootstrap import best_threshold
 from mlops_loop.models.model import Encoder, Model
 from mlops_loop.models.persistence import DummyModel
+from mlops_loop.models.slices import check_bars
 from mlops_loop.models.training import (
     Fold,
     Learner,
@@ -30,7 +31,7 @@ from .. import PROJECT
 from ..features.definitions import TARGET
 from ..params import Params, load_params
 from .estimators import fit
-from .metrics import judging
+from .metrics import SCORING, judging
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def main(paths: Paths) -> None:
     """Write models/; `register` logs it to MLflow."""
     started = time()
     params, contract = load_params(paths.params), load_contract(paths.contract)
+    check_bars(params.task, SCORING[params.task], contract, params.registration)
     features = deserialise((paths.processed / "features.json").read_text(encoding="utf-8"))
     inputs = used_inputs(features, contract.dtypes(*FEATURE_ROLES))
     target = TARGET.meta.output_name()
