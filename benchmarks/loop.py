@@ -250,7 +250,7 @@ class Watch:
     def check(self, until: int) -> dict[str, Any]:
         """The content of latest.json for the days before one."""
         some = self.days.only(pl.col("day") < FIRST + timedelta(days=until))
-        content = check(self.profile, some, OPTIONS, self.model, self.importance)
+        content = check(self.profile, some, OPTIONS, self.importance)
         return as_json(content)
 
 

@@ -2,12 +2,14 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 from mlops_loop.database import database
 from mlops_loop.monitoring import monitor
+from mlops_loop.monitoring.batch import Needs
 from mlops_loop.monitoring.params import Monitoring
 from mlops_loop.serving import log_tables as log
 from project.models.metrics import SCORING
@@ -17,12 +19,7 @@ OPTIONS = Monitoring(alarms_per_year=1, every="1d")
 INPUTS = ("sold_at", "shop", "size", "items", "express")
 FIRST = datetime(2024, 2, 20)  # the reference ends on the day before
 TODAY = date(2024, 3, 21)
-YOURS = {  # that a check takes of a project
-    "options": OPTIONS,
-    "scoring": SCORING["regression"],
-    "target": DEFINITIONS["TARGET"],
-    "keep": DEFINITIONS["KEEP_ROWS"],
-}
+NEEDS = Needs(OPTIONS, SCORING["regression"], DEFINITIONS["TARGET"], DEFINITIONS["KEEP_ROWS"])
 
 
 class Watcher:
@@ -66,8 +63,9 @@ class Watcher:
 
     def check(self, **asked: Any) -> dict[str, Any]:
         """The content of a check."""
-        asked = YOURS | {"today": TODAY} | asked
-        return monitor.run_check(self.project, self.registry, **asked)
+        other = {name: asked.pop(name) for name in vars(NEEDS) if name in asked}
+        needs, asked = replace(NEEDS, **other), {"today": TODAY} | asked
+        return monitor.run_check(self.project, self.registry, needs, **asked)
 
 
 def later(rows: int = 700, seed: int = 1) -> pl.DataFrame:

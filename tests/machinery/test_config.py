@@ -34,7 +34,7 @@ def test_the_files_of_this_project_are_good() -> None:
     [
         ({"train__trees": 3}, "params.yaml: train.trees: unknown key"),
         ({"train__max_trees": "many"}, "params.yaml: train.max_trees: Input should be a valid int"),
-        ({"train__max_trees": 0}, "greater than or equal to 1 (found: 0)"),
+        ({"train__max_trees": 0}, "greater than 0 (found: 0)"),
         (
             {"train__model": 3},
             "params.yaml: train.model: Input should be a valid string (found: 3)",

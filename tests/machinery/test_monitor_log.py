@@ -16,7 +16,7 @@ from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
 from mlops_loop.tracking import history
 from projects import Project, clone, isolate, offer, sales
-from watched import FIRST, INPUTS, TODAY, YOURS, Watcher, later
+from watched import FIRST, INPUTS, NEEDS, TODAY, Watcher, later
 
 
 @pytest.fixture(scope="module")
@@ -281,8 +281,8 @@ def test_what_is_unusual_is_noted(watcher: Watcher) -> None:
     watcher.log(rows)
     with watcher.engine.begin() as connection:
         today = date.today()
-        known = {"day": today, "field": "size", "rule": "missing", "count": 12}
-        log.add_refusals(connection, [known, known | {"day": today - timedelta(days=60)}])
+        days = today, today - timedelta(days=60)
+        log.add_refusals(connection, {(day, "size", "missing"): 12 for day in days})
     content = watcher.check()
     notes = " ".join(content["notes"])
     assert re.search(
@@ -297,7 +297,7 @@ def test_what_is_unusual_is_noted(watcher: Watcher) -> None:
 def test_checks_are_in_the_history_and_figures_in_one_run_of_the_version(watcher: Watcher) -> None:
     watcher.fill(later())
     for _ in range(2):
-        content = monitor.main(watcher.project, ["--until=2024-03-20"], **YOURS)
+        content = monitor.main(watcher.project, NEEDS, ["--until=2024-03-20"])
     entry = history.read(watcher.project, "check")[-1]
     assert (entry.version, entry.content["status"]) == (1, content["status"])
     ratio = content["loss"]["observed_over_expected"]

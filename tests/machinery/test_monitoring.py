@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from mlops_loop.models.model import load
 from mlops_loop.monitoring import monitor
 from mlops_loop.monitoring.params import Monitoring, read_section
 from mlops_loop.project import UserError
-from project.models.metrics import SCORING
-from projects import DEFINITIONS, Project, offer, sales
+from projects import Project, offer, sales
+from watched import NEEDS
 
 OPTIONS = Monitoring(alarms_per_year=1, every="1d")
 
@@ -41,9 +42,7 @@ def check(project: Project, rows: pl.DataFrame, options: Monitoring = OPTIONS) -
 
 def run(project: Project, path: Path, options: Monitoring = OPTIONS) -> dict[str, Any]:
     """Check a file."""
-    yours = {"target": DEFINITIONS["TARGET"], "keep": DEFINITIONS["KEEP_ROWS"]}
-    yours |= {"options": options, "scoring": SCORING["regression"]}
-    monitor.main(project, [f"--batch={path}"], **yours)
+    monitor.main(project, replace(NEEDS, options=options), [f"--batch={path}"])
     content: dict[str, Any] = json.loads((project.monitoring / "latest.json").read_text())
     return content
 

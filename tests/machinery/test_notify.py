@@ -79,7 +79,7 @@ def test_what_cannot_be_sent_is_reported_without_secrets(
         monkeypatch.setenv("NOTIFY_MAIL", "ada@example.org")
         monkeypatch.setenv("SMTP_URL", f"smtp://ada:{SECRET}@127.0.0.1:{port}")
         notify.notify(project, "alarm", "the loss is high")
-    kind = "HTTPError 404" if scheme == "http" else "ValueError"
+    kind = "HTTPError 404" if scheme == "http" else "InvalidSchema"
     assert sent(project) == [
         {"NOTIFY_WEBHOOK": kind, "NOTIFY_MAIL": "SMTPNotSupportedError"},
     ]

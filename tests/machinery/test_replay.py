@@ -8,16 +8,10 @@ import pytest
 from mlops_loop.monitoring import replay
 from mlops_loop.monitoring.shifts import SHIFTS
 from mlops_loop.project import UserError
-from project.models.metrics import SCORING
-from projects import DEFINITIONS, Project, sales
+from projects import Project, sales
+from watched import NEEDS
 
-NEEDS = replay.Replayed(
-    seed=42,
-    scoring=SCORING["regression"],
-    turn=lambda paths, today: None,
-    target=DEFINITIONS["TARGET"],
-    keep=DEFINITIONS["KEEP_ROWS"],
-)
+REPLAYED = replay.Replayed(42, lambda paths, today: None, NEEDS)
 START = date(2024, 1, 1)
 POISONED = [START + timedelta(days=day) for day in (3, 4, 5)]
 
@@ -27,7 +21,7 @@ def change(project: Project, drift: str) -> pl.DataFrame:
     rows = sales(60 * 24).with_columns(pl.col("sold_at").dt.date().alias("day"))
     first = pl.int_range(pl.len()) == 0
     rows = rows.with_columns(size=pl.when(first).then(-1.0).otherwise("size"))
-    return replay.change_world(project, NEEDS, rows, drift).sort("sold_at")
+    return replay.change_world(project, REPLAYED, rows, drift).sort("sold_at")
 
 
 def late(rows: pl.DataFrame) -> pl.DataFrame:
@@ -90,4 +84,4 @@ def test_what_cannot_be_replayed_is_one_sentence(
     known: dict[str, Any] = dict(replay.os.environ)
     monkeypatch.setattr(replay.os, "environ", known)
     with pytest.raises(UserError, match=problem):
-        replay.main(project, NEEDS, arguments)
+        replay.main(project, REPLAYED, arguments)

@@ -49,9 +49,9 @@ BUDGETS = {
 }
 # Lines of machinery above the budget. They grew when the loop came in (issues 15 to 17), and nothing of
 # as much weight went out: a debt that the note of that session names, to be lowered from here on.
-DEBT = {"training": 1_981, "deployment": 2_225, "operations": 3_168}
-# Nodes of the syntax tree a line: not by denser code. Of `operations` 7.8 is the aim, too.
-NODES_A_LINE = {"deployment": 7.8, "operations": 8.07}
+DEBT = {"training": 1_952, "deployment": 2_133, "operations": 2_925}
+# Nodes of the syntax tree a line: not by denser code. 7.8 is the aim at each level.
+NODES_A_LINE = {"training": 7.81, "deployment": 7.8, "operations": 8.06}
 VERBS = {"training": 24, "deployment": 34, "operations": 42}
 IFS = 15
 EXAMPLE_WORDS = re.compile(

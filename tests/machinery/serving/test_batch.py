@@ -157,9 +157,7 @@ def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, recor
     with pytest.raises(UserError, match="TABLE=theirs exists, and `make batch` did not make it"):
         published(service, rows, "theirs")
     for name in ("predictions", "JOBS", "main.scores", "a b", "1"):
-        with pytest.raises(
-            UserError, match=f"TABLE={name} is not a plain name, or the service's own"
-        ):
+        with pytest.raises(UserError, match=f"TABLE={name} is no plain name, or the service's own"):
             published(service, rows, name)
     with pytest.raises(UserError, match="no row could be scored; nothing was written"):
         published(service, pl.DataFrame([record(size=-1.0)]), "scores")

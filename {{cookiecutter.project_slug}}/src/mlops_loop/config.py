@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from .files import replaced
+from .files import Content, replaced
 from .project import UserError
 
 
@@ -20,10 +20,10 @@ class Section(BaseModel):
 class Levels(Section):
     """Sections of the levels, which check them themselves: no training depends on them."""
 
-    serving: dict[str, Any] | None = None
-    monitoring: dict[str, Any] | None = None
-    retrain: dict[str, Any] | None = None
-    responses: dict[str, Any] | None = None
+    serving: Content | None = None
+    monitoring: Content | None = None
+    retrain: Content | None = None
+    responses: Content | None = None
 
 
 LEVELS = set(Levels.model_fields)
@@ -40,12 +40,12 @@ class Ingest(Section):
 class Tune(Section):
     """The search for parameters."""
 
-    trials: Annotated[int, Field(ge=1)]
-    timeout: Annotated[float, Field(gt=0)] | None
+    trials: PositiveInt
+    timeout: PositiveFloat | None
     sampler: Literal["tpe", "random", "grid"]
     metric: str | None
     folds: Annotated[int, Field(ge=2)]
-    space: dict[str, dict[str, Any]]
+    space: dict[str, Content]
 
 
 Model = TypeVar("Model", bound=Section)
@@ -107,7 +107,7 @@ def edit(path: Path, values: Mapping[str, object]) -> list[str]:
     return [key for key in values if key not in places]
 
 
-def walk(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, tuple[Any, str]]]:
+def walk(content: Content, prefix: str = "") -> Iterator[tuple[str, tuple[Any, str]]]:
     """Yield each dotted key with the section that holds it and its name there."""
     for name, value in content.items():
         yield prefix + name, (content, name)

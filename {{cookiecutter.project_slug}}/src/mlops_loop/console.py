@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from .project import UserError, run
 
 LONGEST = 60
+Row = tuple[str, ...]
+Arguments = Sequence[str]  # of a verb, as make passes them on
 Item = TypeVar("Item")
 
 
@@ -22,7 +24,7 @@ def run_verb(verbs: Mapping[str, Callable[..., None]]) -> None:
     run(lambda: verbs[verb](*arguments))
 
 
-def parse(verb: str, arguments: Sequence[str], **defaults: Any) -> Namespace:
+def parse(verb: str, arguments: Arguments, **defaults: Any) -> Namespace:
     """Read options as make passes them on, `--NAME=value`; a blank value leaves the default."""
     parser = ArgumentParser(prog=f"make {verb}", allow_abbrev=False)
     for name in defaults:
@@ -62,13 +64,13 @@ def check_free(host: str, port: str) -> None:
         raise UserError(words) from None
 
 
-def aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
+def aligned(table: Sequence[Row]) -> list[str]:
     """Format rows as lines with equal columns."""
     widths = [min(max(map(len, column)), LONGEST) for column in zip(*table, strict=True)]
     return [f"  {'  '.join(map(str.ljust, row, widths))}".rstrip() for row in table]
 
 
-def markdown(table: Sequence[tuple[str, ...]]) -> str:
+def markdown(table: Sequence[Row]) -> str:
     """Format rows as a Markdown table; the first is its header."""
     head, *rows = (f"| {' | '.join(map(cell, row))} |" for row in table)
     return "\n".join([head, "|---" * len(table[0]) + "|", *rows])

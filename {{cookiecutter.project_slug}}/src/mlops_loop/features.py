@@ -11,6 +11,8 @@ from polars.testing import assert_series_equal
 from .data.contract import CHECKED_ROLES, FEATURE_ROLES, STORED_ROLES, Contract, compute
 from .project import UserError
 
+Expressions = Sequence[pl.Expr]
+
 
 @dataclass(frozen=True)
 class FittedFeature:
@@ -69,7 +71,7 @@ class FittedFeature:
         return rows.select(pl.coalesce(parts).alias(self.name)).to_series()
 
 
-def check_definitions(target: pl.Expr, keep_rows: Sequence[pl.Expr], contract: Contract) -> None:
+def check_definitions(target: pl.Expr, keep_rows: Expressions, contract: Contract) -> None:
     """Raise UserError when the target or a filter cannot be computed, or a feature could see it."""
     name = target.meta.output_name()
     if name in contract.names(*STORED_ROLES):
@@ -86,7 +88,7 @@ def check_definitions(target: pl.Expr, keep_rows: Sequence[pl.Expr], contract: C
         compute(keep, contract.dtypes(*CHECKED_ROLES, pii=True).to_frame(), rule)
 
 
-def check_features(features: Sequence[pl.Expr], contract: Contract) -> None:
+def check_features(features: Expressions, contract: Contract) -> None:
     """Raise UserError for a feature of an unfit dtype, or of columns that features may not use."""
     known = contract.dtypes(*FEATURE_ROLES)
     rule = (
@@ -99,7 +101,7 @@ def check_features(features: Sequence[pl.Expr], contract: Contract) -> None:
                 raise UserError(f"feature {name}: is {dtype}; make it a number, boolean or text.")
 
 
-def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
+def check_rowwise(features: Expressions, rows: pl.DataFrame) -> None:
     """Raise UserError for a feature whose value in one row depends on other rows.
 
     Such a feature cannot be computed for a single request as it was in training.
@@ -117,7 +119,7 @@ def check_rowwise(features: Sequence[pl.Expr], rows: pl.DataFrame) -> None:
             ) from error
 
 
-def serialise(features: Sequence[pl.Expr]) -> str:
+def serialise(features: Expressions) -> str:
     """Write features as a JSON list, one a line.
 
     Raises UserError for a feature that hides a Python function: it would not be data.

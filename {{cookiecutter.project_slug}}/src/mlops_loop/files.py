@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,8 @@ from .project import UserError
 
 # Between stages speed counts: a third faster to write than zstd, and half as large again.
 COMPRESSION: Final = "lz4"
+Content = dict[str, Any]  # of a JSON file, by its keys
+Figures = Mapping[str, float]  # by their names
 
 
 class BrokenFile(UserError):

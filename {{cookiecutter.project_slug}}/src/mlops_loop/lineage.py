@@ -17,11 +17,12 @@ from ruamel.yaml import YAML
 from .config import LEVELS, Section
 from .project import Paths, Settings, UserError
 
+Tags = dict[str, str]
 # Files that the pipeline writes do not make the code dirty.
 NOT_CODE = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude).dvc")
 
 
-def lineage(paths: Paths, settings: Settings, params: Section) -> dict[str, str]:
+def lineage(paths: Paths, settings: Settings, params: Section) -> Tags:
     """The tags that every run and version carries."""
     changes = git(paths.root, "status", "--porcelain", "--", ".", *NOT_CODE)
     commit = git(paths.root, "rev-parse", "HEAD")
@@ -61,20 +62,20 @@ def author(folder: Path) -> str:
     return git(folder, "config", "user.name") or getpass.getuser()
 
 
-def machine() -> dict[str, str]:
+def machine() -> Tags:
     """The tags of Python and hardware."""
     hardware = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return {"python": platform.python_version(), "hardware": hardware}
 
 
 @cache
-def runtime() -> dict[str, str]:
+def runtime() -> Tags:
     """The versions of Python and of the libraries that predictions depend on."""
     names = "catboost", "lightgbm", "numpy", "polars", "scikit-learn", "xgboost", "xgboost-cpu"
     return {"python": platform.python_version()} | versions(*names)
 
 
-def versions(*names: str) -> dict[str, str]:
+def versions(*names: str) -> Tags:
     """The versions of those distributions that are installed."""
     found = {}
     for name in names:

@@ -25,14 +25,10 @@ def write_page(path: Path, template: str = "page.html.j2", **content: Any) -> No
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters |= {"figure": figure, "interval": interval, "signed": signed}
+    environment.filters |= {"figure": figure, "interval": interval}
+    environment.filters["signed"] = lambda ratio: f"{ratio - 1:+.0%}"
     environment.filters["html"] = partial(to_html, folder=path.parent)
     write_text(path, environment.get_template(template).render(content))
-
-
-def signed(ratio: float) -> str:
-    """Format a ratio as the percentage by which it differs from 1."""
-    return f"{ratio - 1:+.0%}"
 
 
 def to_html(text: str, folder: Path) -> str:

@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from mlops_loop.config import Ingest, Levels, Section, Tune, load
 from mlops_loop.models.kinds import CatBoost, ImportPath, Kind, Shared, XGBoost
@@ -29,16 +29,16 @@ class Prepare(Section):
 class Featurize(Section):
     """The check of features."""
 
-    check_rows: Annotated[int, Field(ge=1)]
+    check_rows: PositiveInt
 
 
 class Train(Section):
     """The model, and the parameters that several kinds share."""
 
     model: str
-    max_trees: Annotated[int, Field(ge=1)]
+    max_trees: PositiveInt
     learning_rate: Annotated[float, Field(gt=0)]
-    threads: Annotated[int, Field(ge=0)]
+    threads: NonNegativeInt
     class_weight: Literal["balanced"] | None
     threshold: Share | None
     out_of_fold: Literal["auto", "validation", "folds", "days"]
@@ -68,7 +68,7 @@ class Train(Section):
 class Slices(Section):
     """Groups of test rows."""
 
-    min_rows: Annotated[int, Field(ge=1)]
+    min_rows: PositiveInt
 
 
 class Evaluate(Section):
@@ -95,7 +95,7 @@ class Params(Levels):
     """The whole of params.yaml."""
 
     task: Literal["regression", "binary", "multiclass"]
-    seed: Annotated[int, Field(ge=0)]
+    seed: NonNegativeInt
     ingest: Ingest
     prepare: Prepare
     featurize: Featurize

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..console import change, figure, markdown, parse, track
+from ..console import Arguments, Row, change, figure, markdown, parse, track
 from ..data.contract import load_contract
 from ..files import write_text
 from ..lineage import data_version
@@ -18,7 +18,8 @@ from ..models.bootstrap import Predictions, improvement, outcome
 from ..models.model import Model
 from ..models.slices import Judging, groups, members, read_declared
 from ..page import write_page
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
+from ..tracking import open_registry
 from .explain import read_test
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ LINEAGE = (
     *("git_commit", "git_dirty", "data_version", "features_hash"),
     *("template_version", "trigger", "author", "python", "hardware"),
 )
-Row = tuple[str, ...]
+Values = Mapping[str, object]
 
 
 def section(title: str, note: str, header: Row = (), rows: Sequence[Row] = ()) -> str:
@@ -37,13 +38,10 @@ def section(title: str, note: str, header: Row = (), rows: Sequence[Row] = ()) -
     return "\n\n".join(filter(None, [f"## {title}", note, table]))
 
 
-def differing(
-    ours: Mapping[str, object], theirs: Mapping[str, object], names: Iterable[str] = ()
-) -> list[Row]:
+def differing(ours: Values, theirs: Values, names: Iterable[str] = ()) -> list[Row]:
     """The names, by default all, whose values differ, with both; a dash where there is none."""
-    both = [
-        (name, ours.get(name, "-"), theirs.get(name, "-")) for name in names or {**ours, **theirs}
-    ]
+    names = names or {**ours, **theirs}
+    both = [(name, ours.get(name, "-"), theirs.get(name, "-")) for name in names]
     return [(name, str(one), str(other)) for name, one, other in both if one != other]
 
 
@@ -150,15 +148,13 @@ def compare(registry: "Registry", a: str, b: str, paths: Paths, judging: Judging
     return "\n\n".join(parts) + "\n"
 
 
-def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
+def main(paths: Paths, judging: Judging, arguments: Arguments) -> None:
     """Print the comparison of A and B, and write it below reports/."""
     args = parse("compare", arguments, a="champion", b="")
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     text = compare(registry, args.a, args.b, paths, judging)
     reports = paths.report.parent
     write_text(reports / "comparison.md", text)

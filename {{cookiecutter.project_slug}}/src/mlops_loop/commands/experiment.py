@@ -6,14 +6,14 @@ It ends with `evaluate` and is logged as a run: nothing is registered.
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from ..config import Section, changed
-from ..console import parse
+from ..console import Arguments, parse
 from ..lineage import git
 from ..project import Paths, UserError, load_settings
 from .pipeline import dvc
@@ -83,7 +83,7 @@ def start(
 
 
 def main(
-    paths: Paths, params: Params, check: Callable[[Params], object], arguments: Sequence[str]
+    paths: Paths, params: Params, check: Callable[[Params], object], arguments: Arguments
 ) -> None:
     """`start` an experiment, or `list` those of the current commit."""
     verb, *options = arguments

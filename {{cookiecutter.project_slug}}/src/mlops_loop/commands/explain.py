@@ -1,22 +1,22 @@
 """`make explain`: importance, dependence and worst slices of a version, or each row of a file."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from ..console import aligned, figure, interval, parse, working
+from ..console import Arguments, Row, aligned, figure, interval, parse, working
 from ..data.contract import Contract, add_nullable, load_contract
 from ..data.tables import read_table
-from ..files import partitions, replaced, rounded, write_json
+from ..files import Content, partitions, replaced, rounded, write_json
 from ..models.bootstrap import outcome
 from ..models.explanations import affordable, contributions, explanation
 from ..models.model import Model
 from ..models.slices import Judging, read_declared, report
 from ..models.types import Floats
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
+from ..tracking import open_registry
 from .predict import check_free, check_output, predict, print_errors, write
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read_test(paths: Paths, model: Model, version: "Version") -> pl.DataFrame:
 
 def explain_version(
     paths: Paths, model: Model, version: "Version", judging: Judging
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Content, Content]:
     """Write reports/explain from the test rows; returns explanation and slices."""
     from ..models import plots
 
@@ -101,10 +101,10 @@ def explain_version(
     return found, groups
 
 
-def print_explanation(found: dict[str, Any], groups: dict[str, Any]) -> None:
+def print_explanation(found: Content, groups: Content) -> None:
     """Print the most important features, the worst slices and the gaps in fairness."""
 
-    def row(each: dict[str, Any]) -> tuple[str, ...]:
+    def row(each: Content) -> Row:
         figures = {key: figure(value) for key, value in each.items() if isinstance(value, float)}
         return tuple(map(str, {**each, **figures, "interval": interval(each["interval"])}.values()))
 
@@ -121,7 +121,7 @@ def print_explanation(found: dict[str, Any], groups: dict[str, Any]) -> None:
             print("", *aligned(table), sep="\n")
 
 
-def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
+def main(paths: Paths, judging: Judging, arguments: Arguments) -> None:
     """Explain VERSION on the rows of INPUT, or on the test rows into reports/explain."""
     args = parse("explain", arguments, version="champion", input="", output="")
     if bool(args.input) != bool(args.output):
@@ -129,9 +129,7 @@ def main(paths: Paths, judging: Judging, arguments: Sequence[str]) -> None:
     if args.input:
         check_output(Path(args.output), Path(args.input))
         table = read_table(Path(args.input))
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version, model = registry.find(args.version), registry.load(args.version)
     if args.input:
         explained = explain_rows(table, model, registry.contract(version)).lazy()

@@ -1,18 +1,16 @@
 """`make history`: what was checked, decided and done, when, by whom and why."""
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.table import Table
 
-from ..console import parse
+from ..console import Arguments, parse
 from ..project import Paths, load_settings
 from ..tracking.history import read
 
 SHOWN = 30
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Print the latest entries of EVENT, or of all events, the newest last."""
     args = parse("history", arguments, event="")
     load_settings(paths)

@@ -1,6 +1,6 @@
 """`make predict`: score a table of any size with the champion, and list rows that cannot be."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -8,12 +8,13 @@ from pathlib import Path
 import polars as pl
 import polars.selectors as cs
 
-from ..console import parse, track
+from ..console import Arguments, parse, track
 from ..data import tables
 from ..data.contract import Contract, add_nullable, check_values, request_columns
 from ..files import COMPRESSION, discard, partitions, read_json, replaced, write_json
 from ..models.model import Model, prediction_columns
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
+from ..tracking import open_registry
 
 SHOWN = 10
 WORKERS = 2  # while two chunks are scored and written, the next one is read
@@ -135,7 +136,7 @@ def join_chunks(
         print(f"  Rows without a prediction are in {rejected(target)}, with the reasons.")
 
 
-def main(paths: Paths, target: pl.Expr, arguments: Sequence[str]) -> None:
+def main(paths: Paths, target: pl.Expr, arguments: Arguments) -> None:
     """Score INPUT into OUTPUT by VERSION, and print which rows could not be scored.
 
     `target` is the project's. Interrupted, even by a kill, the same call resumes. Raises UserError
@@ -147,9 +148,7 @@ def main(paths: Paths, target: pl.Expr, arguments: Sequence[str]) -> None:
     source, output = Path(args.input), Path(args.output)
     check_output(output, source)
     tables.check_readable(source)
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = registry.find(args.version)
     contract, model, known = registry.contract(version), registry.load(version.name), source.stat()
     name = target.meta.output_name()

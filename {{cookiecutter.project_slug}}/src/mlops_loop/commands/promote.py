@@ -1,19 +1,19 @@
 """`make promote` and `make rollback`: move the alias `champion` by hand, with a recorded reason."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..console import parse
+from ..console import Arguments, parse
 from ..files import discard
 from ..lineage import author
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
+from ..tracking import open_registry
 from ..tracking.gate import OVERRULED, make_champion, now
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Promote VERSION, a version or an alias; without one, roll back to the champion before.
 
     Repeated, a rollback goes on to the one before that. Raises UserError, before any change, for
@@ -22,9 +22,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     args = parse("promote", arguments, version="previous", reason="")
     if not args.reason.strip():
         raise UserError("give a reason, it is kept with the version: REASON='…'")
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = promote(registry, args.version, author(paths.root), args.reason)
     print(f"{version} is the champion: {args.reason}")
 

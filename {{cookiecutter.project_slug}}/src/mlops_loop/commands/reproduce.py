@@ -6,15 +6,15 @@ Exit code 0: identical; 1: something differs, and a table lists it; 2: it cannot
 
 import shutil
 import sys
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from ..console import aligned
+from ..console import Arguments, aligned
 from ..files import read_json
 from ..lineage import git, machine, require_commit
 from ..models.model import model_hash
-from ..project import Paths, UserError, load_settings, run
+from ..project import Paths, UserError, run
+from ..tracking import open_registry
 from .compare import differing
 from .experiment import checkout
 from .pipeline import dvc
@@ -48,9 +48,7 @@ def reproduce(paths: Paths, *names: str) -> None:
     """Train a version again and print what differs; exit code 1 where something does."""
     if len(names) != 1:
         raise UserError("usage: make reproduce VERSION=3 (or an alias)")
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = registry.find(names[0])
     commit = require_commit(version.tags, str(version))
     if git(paths.root, "cat-file", "-t", commit) != "commit":
@@ -78,6 +76,6 @@ def reproduce(paths: Paths, *names: str) -> None:
     print(f"{version} is reproduced: the same model (hash {digest}), equal metrics.")
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Train VERSION again; a UserError ends it with exit code 2."""
     run(lambda: reproduce(paths, *arguments), code=2)

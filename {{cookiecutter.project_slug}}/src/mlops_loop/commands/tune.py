@@ -6,7 +6,7 @@ The search sees neither validation nor test; validation decides if the best reac
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sklearn import model_selection as sk
 
 from ..config import changed, edit, flat
-from ..console import aligned, figure, interval, parse, track
+from ..console import Arguments, aligned, figure, interval, parse, track
 from ..data.contract import load_contract
-from ..files import replaced
+from ..files import Content, replaced
 from ..lineage import lineage
 from ..models.bootstrap import Predictions, best_threshold, improvement
 from ..models.held_out import make_fold, make_folds, read_keys
@@ -43,17 +43,17 @@ class Search:
 
     learner: Learner[Any]
     metric: str
-    space: dict[str, Any]
+    space: Content
     folds: list[Fold]
-    current: dict[str, Any]
+    current: Content
 
 
-def read_space(learner: Learner[Any]) -> dict[str, Any]:
+def read_space(learner: Learner[Any]) -> Content:
     """tune.space of `train.model` as distributions of Optuna, the current value among choices.
 
     Raises UserError for a metric or an entry that no search or training could use.
     """
-    space, params, scoring = dict[str, Any](), flat(learner.params), learner.scoring
+    space, params, scoring = Content(), flat(learner.params), learner.scoring
     if learner.tune.metric not in (None, *scoring.metrics):
         raise UserError(
             f"params.yaml: tune.metric: {learner.task} has no {learner.tune.metric}; name one of "
@@ -262,9 +262,7 @@ def write_report(study: optuna.Study, paths: Paths) -> None:
             plots.plot_param_importances(study).figure.savefig(folder / "importance.png")
 
 
-def main(
-    paths: Paths, params: P, learner: Callable[[P], Learner[P]], arguments: Sequence[str]
-) -> None:
+def main(paths: Paths, params: P, learner: Callable[[P], Learner[P]], arguments: Arguments) -> None:
     """Start or resume a search of TRIALS within TIMEOUT, and write its results."""
     from ruamel.yaml import YAML
 

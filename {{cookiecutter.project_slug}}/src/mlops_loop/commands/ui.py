@@ -2,13 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
 
-from ..console import check_free, parse
+from ..console import Arguments, check_free, parse
 from ..project import Paths, load_settings
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Serve them on PORT until a signal comes, or print where a server has them."""
     args = parse("ui", arguments, port="5000")
     store = load_settings(paths).tracking_uri

@@ -29,12 +29,10 @@ def options(sources: ModuleType, ingest: Ingest) -> Section:
 
     Raises UserError for an unknown source, and for every key that is missing, wrong or unknown.
     """
-    names = sorted(module.name for module in iter_modules(sources.__path__))
-    if ingest.source not in names:
-        raise UserError(
-            f"params.yaml: ingest.source: {ingest.source} is none of {', '.join(names)}."
-        )
-    own: type[Section] = _load(sources, ingest.source).Options
+    names, name = sorted(each.name for each in iter_modules(sources.__path__)), ingest.source
+    if name not in names:
+        raise UserError(f"params.yaml: ingest.source: {name} is none of {', '.join(names)}.")
+    own: type[Section] = _load(sources, name).Options
     others = {key for name in names for key in _load(sources, name).Options.model_fields}
     given = dict(ingest.model_extra or {})
     for key in others - own.model_fields.keys():

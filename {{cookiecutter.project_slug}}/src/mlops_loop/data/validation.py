@@ -49,7 +49,7 @@ def validate(
     typed, found = check_values(frame, checked)
     groups = found.group_by("column", "rule", maintain_order=True)
     for column, rule, count, row, value in groups.agg(
-        count=pl.len(), row=pl.col("row").first() + 1, value=pl.col("value").first()
+        count=pl.len(), row=pl.first("row") + 1, value=pl.first("value")
     ).iter_rows():
         example = f"row {row}: {'(personal data)' if column in personal else value}"
         violations.append(Violation(file, column, rule, count, example))

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ..files import Content
 from .model import Model, encode_target
 from .types import Array, Floats
 
 CALIBRATION_BINS = 10
 BATCHES, MOST_DRAWN = 1_000, 10_000
 Scores = dict[str, float | None]
+Interval = tuple[float, float]
+Statistic = Callable[[Any], float]  # of a selection of rows
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Metric:
     compute: Callable[[Predictions], float]
     higher_is_better: bool = False
 
-    def of(self, rows: Predictions) -> Callable[[Any], float]:
+    def of(self, rows: Predictions) -> Statistic:
         """The metric of a selection of these rows."""
         return lambda selected: self.compute(rows[selected])
 
@@ -88,7 +91,7 @@ class Bootstrap:
     confidence: float
     seed: int
 
-    def resample(self, compute: Callable[[Any], float], size: int) -> Floats:
+    def resample(self, compute: Statistic, size: int) -> Floats:
         """Compute a value of each of the random samples of `size` rows.
 
         Of many rows a sample holds only some, and its distance from the value of all rows is scaled
@@ -100,7 +103,7 @@ class Bootstrap:
         values = np.array([compute(rng.integers(size, size=drawn)) for _ in range(self.resamples)])
         return values if drawn == size else whole + (values - whole) * np.sqrt(drawn / size)
 
-    def percentiles(self, values: Floats) -> tuple[float, float]:
+    def percentiles(self, values: Floats) -> Interval:
         """Percentile interval of resampled values; undefined ones do not count, NaN if all are."""
         known = values[~np.isnan(values)]
         if not len(known):
@@ -108,14 +111,14 @@ class Bootstrap:
         low, high = np.quantile(known, [(1 - self.confidence) / 2, (1 + self.confidence) / 2])
         return float(low), float(high)
 
-    def interval(self, compute: Callable[[Any], float], size: int) -> tuple[float, float]:
+    def interval(self, compute: Statistic, size: int) -> Interval:
         """Percentile interval of a value of `size` rows."""
         return self.percentiles(self.resample(compute, size))
 
 
 def intervals(
     scoring: Scoring, rows: Predictions, bootstrap: Bootstrap
-) -> dict[str, tuple[float, float] | None]:
+) -> dict[str, Interval | None]:
     """Bootstrap interval of every metric; None where it is undefined in all resamples."""
     found = {}
     for name, metric in scoring.metrics.items():
@@ -124,7 +127,7 @@ def intervals(
     return found
 
 
-def loss_interval(scoring: Scoring, losses: Floats, bootstrap: Bootstrap) -> tuple[float, float]:
+def loss_interval(scoring: Scoring, losses: Floats, bootstrap: Bootstrap) -> Interval:
     """Bootstrap interval of the primary metric of rows with these losses."""
     if len(losses) > 10 * BATCHES:
         # Resampling a thousand means is as good as many rows, whose mean is theirs.
@@ -135,7 +138,7 @@ def loss_interval(scoring: Scoring, losses: Floats, bootstrap: Bootstrap) -> tup
 
 def difference_interval(
     metric: Metric, ours: Predictions, others: Predictions, bootstrap: Bootstrap
-) -> tuple[float, float]:
+) -> Interval:
     """Bootstrap interval of the difference of a metric between two independent groups of rows."""
     independent = replace(bootstrap, seed=bootstrap.seed + 1)
     drawn = bootstrap.resample(metric.of(ours), len(ours.actual))
@@ -158,7 +161,7 @@ def improvement(
     return gain(slice(None)), *bootstrap.interval(gain, len(ours.actual))
 
 
-def calibration(rows: Predictions) -> dict[str, Any]:
+def calibration(rows: Predictions) -> Content:
     """Expected calibration error (Guo et al., 2017), and its bins of equal width.
 
     Binary: probability of the second class against its share. Multiclass: probability of the

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ..files import Content
 from .bootstrap import Scoring, outcome
 from .model import Model
 from .slices import sample
@@ -44,7 +45,7 @@ def contributions(model: Model, matrix: Floats) -> Floats:
 
 def explanation(
     test: pl.DataFrame, model: Model, scoring: Scoring, seed: int, values: Floats | None = None
-) -> dict[str, Any]:
+) -> Content:
     """The content of reports/explanations.json, from features and target of the test rows.
 
     Importance is the mean absolute contribution (`values`, where they are known already), or
@@ -100,7 +101,7 @@ def permutation_importance(
     return importance
 
 
-def dependence(model: Model, matrix: Floats, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def dependence(model: Model, matrix: Floats, names: Sequence[str]) -> dict[str, Content]:
     """Partial dependence (Friedman, 2001): the mean score over all rows for usual values."""
     curves = {}
     for name in names:

@@ -3,14 +3,12 @@
 A service replays them before it takes a version: a model that loads may still score differently.
 """
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 import polars.selectors as cs
 
 from ..data.contract import FEATURE_ROLES, Contract
-from ..files import partitions
+from ..files import Content, partitions
 from ..project import Paths, UserError
 from .model import Model
 
@@ -18,7 +16,7 @@ ROWS = 10
 TOLERANCE = 1e-6  # of a value; another processor may differ in its last digits
 
 
-def make(paths: Paths, contract: Contract) -> dict[str, Any]:
+def make(paths: Paths, contract: Contract) -> Content:
     """Records as a request holds them, without personal data, and the candidate's scores."""
     known = cs.by_name(contract.dtypes(*FEATURE_ROLES), require_all=False)
     test = pl.read_parquet(partitions(paths.interim / "test")[0]).select(known)
@@ -27,7 +25,7 @@ def make(paths: Paths, contract: Contract) -> dict[str, Any]:
     return {"records": test[some].to_dicts(), "scores": scores.tolist()}
 
 
-def check(model: Model, golden: dict[str, Any]) -> None:
+def check(model: Model, golden: Content) -> None:
     """Raise UserError where the model no longer reproduces its golden requests, if it has any."""
     if not golden:
         return

@@ -7,7 +7,6 @@ with classes as positions like `Predictions`. With repeated folds a row occurs s
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,8 +14,9 @@ import polars.selectors as cs
 
 from ..data.contract import Contract
 from ..data.splits import stable_hash
+from ..files import Content
 from ..project import Paths, UserError
-from .bootstrap import Predictions
+from .bootstrap import Interval, Predictions
 from .model import Encoder, Model, raw_scores, unweighted
 from .training import Fold, Table, balanced, find_classes, table
 from .types import Array, Estimator, Floats
@@ -155,7 +155,7 @@ def read_predictions(held_out: pl.DataFrame, model: Model) -> Predictions:
     return Predictions(held_out["actual"].to_numpy(), scores, model.decide(scores))
 
 
-def prediction_interval(held_out: pl.DataFrame, confidence: float) -> tuple[float, float] | None:
+def prediction_interval(held_out: pl.DataFrame, confidence: float) -> Interval | None:
     """Offsets of a prediction, the same for every row; None where the rows are too few.
 
     Quantiles of residuals with the correction of split conformal prediction (Lei et al., 2018):
@@ -171,7 +171,7 @@ def prediction_interval(held_out: pl.DataFrame, confidence: float) -> tuple[floa
     return float(residuals[(rows - rank) * times]), float(residuals[rank * times - 1])
 
 
-def judge_interval(held_out: pl.DataFrame, test: Predictions, confidence: float) -> dict[str, Any]:
+def judge_interval(held_out: pl.DataFrame, test: Predictions, confidence: float) -> Content:
     """The prediction interval and the share of test rows that it holds; a note where none is."""
     interval = prediction_interval(held_out, confidence)
     if interval is None:

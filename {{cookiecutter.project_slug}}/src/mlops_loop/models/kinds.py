@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from ..config import Section
 from ..project import UserError, import_library
@@ -127,9 +127,9 @@ class ImportPath(ScikitLearn):
 class XGBoost(Kind):
     """Gradient boosting by XGBoost."""
 
-    max_depth: Annotated[int, Field(ge=1)]
-    min_child_weight: Annotated[float, Field(ge=0)]
-    early_stopping_rounds: Annotated[int, Field(ge=1)]
+    max_depth: PositiveInt
+    min_child_weight: NonNegativeFloat
+    early_stopping_rounds: PositiveInt
 
     def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a booster on histograms."""
@@ -178,8 +178,8 @@ class CatBoost(Kind):
     """Gradient boosting by CatBoost."""
 
     depth: Annotated[int, Field(ge=1, le=16)]
-    l2_leaf_reg: Annotated[float, Field(ge=0)]
-    early_stopping_rounds: Annotated[int, Field(ge=1)]
+    l2_leaf_reg: NonNegativeFloat
+    early_stopping_rounds: PositiveInt
 
     def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a model, the same with any number of threads."""
@@ -204,9 +204,7 @@ class CatBoost(Kind):
             for each in (rows, stop)
         )
         model = catboost.CatBoost(options).fit(
-            pool,
-            eval_set=other,
-            early_stopping_rounds=self.early_stopping_rounds if stop else None,
+            pool, eval_set=other, early_stopping_rounds=self.early_stopping_rounds if stop else None
         )
         history = model.get_evals_result().get("validation", {})
         return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)

@@ -4,17 +4,16 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from ..data.contract import DTYPES, conform
 from ..features import deserialise, serialise
-from ..files import read_json, write_json
+from ..files import Content, read_json, write_json
 from ..project import UserError
 from . import persistence
-from .types import Array, Estimator, Floats, Label
+from .types import Array, Classes, Estimator, Floats
 
 MODEL, FEATURES = "model.json", "features.json"
 FORMAT = 1  # of these files; those of before it was written are of format 1
@@ -51,11 +50,10 @@ class Encoder:
     def _column(self, name: str) -> pl.Expr:
         if name not in self.categories:
             return pl.col(name).cast(pl.Float64).fill_null(np.nan)
-        return pl.col(name).replace_strict(
-            self._codes[name], default=np.nan, return_dtype=pl.Float64
-        )
+        codes = self._codes[name]
+        return pl.col(name).replace_strict(codes, default=np.nan, return_dtype=pl.Float64)
 
-    def _encode_row(self, row: dict[str, Any]) -> list[float]:
+    def _encode_row(self, row: Content) -> list[float]:
         return [
             (
                 self._codes[name].get(row[name], np.nan)
@@ -87,7 +85,7 @@ class Model:
     features: tuple[pl.Expr, ...]
     encoder: Encoder
     estimator: Estimator
-    classes: tuple[Label, ...] = ()
+    classes: Classes = ()
     weights: tuple[float, ...] = ()
     threshold: float = 0.5
 
@@ -165,7 +163,7 @@ class Model:
         persistence.save(self.estimator, folder)
 
 
-def encode_target(values: pl.Series, classes: tuple[Label, ...]) -> Array:
+def encode_target(values: pl.Series, classes: Classes) -> Array:
     """Convert values to floats, or to positions in `classes`, -1 for any other class."""
     if not classes:
         return values.cast(pl.Float64).to_numpy()
@@ -181,7 +179,7 @@ def decide(task: str, scores: Floats, threshold: float) -> Array:
     return np.asarray(scores.argmax(axis=1) if several else scores >= threshold, dtype=int)
 
 
-def prediction_columns(classes: tuple[Label, ...]) -> list[str]:
+def prediction_columns(classes: Classes) -> list[str]:
     """The names of the columns of `Model.predict_table`."""
     return ["prediction", *(f"probability_{label}" for label in classes)]
 

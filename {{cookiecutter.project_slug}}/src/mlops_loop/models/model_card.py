@@ -5,11 +5,10 @@ The page, reports/index.html, shows the decision and its figures, and holds the 
 
 import json
 import re
-from typing import Any
 
 from ..config import Section, flat
 from ..console import cell, figure, interval
-from ..files import read_json, write_text
+from ..files import Content, read_json, write_text
 from ..page import write_page
 from ..project import Paths, Settings, UserError
 from .summary import origin
@@ -22,7 +21,7 @@ SIBLINGS = {
 
 
 def write(
-    paths: Paths, settings: Settings, params: Section, confidence: float, gate: dict[str, Any]
+    paths: Paths, settings: Settings, params: Section, confidence: float, gate: Content
 ) -> None:
     """Write reports/model_card.md and reports/index.html; `gate` is the content of gate.json.
 

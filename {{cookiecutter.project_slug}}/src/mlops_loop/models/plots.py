@@ -5,13 +5,13 @@ Names of columns and classes are drawn with `parse_math=False`: they may hold do
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..files import Content
 from .model import Model
 from .types import Floats
 
@@ -36,7 +36,7 @@ def canvas(title: str, x: str, y: str, size: tuple[float, float] = (5, 5)) -> tu
     return figure, axes
 
 
-def importances(found: dict[str, Any]) -> Figure:
+def importances(found: Content) -> Figure:
     """A bar for the importance of each feature, the most important on top."""
     title = f"Importance ({found['method']}), test split"
     return bars(found["importance"], title, found["unit"])
@@ -55,7 +55,7 @@ def bars(values: dict[str, float], title: str, unit: str) -> Figure:
     return figure
 
 
-def dependences(found: dict[str, Any], model: Model) -> Figure:
+def dependences(found: Content, model: Model) -> Figure:
     """Partial dependence of the most important features, with a line for each class."""
     curves = found["dependence"]
     classes = [str(label)[:20] for label in model.classes]

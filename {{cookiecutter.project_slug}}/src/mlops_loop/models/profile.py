@@ -61,10 +61,7 @@ class Bins:
             return np.where(np.isfinite(numbers), bins, len(self) - 1)
         text, others = values.cast(pl.String), len(self) - 2
         places = text.replace_strict(
-            self.levels,
-            range(others),
-            default=others,
-            return_dtype=pl.Int32,
+            self.levels, range(others), default=others, return_dtype=pl.Int32
         )
         return np.where(text.is_null(), others + 1, places)
 
@@ -201,7 +198,7 @@ def make_bins(values: pl.Series, contract: Contract, order: pl.Series | None = N
     table = pl.DataFrame({"level": values.cast(pl.String)}).with_columns(
         order=pl.lit(0.0) if order is None else order.cast(pl.Float64, strict=False)
     )
-    levels = table.drop_nulls("level").group_by("level").agg(pl.len(), pl.col("order").mean())
+    levels = table.drop_nulls("level").group_by("level").agg(pl.len(), pl.mean("order"))
     frequent = levels.sort("len", "level", descending=[True, False]).head(LEVELS)
     return Bins(levels=frequent.sort("order", "level")["level"].to_list())
 
@@ -290,11 +287,7 @@ def fit_expectation(
 
 
 def sum_losses(
-    given: pl.DataFrame,
-    days: pl.Series,
-    contract: Contract,
-    losses: Floats,
-    expected: Floats,
+    given: pl.DataFrame, days: pl.Series, contract: Contract, losses: Floats, expected: Floats
 ) -> pl.DataFrame:
     """Sum rows, losses and expected losses by day, of all rows and of each declared slice.
 
@@ -307,5 +300,5 @@ def sum_losses(
         table = pl.DataFrame({"value": groups.cast(pl.String), "day": days})
         table = table.with_columns(slice=pl.lit(groups.name), loss=losses, expected=expected)
         by_day = table.group_by("slice", "value", "day")
-        sums.append(by_day.agg(pl.len().alias("rows"), pl.col("loss", "expected").sum()))
+        sums.append(by_day.agg(pl.len().alias("rows"), pl.sum("loss", "expected")))
     return pl.concat(sums).sort("slice", "value", "day")

@@ -12,6 +12,7 @@ import polars as pl
 from ..config import Section
 from ..console import figure
 from ..data.contract import Contract
+from ..files import Content, Figures
 from ..project import Paths, UserError
 from .bootstrap import Bootstrap, Predictions, Scores, Scoring, difference_interval, loss_interval
 from .types import Array, Floats
@@ -39,7 +40,7 @@ def report(
     rows: Predictions,
     contract: Contract,
     params: Judging,
-) -> dict[str, Any]:
+) -> Content:
     """The content of reports/slices.json.
 
     `declared` holds the columns sliced by the contract, `features` the features in order of
@@ -128,9 +129,9 @@ def members(part: pl.Series) -> dict[str, Array]:
     return {group: (part == group).to_numpy() for group in part.unique().sort()}
 
 
-def slices(parts: Sequence[pl.Series], rows: Predictions, params: Judging) -> list[dict[str, Any]]:
+def slices(parts: Sequence[pl.Series], rows: Predictions, params: Judging) -> list[Content]:
     """Rows, metrics and interval of each group of each declared column, or a note where none."""
-    found: list[dict[str, Any]] = []
+    found: list[Content] = []
     for part in parts:
         for group, chosen in members(part).items():
             count = int(chosen.sum())
@@ -148,7 +149,7 @@ def slices(parts: Sequence[pl.Series], rows: Predictions, params: Judging) -> li
 
 def worst(
     parts: Sequence[pl.Series], declared: int, losses: Floats, params: Judging
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[Content], int]:
     """The worst slices by one column or by two, and the number of those that were searched.
 
     Pairs are of the columns `declared` and the first features after them. Worse than all other rows
@@ -157,7 +158,7 @@ def worst(
     """
     codes = [part.to_physical().cast(pl.Int64).to_numpy() for part in parts]
     bounds = lower_bounds(codes, declared + PAIRED, losses, params)
-    described: list[dict[str, Any]] = []
+    described: list[Content] = []
     seen = np.zeros(len(losses), dtype=bool)
     for slice_ in sorted(bounds, key=lambda each: (-bounds[each], each)):
         parents = [bounds.get((condition,), 0) for condition in slice_ if len(slice_) > 1]
@@ -210,9 +211,7 @@ def mean_and_variance(sums: Floats) -> tuple[Floats, Floats]:
     return mean, (squares / rows - mean**2) / rows
 
 
-def fairness(
-    parts: Sequence[pl.Series], rows: Predictions, params: Judging
-) -> list[dict[str, Any]]:
+def fairness(parts: Sequence[pl.Series], rows: Predictions, params: Judging) -> list[Content]:
     """The gap of each metric between the groups of each sensitive column, with its interval.
 
     Groups of too few rows do not count.
@@ -252,7 +251,7 @@ def check_bars(task: str, scoring: Scoring, contract: Contract, register: Sectio
         raise UserError(needs.format("fairness", "sensitive"))
 
 
-def failed_bars(scoring: Scoring, scores: Scores, bars: Mapping[str, float]) -> list[str]:
+def failed_bars(scoring: Scoring, scores: Scores, bars: Figures) -> list[str]:
     """One sentence for each bar that the scores miss."""
     sentences = []
     for name, bar in bars.items():
@@ -265,9 +264,7 @@ def failed_bars(scoring: Scoring, scores: Scores, bars: Mapping[str, float]) -> 
     return sentences
 
 
-def not_judged(
-    groups: Mapping[str, Any], bars: Mapping[str, float], fairness: Mapping[str, float]
-) -> list[str]:
+def not_judged(groups: Mapping[str, Any], bars: Figures, fairness: Figures) -> list[str]:
     """A sentence that names slices and gaps with a bar and too few rows, if there are any."""
     few = [
         f"{each['column']} = {each['group']} ({each['rows']})"

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import time
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 import numpy as np
 import polars as pl
 
 from ..config import Section, Tune
-from ..files import replaced, write_json
+from ..files import Content, replaced, write_json
 from ..lineage import lineage
 from ..project import Paths, UserError, load_settings
 from .bootstrap import Bootstrap, Scoring
 from .model import Encoder, Model, encode_target, model_hash
-from .types import Array, Estimator, Floats, Label
+from .types import Array, Classes, Estimator, Floats
 
 P = TypeVar("P", bound=Section)
 
@@ -83,7 +83,7 @@ class Learner(Generic[P]):
     fit: Callable[[P, Table, Table | None, int], Fitted]
 
 
-def find_classes(task: str, train: pl.Series, known: pl.Series) -> tuple[Label, ...]:
+def find_classes(task: str, train: pl.Series, known: pl.Series) -> Classes:
     """The sorted classes of all known targets; none for regression.
 
     Raises UserError where the task does not fit them, or train holds one class only.
@@ -113,7 +113,7 @@ def find_classes(task: str, train: pl.Series, known: pl.Series) -> tuple[Label, 
     raise UserError(f"params.yaml: task: {train.name} {problem}.")
 
 
-def balanced(target: pl.Series, classes: tuple[Label, ...]) -> tuple[float, ...]:
+def balanced(target: pl.Series, classes: Classes) -> tuple[float, ...]:
     """The weight of each class with which all classes count the same."""
     # A fold may lack a class that the others have.
     counts = np.bincount(encode_target(target, classes), minlength=len(classes)).clip(1)
@@ -121,10 +121,7 @@ def balanced(target: pl.Series, classes: tuple[Label, ...]) -> tuple[float, ...]
 
 
 def table(
-    frame: pl.DataFrame,
-    encoder: Encoder,
-    classes: tuple[Label, ...] = (),
-    weights: tuple[float, ...] = (),
+    frame: pl.DataFrame, encoder: Encoder, classes: Classes = (), weights: tuple[float, ...] = ()
 ) -> Table:
     """Encode a frame of features whose last column is the target."""
     matrix, target = encoder.encode(frame[:, :-1]), encode_target(frame[:, -1], classes)
@@ -146,7 +143,7 @@ def write_training(
     candidate: Model,
     baseline: Model,
     held_out: pl.DataFrame,
-    report: dict[str, Any],
+    report: Content,
 ) -> None:
     """Save the models, their held-out predictions and report; models/run.json is written last."""
     with replaced(paths.candidate) as one, replaced(paths.baseline) as other:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Label = str | int | bool
+Classes = tuple[str | int | bool, ...]  # of a target; none for regression
 
 
 @dataclass(frozen=True)

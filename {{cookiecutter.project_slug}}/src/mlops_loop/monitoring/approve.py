@@ -1,19 +1,17 @@
 """`make approve` and `make reject`: a person decides on a version that a retraining kept back."""
 
-from collections.abc import Sequence
-
 from ..commands.promote import promote
-from ..console import parse
+from ..console import Arguments, parse
 from ..lineage import author
-from ..project import Paths, UserError, load_settings
-from ..tracking import history
+from ..project import Paths, UserError
+from ..tracking import history, open_registry
 from ..tracking.gate import OVERRULED, now
 from .evidence import WAITING
 from .notify import notify
 from .retrain import APPROVAL
 
 
-def main(paths: Paths, verb: str, arguments: Sequence[str]) -> None:
+def main(paths: Paths, verb: str, arguments: Arguments) -> None:
     """Promote the version that waits (`approve`), or take it out of the way (`reject`).
 
     Raises UserError, before any change, where none waits, or a rejection has no reason.
@@ -23,9 +21,7 @@ def main(paths: Paths, verb: str, arguments: Sequence[str]) -> None:
     reason = given.reason.strip() or ("" if verb == "reject" else f"approved by {by}")
     if not reason:
         raise UserError("give a reason, it is kept with the version: make reject REASON='…'")
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     version = registry.find(given.version)
     if version.number is None or version.tags.get(APPROVAL) != WAITING:
         raise UserError(f"{version} does not wait for a decision; see make history EVENT=retrain.")

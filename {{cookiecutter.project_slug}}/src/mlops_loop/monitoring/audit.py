@@ -8,12 +8,12 @@ import sqlalchemy as sql
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ..console import markdown, parse
+from ..console import Arguments, markdown, parse
 from ..database import database
 from ..page import write_page
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
 from ..serving.log_tables import connect, feedback, predictions, url
-from ..tracking import history
+from ..tracking import history, open_registry
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry
@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Print the story of PREDICTION, and write it as a page below reports/.
 
     Raises UserError where the log does not answer, or has no such prediction.
     """
     wanted = parse("history", arguments, prediction="").prediction
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     of = sql.select(predictions).where(predictions.c.id == wanted)
     truths = sql.select(feedback).where(feedback.c.prediction_id == wanted)
     with connect(database(url(paths)), create=False) as connection:

@@ -1,7 +1,7 @@
 """Rows of a file as a profile of days: counted, scored, and with their observed losses."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ import polars as pl
 from ..data import tables
 from ..data.contract import CHECKED_ROLES, Contract, add_nullable, check_values, request_columns
 from ..data.known_target import replace_target
+from ..files import Figures
 from ..models.bootstrap import Scoring
 from ..models.model import Model, by_class
 from ..models.profile import Profile, count, find_days, predict, row_losses, sum_losses, watch
 from ..project import UserError
+from .params import Monitoring
 
 KEYS = {
     "counts": ("column", "day", "bin"),
@@ -49,6 +51,17 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """The parts of a project that its checks need; `bars` are those of the gate."""
+
+    options: Monitoring
+    scoring: Scoring
+    target: pl.Expr
+    keep: Sequence[pl.Expr]
+    bars: Figures = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Champion:
     """The model that is watched, with its own contract and profile, and the project's outcome."""
 
@@ -68,9 +81,7 @@ class Champion:
         chunks = (chunk for file in files for chunk in tables.read_chunks(file))
         watched = merge(self.watch_table(chunk) for chunk in chunks)
         if not watched.counts.height:
-            raise UserError(
-                f"{path}: no row that the model could be asked about; nothing to watch."
-            )
+            raise UserError(f"{path}: nothing to watch: no row that a request could hold.")
         return watched
 
     def watch_table(self, given: pl.DataFrame) -> Watched:
@@ -100,11 +111,9 @@ class Champion:
 
         `days` is the day of each row where the contract has no time column.
         """
-        columns = [
-            column.model_copy(update={"categories": None})
-            for column in self.contract.columns
-            if column.role in CHECKED_ROLES and column.name in frame.columns
-        ]
+        held = [c for c in self.contract.columns if c.name in frame.columns]
+        asked = [c for c in held if c.role in CHECKED_ROLES]
+        columns = [c.model_copy(update={"categories": None}) for c in asked]
         typed, failures = check_values(frame, columns)
         if days is None or self.contract.names("time"):
             days = find_days(typed, self.contract)
@@ -120,11 +129,10 @@ class Champion:
         excluded = told.with_columns(excluded=~kept)["excluded"]
         numbers = pl.int_range(frame.height, eager=True)
         good = ~numbers.is_in(failures["row"].implode()) & ~excluded & days.is_not_null()
-        counts, losses, watched = self.profile_rows(
-            typed.filter(good), truth.filter(good), days.filter(good)
-        )
+        chosen = typed.filter(good), truth.filter(good), days.filter(good)
+        counts, losses, watched = self.profile_rows(*chosen)
         given = pl.DataFrame({"day": days, "dropped": excluded})
-        given = given.group_by("day").agg(given=pl.len(), dropped=pl.col("dropped").sum())
+        given = given.group_by("day").agg(given=pl.len(), dropped=pl.sum("dropped"))
         broken = failures.with_columns(day=days.gather(failures["row"]))
         return Watched(
             counts=counts,
@@ -158,9 +166,7 @@ class Champion:
         if self.model.classes:
             unsure = by_class(scores).max(axis=1, initial=0) < UNSURE
         every = pl.DataFrame({"day": days, "expected": expected, "unsure": unsure})
-        every = every.group_by("day").agg(
-            pl.len().alias("rows"), pl.col("expected", "unsure").sum()
-        )
+        every = every.group_by("day").agg(pl.len().alias("rows"), pl.sum("expected", "unsure"))
         return pl.concat(counts), sums, every
 
 

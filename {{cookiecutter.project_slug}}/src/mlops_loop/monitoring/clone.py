@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..tracking.registry import Version
 
 # A commit of the loop runs no hook, asks for no key, and starts no housekeeping.
-PLAIN = ("commit.gpgsign=false", "core.hooksPath=/dev/null", "maintenance.auto=false", "gc.auto=0")
+PLAIN = "-c commit.gpgsign=false -c core.hooksPath=/dev/null -c maintenance.auto=false -c gc.auto=0"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Clone:
 
     def git(self, *arguments: str, folder: Path | None = None) -> None:
         """Run git in the clone, or in a folder; raises UserError with what it says."""
-        command = ["git", *(word for each in PLAIN for word in ("-c", each)), *arguments]
+        command = ["git", *PLAIN.split(), *arguments]
         place = folder or self.copy.root
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
         if done.returncode:

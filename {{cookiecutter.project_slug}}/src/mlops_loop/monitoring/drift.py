@@ -122,7 +122,8 @@ class ColumnTest:
         z = rest / np.sqrt(variance)
         of_forecast = variance * wider * (1 + LAG * kept**2)
         z_recent = (rest - recent) / np.sqrt(of_forecast)
-        p = two_sided(nearer(z, z_recent), reference.dof)
+        departure = np.abs(nearer(z, z_recent))
+        p = np.minimum(2 * stats.t.sf(departure, reference.dof), 1)
         first = self.contrasts
         base = np.clip(expected + np.maximum(recent, 0), 0, 1)[:, first:]
         p[:, first:] = self.test_bins(p[:, first:], counts, base, (variance * wider)[:, first:])
@@ -227,11 +228,6 @@ def nearer(one: Floats, other: Floats) -> Floats:
     """The smaller departure of two; none where they are in opposite directions."""
     least = np.where(np.abs(one) < np.abs(other), one, other)
     return np.asarray(least * (np.sign(one) == np.sign(other)))
-
-
-def two_sided(z: Floats, dof: Floats) -> Floats:
-    """P values of departures in either direction."""
-    return np.asarray(np.minimum(2 * stats.t.sf(np.abs(z), dof), 1))
 
 
 def combine_cauchy(p: Floats, weights: Floats) -> Floats:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
+from ..files import Content
 from ..tracking.history import Entry
 from .params import YEAR, Retrain
 
@@ -32,7 +32,7 @@ class Evidence:
     """
 
     today: date
-    check: dict[str, Any]
+    check: Content
     history: Sequence[Entry]
     options: Retrain
     new_files: Sequence[str] = ()
@@ -51,7 +51,7 @@ class Evidence:
         return max(map(to_date, days), default=None)
 
     @property
-    def labelled(self) -> list[dict[str, Any]]:
+    def labelled(self) -> list[Content]:
         """The checked days with known outcomes, oldest first."""
         found = self.check.get("loss", {}).get("by_day", [])
         return [{**each, "day": to_date(each["day"])} for each in found]
@@ -74,7 +74,7 @@ class Evidence:
         since = to_date(self.retrainings[-1].content["until"]) if self.retrainings else date.min
         alarms = [alarm for alarm in self.check.get("alarms", ()) if alarm["level"] == "act"]
         alarmed, stands = {to_date(alarm["day"]) for alarm in alarms}, bool(refused % TRIES)
-        seen = list[dict[str, Any]]()
+        seen = list[Content]()
         for each in self.labelled:
             if each["day"] > since and (seen or stands or each["day"] in alarmed):
                 seen, stands = [*seen, each], False
@@ -94,8 +94,8 @@ class Evidence:
         decided = [entry.version for entry in self.history if entry.event != "retrain"]
         if last and last.content["outcome"] == WAITING and last.version not in decided:
             return f"version {last.version} waits for a decision"
-        if last and (self.today - last.day).days < self.options.cool_down_days:
-            days = self.options.cool_down_days
+        days = self.options.cool_down_days
+        if last and (self.today - last.day).days < days:
             return f"the last retraining was on {last.day}, and the cool-down is {days} days"
         tried = [entry for entry in self.history if entry.content.get("outcome") == FAILED]
         if tried and tried[-1].day == self.today:
@@ -111,7 +111,7 @@ def to_date(day: str | date) -> date:
     return date.fromisoformat(str(day))
 
 
-def mean_losses(days: Sequence[dict[str, Any]]) -> tuple[float, float, int]:
+def mean_losses(days: Sequence[Content]) -> tuple[float, float, int]:
     """Mean observed and expected loss of the rows of some days, and their number."""
     rows = sum(day["rows"] for day in days)
     observed, expected = (
@@ -121,7 +121,7 @@ def mean_losses(days: Sequence[dict[str, Any]]) -> tuple[float, float, int]:
     return observed, expected, rows
 
 
-def ratio(days: Sequence[dict[str, Any]]) -> float:
+def ratio(days: Sequence[Content]) -> float:
     """Observed over expected loss of some days."""
     observed, expected, _ = mean_losses(days)
     return observed / expected

@@ -2,20 +2,20 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sql
 
-from ..console import parse, working
+from ..console import Arguments, parse, working
 from ..data import tables
 from ..data.contract import conform
 from ..database import database, now
 from ..models.model import Model
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
 from ..serving import log_tables as log
+from ..tracking import open_registry
 from .log import outcome_dtype
 
 ID, ACTUAL = "prediction_id", "actual"
@@ -30,7 +30,7 @@ SENTENCES = {
 Truths = dict[str, Any]
 
 
-def main(paths: Paths, key: str | None, arguments: Sequence[str]) -> None:
+def main(paths: Paths, key: str | None, arguments: Arguments) -> None:
     """Log the truths of FILE and print how many, and what is wrong with the other rows.
 
     `key` is the column of logged inputs by which a file without ids is joined. The same file given
@@ -41,11 +41,9 @@ def main(paths: Paths, key: str | None, arguments: Sequence[str]) -> None:
         raise UserError("name the file: make feedback FILE=truths.csv")
     source = Path(given.file)
     tables.check_readable(source)
-    from ..tracking import registry as tracking
-
     counts = Counter[str]()
     with working("feedback"):
-        model = tracking.connect(paths, load_settings(paths)).load("champion")
+        model = open_registry(paths).load("champion")
         engine = database(log.url(paths))
         for chunk in tables.read_chunks(source):
             by = ID if ID in chunk.columns or not key else key
@@ -79,8 +77,9 @@ def read_truths(
     table = pl.DataFrame({"id": rows[by].cast(pl.String), "actual": typed})
     named = table.filter(typed.is_not_null())
     found = named.drop_nulls("id").unique("id", keep="last", maintain_order=True)
-    counts["unknown"] += named["id"].null_count()
-    counts["twice"] += named.height - named["id"].null_count() - found.height
+    unnamed = named["id"].null_count()
+    counts["unknown"] += unnamed
+    counts["twice"] += named.height - unnamed - found.height
     return dict(found.iter_rows())
 
 
@@ -97,7 +96,8 @@ def find_ids(connection: sql.Connection, key: str, truths: Truths, counts: Count
 def write_truths(connection: sql.Connection, truths: Truths, counts: Counter[str]) -> None:
     """Log truths of known predictions, unless the log's latest truth is the same."""
     logged, told = log.predictions.c.id, log.feedback.c
-    for ids in in_steps(list(truths)):
+    for start in range(0, len(truths), STEP):
+        ids = list(truths)[start : start + STEP]
         there = set(connection.execute(sql.select(logged).where(logged.in_(ids))).scalars())
         query = sql.select(told.prediction_id, told.actual).where(told.prediction_id.in_(ids))
         rows = connection.execute(query.order_by(told.time, told.id))
@@ -112,9 +112,3 @@ def write_truths(connection: sql.Connection, truths: Truths, counts: Counter[str
         ]
         if entries:
             log.insert(connection, log.feedback, entries)
-
-
-def in_steps(ids: list[str]) -> Iterator[list[str]]:
-    """Slices of a list."""
-    for start in range(0, len(ids), STEP):
-        yield ids[start : start + STEP]

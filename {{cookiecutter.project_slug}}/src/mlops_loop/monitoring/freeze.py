@@ -1,15 +1,13 @@
 """`make freeze`: stop every automatic action, and allow them again; people's verbs still work."""
 
-from collections.abc import Sequence
-
-from ..console import parse
+from ..console import Arguments, parse
 from ..lineage import author
 from ..project import Paths, UserError, load_settings
 from ..tracking import history
 from .notify import notify
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Append the freeze, or with OFF=1 its end, to the history; repeated, it changes nothing."""
     args = parse("freeze", arguments, reason="", off="")
     load_settings(paths)

@@ -8,7 +8,7 @@ import polars as pl
 import sqlalchemy as sql
 
 from ..commands.predict import check_free, write
-from ..console import parse
+from ..console import Arguments, parse
 from ..database import database
 from ..project import Paths, UserError
 from ..serving import log_tables as log
@@ -19,7 +19,7 @@ RECENT = 20_000  # predictions that the sample is drawn from
 PARTS = 4  # of the predictions of a day, by their size
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Write N recent predictions without truths to OUTPUT, for `make feedback FILE=`.
 
     Each day, and in it each quarter of the predictions by size, has about as many. Raises UserError
@@ -28,9 +28,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     given = parse("label", arguments, n="50", output="to_label.csv")
     output = Path(given.output)
     if not given.n.isdigit() or output.suffix not in (".csv", ".parquet"):
-        raise UserError(
-            "N is a number, and OUTPUT a .csv or .parquet: make label N=50 OUTPUT=a.csv"
-        )
+        raise UserError("N is a number, OUTPUT a .csv or .parquet: make label N=50 OUTPUT=a.csv")
     query = (
         sql.select(log.predictions)
         .outerjoin(log.feedback, log.feedback.c.prediction_id == log.predictions.c.id)
@@ -44,23 +42,20 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         raise UserError("no prediction waits for its truth.")
     inputs = pl.DataFrame([row.inputs for row in rows], infer_schema_length=None, strict=False)
     check_free(inputs.columns, [ID, "prediction", ACTUAL])
+    outputs = [row.output for row in rows]
     table = inputs.select(
         pl.Series(ID, [row.id for row in rows]),
         pl.all(),
-        pl.Series("prediction", [row.output["prediction"] for row in rows]),
+        pl.Series("prediction", [output["prediction"] for output in outputs]),
         pl.lit(None, pl.String).alias(ACTUAL),
     )
-    places = choose([row.time.date() for row in rows], [score(row.output) for row in rows])
-    write(table[places[: int(given.n)]].lazy(), output)
-    print(
-        f"{output}: {min(int(given.n), len(rows))} predictions; fill in the column {ACTUAL}, then"
-    )
+    # Sorted by the last class's probability, else by the value.
+    scores = [[o["prediction"], *o.get("probabilities", {}).values()][-1] for o in outputs]
+    places = choose([row.time.date() for row in rows], scores)
+    wanted = places[: int(given.n)]
+    write(table[wanted].lazy(), output)
+    print(f"{output}: {len(wanted)} predictions; fill in column {ACTUAL}, then")
     print(f"  make feedback FILE={output}")
-
-
-def score(output: dict[str, Any]) -> Any:
-    """The figure that predictions are sorted by: the last class's probability, else the value."""
-    return [output["prediction"], *output.get("probabilities", {}).values()][-1]
 
 
 def choose(days: Sequence[Any], scores: Sequence[Any]) -> list[int]:

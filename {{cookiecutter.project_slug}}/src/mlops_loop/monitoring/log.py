@@ -16,7 +16,7 @@ import sqlalchemy as sql
 from ..console import track
 from ..data.contract import DTYPES, Contract, request_columns
 from ..database import now
-from ..files import COMPRESSION, read_json, replaced, write_json
+from ..files import COMPRESSION, Content, read_json, replaced, write_json
 from ..models.model import Model
 from ..serving.log_tables import (
     BATCH,
@@ -35,8 +35,9 @@ STATE = "state.json"
 REFUSED_DAYS = 28
 DAY = timedelta(days=1)
 SETTLED = timedelta(days=35)  # after which a day gets no more rows: services ship in seconds
-AT = sql.func.date(predictions.c.time)
-SHOWN = predictions.c.shown & (predictions.c.request_id != DELIVERY)
+said, truth = predictions.c, feedback.c
+AT = sql.func.date(said.time)
+SHOWN = said.shown & (said.request_id != DELIVERY)
 
 
 @dataclass
@@ -51,9 +52,9 @@ class Log:
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     days: dict[str, dict[str, float]] = field(default_factory=dict)
-    truths: dict[str, dict[str, Any]] = field(default_factory=dict)
+    truths: dict[str, Content] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[Content] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path, made_by: str) -> "Log":
@@ -88,9 +89,8 @@ class Log:
         told = count_by_day(connection, feedback, self.truths)
         known = {day: facts["predictions"] for day, facts in self.days.items()}
         changed = {day for day, rows in counted.items() if rows > known.get(day, 0)}
-        grown = [
-            day for day, rows in told.items() if rows > self.truths.get(day, {}).get("truths", 0)
-        ]
+        before = {day: facts["truths"] for day, facts in self.truths.items()}
+        grown = [day for day, rows in told.items() if rows > before.get(day, 0)]
         for day in grown:
             of_days, facts = find_predictions(connection, day)
             self.truths[day] = {"truths": told[day], **facts}
@@ -112,10 +112,8 @@ class Log:
     def replace(self, read: dict[str, Watched]) -> None:
         """Put the profiles of days in the place of their earlier ones."""
         for name in KEYS if read else ():
-            new = [
-                getattr(watched, name).with_columns(logged=pl.lit(day))
-                for day, watched in read.items()
-            ]
+            days = read.items()
+            new = [getattr(w, name).with_columns(logged=pl.lit(day)) for day, w in days]
             old = self.tables.get(name, new[0].clear())
             kept = old.filter(~pl.col("logged").is_in(list(read)))
             self.tables[name] = pl.concat([kept, *new])
@@ -158,7 +156,7 @@ def count_by_day(
     return {str(day): rows for day, rows in connection.execute(query)}
 
 
-def read_refusals(connection: sql.Connection) -> list[dict[str, Any]]:
+def read_refusals(connection: sql.Connection) -> list[Content]:
     """The requests of the last weeks that were refused by field and rule, most of them first."""
     number, since = sql.func.sum(refusals.c.count), now().date() - REFUSED_DAYS * DAY
     query = sql.select(refusals.c.field, refusals.c.rule, number.label("count"))
@@ -166,17 +164,17 @@ def read_refusals(connection: sql.Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(query.order_by(number.desc())).mappings()]
 
 
-def find_predictions(connection: sql.Connection, day: str) -> tuple[set[str], dict[str, Any]]:
+def find_predictions(connection: sql.Connection, day: str) -> tuple[set[str], Content]:
     """The days of the predictions whose truths came on a day, and truths of no prediction."""
     start = datetime.fromisoformat(day)
-    both = feedback.outerjoin(predictions, predictions.c.id == feedback.c.prediction_id)
-    came = (feedback.c.time >= start) & (feedback.c.time < start + DAY)
+    both = feedback.outerjoin(predictions, said.id == truth.prediction_id)
+    came = (truth.time >= start) & (truth.time < start + DAY)
     query = sql.select(AT, sql.func.count()).select_from(both).where(came).group_by(AT)
     rows = {at and str(at): number for at, number in connection.execute(query)}
     unknown, names = rows.pop(None, 0), list[str]()
     if unknown:
-        lost = sql.select(feedback.c.prediction_id).select_from(both)
-        lost = lost.where(came, predictions.c.id.is_(None)).limit(NAMED)
+        lost = sql.select(truth.prediction_id).select_from(both)
+        lost = lost.where(came, said.id.is_(None)).limit(NAMED)
         names = list(connection.execute(lost).scalars())
     return set(rows), {"unknown": unknown, "ids": names}
 
@@ -186,41 +184,33 @@ def read_day(
 ) -> tuple[list[Watched], dict[str, float]]:
     """Profile what was logged on a day, chunk by chunk; with the service's figures of that day."""
     start = datetime.fromisoformat(day)
-    inputs = sql.cast(predictions.c.inputs, sql.Text).label("inputs")
-    query = sql.select(
-        predictions.c.id,
-        predictions.c.time,
-        predictions.c.latency_ms,
-        predictions.c.strategy,
-        inputs,
-    )
-    query = query.where(SHOWN, predictions.c.time >= start, predictions.c.time < start + DAY)
-    query = query.order_by(predictions.c.time)
+    inputs = sql.cast(said.inputs, sql.Text).label("inputs")
+    query = sql.select(said.id, said.time, said.latency_ms, said.strategy, inputs)
+    query = query.where(SHOWN, said.time >= start, said.time < start + DAY)
+    query = query.order_by(said.time)
     parts, latency, facts = [], list[float](), Counter[str]()
     several = {"yield_per": CHUNK}
     for rows in connection.execute(query, execution_options=several).partitions():
         told, again = read_truths(connection, rows[0].time, rows[-1].time)
         given = [told.get(row.id) for row in rows]
-        truth = type_truths(given, champion.model)
+        actual = type_truths(given, champion.model)
         facts["several"] += again
-        facts["malformed"] += truth.null_count() - given.count(None)
+        facts["malformed"] += actual.null_count() - given.count(None)
         latency += [row.latency_ms for row in rows if row.strategy != BATCH]
         frame = read_inputs([row.inputs for row in rows], champion.contract)
         days = pl.Series([row.time.date() for row in rows])
-        parts.append(champion.watch_rows(frame, truth, days))
+        parts.append(champion.watch_rows(frame, actual, days))
     if latency:
         facts["median_ms"], facts["p99_ms"] = np.quantile(latency, [0.5, 0.99]).tolist()
     return parts, dict(facts)
 
 
-def read_truths(
-    connection: sql.Connection, first: datetime, last: datetime
-) -> tuple[dict[str, Any], int]:
+def read_truths(connection: sql.Connection, first: datetime, last: datetime) -> tuple[Content, int]:
     """The latest truth of each prediction between two times, and how many it replaced."""
-    actual = sql.cast(feedback.c.actual, sql.Text).label("actual")
-    query = sql.select(feedback.c.time, feedback.c.id, feedback.c.prediction_id, actual)
-    query = query.join(predictions, predictions.c.id == feedback.c.prediction_id)
-    query = query.where(predictions.c.time.between(first, last))
+    actual = sql.cast(truth.actual, sql.Text).label("actual")
+    query = sql.select(truth.time, truth.id, truth.prediction_id, actual)
+    query = query.join(predictions, said.id == truth.prediction_id)
+    query = query.where(said.time.between(first, last))
     # Sorted by the database, SQLite would read all truths in their order for each chunk.
     rows = sorted(connection.execute(query).all(), key=lambda row: row[:2])
     latest = {row.prediction_id: row.actual for row in rows}
@@ -236,12 +226,16 @@ def outcome_dtype(model: Model) -> Any:
 
 def type_truths(values: Sequence[Any], model: Model) -> pl.Series:
     """Truths as the model's outcome; null where one is no number, or not of the classes' type."""
-    kind = outcome_dtype(model).to_python()
-    if kind in (float, int):
-        values = [value if is_number(value) and value == kind(value) else None for value in values]
-    else:
-        values = [value if type(value) is kind else None for value in values]
-    return pl.Series(model.target, values, outcome_dtype(model), strict=False)
+    dtype = outcome_dtype(model)
+    kind = dtype.to_python()
+
+    def fits(value: Any) -> bool:
+        if kind in (float, int):
+            return is_number(value) and value == kind(value)
+        return type(value) is kind
+
+    known = [value if fits(value) else None for value in values]
+    return pl.Series(model.target, known, dtype, strict=False)
 
 
 def read_inputs(texts: Sequence[str], contract: Contract) -> pl.DataFrame:

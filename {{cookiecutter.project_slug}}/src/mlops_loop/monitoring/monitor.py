@@ -1,27 +1,25 @@
 """`make monitor`: whether the champion is still right, on the terminal, as JSON and as a page."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..console import figure, parse, working
+from ..console import Arguments, figure, parse, working
 from ..database import database
-from ..files import read_json, rounded, write_json
+from ..files import Content, Figures, read_json, rounded, write_json
 from ..lineage import author
 from ..models import profile
 from ..models.bootstrap import Scoring
 from ..page import write_page
-from ..project import Paths, UserError, load_settings
+from ..project import Paths, UserError
 from ..serving.log_tables import is_number, url
-from ..tracking import history
-from .batch import Champion, NothingToCheck, Watched
+from ..tracking import history, open_registry
+from .batch import Champion, Needs, NothingToCheck, Watched
 from .check import check
 from .log import Log, watch_log
 from .notes import describe_log, describe_service, summarise
-from .params import Monitoring
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
@@ -34,36 +32,30 @@ EVENTS = ("promote", "rollback")  # that the page has on its time axis
 HASH = 16  # characters of a hash in the name of a folder
 SERVICE_DAYS = 90
 DAY = timedelta(days=1)
-Content = dict[str, Any]
 
 
 def run_check(
     paths: Paths,
     registry: "Registry",
-    options: Monitoring,
-    scoring: Scoring,
-    target: pl.Expr,
-    keep: Sequence[pl.Expr],
+    needs: Needs,
     *,
-    bars: Mapping[str, float] | None = None,
     version: str = "champion",
     batch: str = "",
     since: date | None = None,
     until: date | None = None,
     today: date | None = None,
     write: bool = True,
-) -> dict[str, Any]:
+) -> Content:
     """Check a version on the prediction log, or on the rows of a file or folder (`batch`).
 
     Returns what latest.json holds; where `write` is true, writes it, the page, and figures into
-    the version's monitoring run. `bars` are the gate's; that of the primary metric counts.
-    Of the log it checks the days from the day after the version's reference to the day before
-    `today` (UTC; by the contract's time column, else by the time of the prediction), unless
-    `since` and `until` name others. Raises NothingToCheck where there is no row of them, and
-    UserError where there is nothing to compare with.
+    the version's monitoring run. Of the log it checks the days from the day after the version's
+    reference to the day before `today` (UTC; by the contract's time column, else by the time of the
+    prediction), unless `since` and `until` name others. Raises NothingToCheck where there is no row
+    of them, and UserError where there is nothing to compare with.
     """
     found = registry.find(version)
-    champion = load_champion(registry, found, scoring, target, keep)
+    champion, scoring = load_champion(registry, found, needs), needs.scoring
     today = today or datetime.now(UTC).date()
     if batch:
         watched = champion.watch_file(Path(batch))
@@ -85,7 +77,7 @@ def run_check(
         "loss_is": f"root of {scoring.primary}'s loss" if scoring.root else scoring.primary,
         "source": batch or "the prediction log",
         "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **options.model_dump(),
+        **needs.options.model_dump(),
         "events": [
             {"day": entry.day, "event": entry.event, "version": entry.version}
             for entry in history.read(paths, *EVENTS)
@@ -93,8 +85,8 @@ def run_check(
         ],
     }
     importance = read_json(registry.artifact(found, EXPLANATIONS))["importance"]
-    limits = find_limits(read_json(registry.artifact(found, METRICS)), scoring, bars or {})
-    result = check(champion.profile, chosen, options, champion.model, importance, limits)
+    limits = find_limits(read_json(registry.artifact(found, METRICS)), scoring, needs.bars)
+    result = check(champion.profile, chosen, needs.options, importance, limits)
     more["notes"] += result.pop("notes")
     content: Content = rounded(about | result | more)
     if write:
@@ -115,7 +107,7 @@ def describe(log: Log, today: date) -> Content:
     return {"service": service, "refused": log.refused, "notes": notes}
 
 
-def find_limits(metrics: Content, scoring: Scoring, bars: Mapping[str, float]) -> dict[str, float]:
+def find_limits(metrics: Content, scoring: Scoring, bars: Figures) -> dict[str, float]:
     """Multiples of the reference's loss at which the primary metric misses bar or baseline.
 
     `metrics` is the content of the version's metrics.json: the metric is taken to rise as the loss.
@@ -133,13 +125,7 @@ def find_limits(metrics: Content, scoring: Scoring, bars: Mapping[str, float]) -
     }
 
 
-def load_champion(
-    registry: "Registry",
-    version: "Version",
-    scoring: Scoring,
-    target: pl.Expr,
-    keep: Sequence[pl.Expr],
-) -> Champion:
+def load_champion(registry: "Registry", version: "Version", needs: Needs) -> Champion:
     """Load a version with its contract and profile; raises UserError where it has no profile."""
     model, contract = registry.load(version.run_id), registry.contract(version)
     try:
@@ -149,15 +135,14 @@ def load_champion(
             f"{version} carries no reference profile, as it was trained by an older template; "
             "run `make train` and promote the new version."
         ) from error
-    return Champion(model, contract, reference, scoring, target, keep)
+    return Champion(model, contract, reference, needs.scoring, needs.target, needs.keep)
 
 
 def nothing(watched: Watched, since: date, until: date) -> str:
     """The sentence for a log or file without a row to check."""
-    day, rows = pl.col("day"), pl.col("given").sum()
-    before, after = (
-        int(watched.days.filter(rule).select(rows).item()) for rule in (day < since, day > until)
-    )
+    day, rows = pl.col("day"), pl.sum("given")
+    chosen = watched.days.filter(day < since), watched.days.filter(day > until)
+    before, after = (int(days.select(rows).item()) for days in chosen)
     return (
         f"no row of a whole day from {since} to {until} can be checked: {before} rows are earlier "
         f"(as the champion's reference is) and {after} later (a day is checked when it is over). "
@@ -165,20 +150,15 @@ def nothing(watched: Watched, since: date, until: date) -> str:
     )
 
 
-def main(paths: Paths, arguments: Sequence[str], **yours: Any) -> Content:
-    """Check a version, record it and print the verdict; returns and raises as `run_check`.
-
-    `yours` are its arguments that belong to the project.
-    """
-    from ..tracking import registry as tracking
-
+def main(paths: Paths, needs: Needs, arguments: Arguments) -> Content:
+    """Check a version, record it and print the verdict; returns and raises as `run_check`."""
     defaults = {"batch": "", "version": "champion", "since": "", "until": ""}
     given = parse("monitor", arguments, **defaults)
     days = {name: parse_day(name.upper(), vars(given)[name]) for name in ("since", "until")}
     with working("monitor"):
-        registry = tracking.connect(paths, load_settings(paths))
+        registry = open_registry(paths)
         asked = {"version": given.version, "batch": given.batch, **days}
-        content = run_check(paths, registry, **yours, **asked)
+        content = run_check(paths, registry, needs, **asked)
     reason = f"{content['status']}: {' '.join(content['sentences'])}"
     known = {"source": content["source"], **summarise(content)}
     if content["version"].isdigit():
@@ -198,7 +178,7 @@ def parse_day(name: str, text: str) -> date | None:
         raise UserError(f"{name}={text}: no date; write it as 2026-01-31.") from error
 
 
-def show(content: dict[str, Any]) -> None:
+def show(content: Content) -> None:
     """Print the verdict and the latest days."""
     from rich.console import Console
     from rich.table import Table

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from datetime import date, timedelta
 from statistics import median
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from ..files import Content
 from ..models.profile import Profile
 from .batch import UNSURE, Watched
 from .log import Log
@@ -15,7 +15,6 @@ from .log import Log
 WEEK, MONTH = 7, 28
 WORTH = 0.01  # of the rows: a larger share than the reference's by less is no news
 NAMED = 3
-Content = dict[str, Any]
 
 
 def find_unusual(profile: Profile, counts: pl.DataFrame, last: date) -> list[Content]:
@@ -26,13 +25,8 @@ def find_unusual(profile: Profile, counts: pl.DataFrame, last: date) -> list[Con
     recent = counts.filter(pl.col("day") > last - timedelta(days=WEEK))
     found = []
     for name, bins in profile.columns.items():
-        new, usual = (
-            np.bincount(some["bin"], some["rows"], len(bins))
-            for some in (
-                recent.filter(pl.col("column") == name),
-                profile.counts.filter(pl.col("column") == name),
-            )
-        )
+        both = recent.filter(column=name), profile.counts.filter(column=name)
+        new, usual = (np.bincount(some["bin"], some["rows"], len(bins)) for some in both)
         if not new.sum():
             continue
         outside = [0, len(bins) - 2] if bins.levels is None else [len(bins) - 2]
@@ -44,12 +38,6 @@ def find_unusual(profile: Profile, counts: pl.DataFrame, last: date) -> list[Con
                 found.append({"column": name, "what": what, "share": share})
                 found[-1]["reference"] = reference
     return found
-
-
-def list_days(days: pl.DataFrame) -> list[Content]:
-    """The rows of each day, and the share of predictions of low confidence."""
-    unsure = pl.col("unsure") / pl.col("rows").clip(1)
-    return days.sort("day").select("day", rows="given", unsure=unsure).to_dicts()
 
 
 def describe_rows(content: Content) -> Iterator[str]:
@@ -99,7 +87,7 @@ def describe_log(log: Log, watched: Watched, today: date) -> Iterator[str]:
     lacking = watched.broken.filter(pl.col("rule").str.contains("^(not null|is )"))
     if lacking.height:
         names = ", ".join(sorted(set(lacking["column"])))
-        rows = max(lacking.group_by("column").agg(pl.col("rows").sum())["rows"].to_list())
+        rows = max(lacking.group_by("column").agg(pl.sum("rows"))["rows"].to_list())
         yield (
             f"{rows} rows or more were asked of a model with another contract ({names}), and are "
             "left out."
@@ -118,9 +106,7 @@ def describe_service(service: list[Content], refused: list[Content]) -> Iterator
             )
     if refused:
         total = sum(each["count"] for each in refused)
-        most = ", ".join(
-            f"{each['field']} ({each['rule']}) {each['count']}" for each in refused[:NAMED]
-        )
+        most = ", ".join(f"{e['field']} ({e['rule']}) {e['count']}" for e in refused[:NAMED])
         yield f"Requests refused in four weeks, by field and rule: {total}; most of them: {most}."
 
 

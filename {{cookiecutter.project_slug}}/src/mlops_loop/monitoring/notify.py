@@ -1,6 +1,5 @@
 """Messages to people: by webhook, as Slack takes it, and by mail, as .env says."""
 
-import json
 import os
 import smtplib
 import ssl
@@ -8,12 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
-from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
+import requests
+
+from ..files import Content
 from ..project import Paths, load_settings
 from ..tracking import history
 
@@ -23,11 +21,8 @@ TIMEOUT = 5  # seconds
 
 def post(address: str, subject: str, text: str) -> None:
     """Post a message to a webhook."""
-    if not address.startswith(("https://", "http://")):
-        raise ValueError("no address of HTTP")
-    content = json.dumps({"text": f"*{subject}*\n{text}"}).encode()
-    with urlopen(Request(address, content, {"Content-Type": "application/json"}), timeout=TIMEOUT):
-        pass
+    message = {"text": f"*{subject}*\n{text}"}
+    requests.post(address, json=message, timeout=TIMEOUT).raise_for_status()
 
 
 def mail(recipients: str, subject: str, text: str) -> None:
@@ -61,7 +56,7 @@ def notify(paths: Paths, event: str, text: str, **facts: object) -> None:
     What came of it is in the history, without addresses, which are secrets. A failure is tried
     again twice and reported on stderr; it stops nothing.
     """
-    project, came = load_settings(paths).project, dict[str, Any]()
+    project, came = load_settings(paths).project, Content()
     lines = [text, *(f"{name}: {value}" for name, value in facts.items())]
     for way, send in WAYS.items():
         if place := os.environ.get(way):
@@ -79,8 +74,9 @@ def attempt(send: Callable[[str, str, str], None], place: str, subject: str, tex
         try:
             send(place, subject, text)
             return "sent"
-        except (OSError, ValueError, HTTPException) as error:
-            # Its text may hold the address.
-            came = f"{type(error).__name__} {error.code if isinstance(error, HTTPError) else ''}"
+        except (OSError, ValueError) as error:
+            came = type(error).__name__  # its text may hold the address
+            if isinstance(error, requests.HTTPError):
+                came += f" {getattr(error.response, 'status_code', '')}"
             time.sleep(wait)
-    return came.strip()
+    return came

@@ -1,11 +1,12 @@
 """Sections of params.yaml at level operations, and that of source `log`."""
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from ..config import Model, Section, validated
+from ..files import Content
 from ..project import UserError
 
 YEAR = 365
@@ -15,6 +16,7 @@ SLICE_SHARE, RAW_SHARE, DRIFT_SHARE = 0.10, 0.05, 0.25
 DRIFT_DAYS, FEW_DRIFT_DAYS = 90, 60  # of the reference: with fewer its day effects are too unsure
 
 Day = Annotated[date, Field(strict=False)]
+Limits = tuple[float, float]
 Days = Annotated[tuple[Day, ...], Field(strict=False)]
 
 
@@ -53,7 +55,7 @@ class SetAside(Section):
 
     days: Days = ()
     arrived: Days = ()
-    between: Annotated[tuple[float, float] | None, Field(strict=False)] = None
+    between: Annotated[Limits | None, Field(strict=False)] = None
 
 
 class LogRows(Section):
@@ -76,27 +78,27 @@ class Candidate(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    days: Annotated[int | None, Field(ge=1)] = None
+    days: PositiveInt | None = None
     tune: bool = False
 
 
 class Retrain(Section):
     """The triggers of a retraining, its rows, and the rollout of its version."""
 
-    schedule_days: Annotated[int | None, Field(ge=1)]
-    new_rows: Annotated[int | None, Field(ge=1)]
-    wait_days: Annotated[int, Field(ge=1)]
-    cool_down_days: Annotated[int, Field(ge=0)]
-    per_year: Annotated[int, Field(ge=0)]
+    schedule_days: PositiveInt | None
+    new_rows: PositiveInt | None
+    wait_days: PositiveInt
+    cool_down_days: NonNegativeInt
+    per_year: NonNegativeInt
     rows: Literal["log", "source"]
-    delay_days: Annotated[int, Field(ge=0)]
-    judge_days: Annotated[int, Field(ge=1)]
+    delay_days: NonNegativeInt
+    judge_days: PositiveInt
     candidates: Annotated[dict[str, Candidate], Field(min_length=1)]
     rollout: Literal["promote", "shadow", "canary", "ab"]
     approval: Literal["auto", "human"]
 
 
-def read_section(model: type[Model], section: dict[str, Any] | None) -> Model:
+def read_section(model: type[Model], section: Content | None) -> Model:
     """Read the section named after its model; raises UserError that names every wrong key."""
     name = model.__name__.lower()
     if section is None:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -30,17 +30,18 @@ from matplotlib.figure import Figure
 from ..commands.experiment import checkout
 from ..commands.pipeline import dvc
 from ..config import edit
-from ..console import aligned, figure, markdown, parse, track
+from ..console import Arguments, Row, aligned, figure, markdown, parse, track
 from ..data.contract import CHECKED_ROLES, check_values, load_contract, request_columns
-from ..files import partitions, read_json, replaced, write_json
+from ..files import Content, partitions, read_json, replaced, write_json
 from ..lineage import git
 from ..models.bootstrap import Scoring, outcome
 from ..models.model import load
 from ..models.plots import canvas, save
 from ..page import write_page
-from ..project import Paths, UserError, load_settings
-from ..tracking import history
+from ..project import Paths, UserError
+from ..tracking import history, open_registry
 from ..tracking.history import Entry
+from .batch import Needs
 from .shifts import HARMLESS, SHIFTS, shift, thin
 
 LATE = timedelta(days=3)  # of truths
@@ -63,12 +64,10 @@ class Replayed:
 
     seed: int
     turn: Callable[[Paths, date], object]
-    target: pl.Expr
-    keep: Sequence[pl.Expr]
-    scoring: Scoring
+    needs: Needs
 
 
-def main(paths: Paths, project: Replayed, arguments: Sequence[str]) -> None:
+def main(paths: Paths, project: Replayed, arguments: Arguments) -> None:
     """Replay MONTHS, with DRIFT from the second on, and print them as a table.
 
     Raises UserError where the project has no commit or no time column, and for a DRIFT that its
@@ -88,17 +87,18 @@ def main(paths: Paths, project: Replayed, arguments: Sequence[str]) -> None:
         git(clone.root, *NOBODY, "commit", "--quiet", "--message", "Replay")
         rows = change_world(clone, project, later, given.drift)
         answered, events = stream(clone, project, rows, first)
-        losses = score(clone, project.scoring, answered)
-        months = tell_months(losses, project.scoring, events)
+        scoring = project.needs.scoring
+        losses = score(clone, scoring, answered)
+        months = tell_months(losses, scoring, events)
         with replaced(paths.root / "reports" / "replay") as folder:
             shutil.copytree(clone.monitoring, folder)
             shutil.copy(clone.history, folder)
             write_json(folder / "replay.json", {"drift": given.drift, "months": months})
             (folder / "plots").mkdir()
-            save(draw(losses, project.scoring, events), folder / "plots" / "replay.png")
-            text = f"![replay](plots/replay.png)\n\n{markdown(tabulate(months, project.scoring))}"
+            save(draw(losses, scoring, events), folder / "plots" / "replay.png")
+            text = f"![replay](plots/replay.png)\n\n{markdown(tabulate(months, scoring))}"
             write_page(folder / "replay.html", title="Replay", text=f"# {TITLE}\n\n{text}")
-    print(*aligned(tabulate(months, project.scoring)), sep="\n")
+    print(*aligned(tabulate(months, scoring)), sep="\n")
     print("Its picture: reports/replay/replay.html; the monitor's last page: index.html beside it")
 
 
@@ -186,9 +186,10 @@ def change_world(clone: Paths, project: Replayed, rows: pl.DataFrame, drift: str
     Rows that the service would refuse are left out.
     """
     contract, start = load_contract(clone.contract), rows["day"].min()
-    keep = pl.all_horizontal(project.target.is_not_null(), *project.keep).fill_null(False)
+    target, rules = project.needs.target, project.needs.keep
+    keep = pl.all_horizontal(target.is_not_null(), *rules).fill_null(False)
     typed = contract.read(rows, contract.names(*CHECKED_ROLES))
-    typed = typed.with_columns(rows["day"], project.target.alias("truth"), keep.alias("kept"))
+    typed = typed.with_columns(rows["day"], target.alias("truth"), keep.alias("kept"))
     # A shift counts in standard deviations, and what KEEP_ROWS excludes may be of any size.
     kept, day = typed.filter("kept"), (pl.col("day") - start).dt.total_days()
     poison = "mean" if typed["truth"].dtype.is_float() else "noise"
@@ -284,9 +285,7 @@ def predict(address: str, rows: pl.DataFrame) -> pl.DataFrame:
 
 def score(clone: Paths, scoring: Scoring, rows: pl.DataFrame) -> pl.DataFrame:
     """The losses of kept rows by `day`, of the versions that answered and of the first alone."""
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(clone, load_settings(clone))
+    registry = open_registry(clone)
     kept, first, parts = rows.filter("kept"), registry.load(rows["version"][0]), []
     for (version,), some in kept.partition_by("version", as_dict=True).items():
         losses = {
@@ -297,7 +296,7 @@ def score(clone: Paths, scoring: Scoring, rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def average(losses: pl.DataFrame, scoring: Scoring, period: str) -> list[dict[str, Any]]:
+def average(losses: pl.DataFrame, scoring: Scoring, period: str) -> list[Content]:
     """The primary metric of each period, with the loop and without it, and its rows."""
     by_period = losses.group_by(pl.col("day").dt.truncate(period))
     table = by_period.agg(pl.len().alias("rows"), pl.all().mean()).sort("day").to_dicts()
@@ -306,7 +305,7 @@ def average(losses: pl.DataFrame, scoring: Scoring, period: str) -> list[dict[st
     return table
 
 
-def tell_months(losses: pl.DataFrame, scoring: Scoring, events: Events) -> list[dict[str, Any]]:
+def tell_months(losses: pl.DataFrame, scoring: Scoring, events: Events) -> list[Content]:
     """The primary metric of each month, and what happened in it."""
     months = average(losses, scoring, "1mo")
     for month in months:
@@ -317,10 +316,10 @@ def tell_months(losses: pl.DataFrame, scoring: Scoring, events: Events) -> list[
     return months
 
 
-def tabulate(months: list[dict[str, Any]], scoring: Scoring) -> list[tuple[str, ...]]:
+def tabulate(months: list[Content], scoring: Scoring) -> list[Row]:
     """The table of the months, its header first."""
     header = ("month", "rows", f"{scoring.primary} with the loop", "without", "events")
-    table: list[tuple[str, ...]] = [header]
+    table: list[Row] = [header]
     for month in months:
         figures = (figure(month[name]) for name in ("with", "without"))
         table.append((month["month"], f"{month['rows']:,}", *figures, ", ".join(month["events"])))

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ..commands.promote import promote
 from ..data.contract import request_columns
-from ..files import read_json, write_json
+from ..files import Content, read_json, write_json
 from ..models import profile
 from ..project import UserError
 from ..serving.params import IMPUTED
@@ -26,7 +26,6 @@ NEW = timedelta(days=28)  # of a champion: a later rise of its loss is no matter
 LEAST_ROWS = 100  # with known outcomes
 BETTER = 0.9  # of the champion's loss: the loss that the one before may have had at most
 ROLLED_BACK, IMPUTING = "rolled back", "missing upstream"
-Content = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,8 @@ def impute(found: Situation) -> str | None:
     reason = f"rows of {day} lack {', '.join(lacking.values()) or 'nothing'}; imputed is {told}"
     if reason in {entry.reason for entry in history.read(registry.paths, "respond")}:
         return None
-    about = {"response": IMPUTING, "day": found.today}
-    history.append(
-        registry.paths, "respond", by="loop", reason=reason, version=version.number, **about
-    )
+    about: Content = {"response": IMPUTING, "day": found.today, "version": version.number}
+    history.append(registry.paths, "respond", by="loop", reason=reason, **about)
     return reason
 
 
@@ -136,7 +133,7 @@ def find_usual(registry: "Registry", version: "Version", names: set[str]) -> Con
         if column.name not in names or not column.nullable or column.dtype.startswith("Date"):
             continue
         bins, rows = reference.columns[column.name], pl.col("rows")
-        counts = reference.counts.filter(pl.col("column") == column.name).group_by("bin")
+        counts = reference.counts.filter(column=column.name).group_by("bin")
         some = counts.agg(rows.sum()).filter(pl.col("bin") < len(bins) - 1).sort("bin")
         if bins.levels:
             some = some.filter(pl.col("bin") < len(bins.levels))

@@ -15,22 +15,22 @@ import polars as pl
 from ruamel.yaml import YAML
 
 from ..config import changed, edit
-from ..console import figure, parse
+from ..console import Arguments, figure, parse
 from ..data.contract import CHECKED_ROLES, load_contract
 from ..data.known_target import find_definitions
 from ..data.sources import Partition, list_partitions
 from ..database import now
-from ..files import partitions, read_json, rounded, write_text
+from ..files import Content, partitions, read_json, rounded, write_text
 from ..lineage import author
 from ..models.bootstrap import Scoring
-from ..project import Paths, UserError, load_settings
-from ..tracking import history
+from ..project import Paths, UserError
+from ..tracking import history, open_registry
 from .check import LEAST_SHARE
 from .clone import Clone, open_clone
 from .evidence import FAILED, PROMOTED, READ, REFUSED, WAITING, Evidence
 from .freeze import describe, find_freeze
 from .notify import notify
-from .params import Candidate, Retrain
+from .params import Candidate, Limits, Retrain
 from .rows import LabelledLog, find_aside
 from .turn import alone
 
@@ -41,7 +41,6 @@ MANUAL, LOG = "manual", "log"  # a trigger that nothing forbids, and a source
 APPROVAL = "approval"  # tag of a version that is kept back
 OUT_OF_FOLD = "models/out_of_fold.parquet"  # of a version
 MESSAGES = {PROMOTED: "promoted", WAITING: "waiting for approval", REFUSED: "retraining done"}
-Content = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,7 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
     `check` is the content of the latest check, or empty. The caller holds the lock `alone`. Raises
     UserError where a retraining fails, which is recorded.
     """
-    from ..tracking import registry as tracking
-
-    registry = tracking.connect(paths, load_settings(paths))
+    registry = open_registry(paths)
     champion, entries = registry.find("champion"), history.read(paths, *READ)
     files = list_files(paths, yours)
     evidence = Evidence(today, check, entries, yours.options, find_new(paths, files, entries))
@@ -180,7 +177,7 @@ def train(
     }
 
 
-def find_limits(registry: "Registry", champion: "Version") -> tuple[float, float]:
+def find_limits(registry: "Registry", champion: "Version") -> Limits:
     """The range of the outcomes that the champion learned from, widened by itself on both sides."""
     known = pl.read_parquet(registry.artifact(champion, OUT_OF_FOLD))["actual"].to_numpy()
     low, high = float(known.min()), float(known.max())
@@ -189,11 +186,7 @@ def find_limits(registry: "Registry", champion: "Version") -> tuple[float, float
 
 
 def take_rows(
-    clone: Clone,
-    yours: Yours,
-    limits: tuple[float, float] | None,
-    evidence: Evidence,
-    until: date,
+    clone: Clone, yours: Yours, limits: Limits | None, evidence: Evidence, until: date
 ) -> Content:
     """Ingest the rows of the source and of the log; returns what of the latter was set aside."""
     clone.bring_data()
@@ -224,7 +217,7 @@ def find_newest(copy: Paths, target: pl.Expr, until: date) -> date | None:
         days.append(rows.select(pl.col(time[0]).cast(pl.Date).alias("day")).collect())
     counts = pl.concat(days).drop_nulls().group_by("day").len()
     # Days with few rows are stray or cut off.
-    whole = counts.filter(pl.col("len") >= LEAST_SHARE * pl.col("len").median())
+    whole = counts.filter(pl.col("len") >= LEAST_SHARE * pl.median("len"))
     return max((day for day in whole["day"] if day <= until), default=None)
 
 
@@ -251,15 +244,11 @@ def try_candidate(
     return clone.commit(f"Results of {message}", first, "dvc.lock", "reports")
 
 
-def main(
-    paths: Paths, yours: Yours, check: Callable[..., Content], arguments: Sequence[str]
-) -> None:
+def main(paths: Paths, yours: Yours, check: Callable[..., Content], arguments: Arguments) -> None:
     """Retrain by TRIGGER, or where a trigger fires on a check of now; print what came of it."""
-    from ..tracking import registry as tracking
-
     given = parse("retrain", arguments, trigger="")
     with alone(paths):
-        registry, content = tracking.connect(paths, load_settings(paths)), {}
+        registry, content = open_registry(paths), {}
         try:
             content = check(paths, registry, write=False)
         except UserError as error:

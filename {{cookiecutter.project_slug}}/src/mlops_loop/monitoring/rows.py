@@ -22,7 +22,7 @@ from ..project import Paths, load_settings
 from ..serving.log_tables import connect, feedback, predictions, url
 from .evidence import Evidence
 from .log import CHUNK, SHOWN, read_inputs
-from .params import LogRows, SetAside
+from .params import Limits, LogRows, SetAside
 
 DAY, ARRIVED = " (day)", " (arrived)"  # of a row, and of its truth; no column of a CSV
 SHARE, MANY = 0.05, 5  # impossible truths of a day from which the others of it are not trusted
@@ -68,11 +68,9 @@ class LabelledLog:
         dtypes = contract.dtypes(*STORED_ROLES, pii=True)
         schema = pl.Schema({**dtypes, name: find_dtype(contract, self.target)})
         found = [pl.DataFrame(schema={**schema, ID: pl.String, DAY: pl.Date, ARRIVED: pl.Date})]
-        several = {"yield_per": CHUNK}
+        step = {"yield_per": CHUNK}
         with connect(self.engine, create=False) as connection:
-            for chunk in connection.execute(
-                labelled(month), execution_options=several
-            ).partitions():
+            for chunk in connection.execute(labelled(month), execution_options=step).partitions():
                 *columns, inputs, truths = zip(*chunk, strict=True)
                 ids, times, arrived = map(pl.Series, columns)
                 given = read_inputs(inputs, contract)
@@ -133,9 +131,7 @@ def is_aside(aside: SetAside, target: str) -> pl.Expr:
     return rule if aside.between is None else rule | ~pl.col(target).is_between(*aside.between)
 
 
-def find_aside(
-    log: LabelledLog, limits: tuple[float, float] | None, evidence: Evidence
-) -> tuple[SetAside, int]:
+def find_aside(log: LabelledLog, limits: Limits | None, evidence: Evidence) -> tuple[SetAside, int]:
     """Truths that contradict the rest, and the number of their rows.
 
     Those outside of `limits`; all that came on a day on which many of those came; and the days of

@@ -11,79 +11,57 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-Rng = np.random.Generator
+Change = Callable[[pl.Series, float, np.random.Generator], Any]
 
 
-def move(values: pl.Series, strength: float, rng: Rng) -> Any:
+@dataclass(frozen=True)
+class Shift:
+    """A change of values by a strength, its usual strength, and the columns that it suits."""
+
+    change: Change
+    strength: float
+    suits: Literal["number", "level", "nullable", "outcome"]
+
+
+def move(values: pl.Series, strength: float, _: object) -> pl.Series:
     """Raise numbers by so many standard deviations."""
     return values + strength * float(np.nanstd(values.to_numpy()))
 
 
-def spread(values: pl.Series, strength: float, rng: Rng) -> Any:
+def spread(values: pl.Series, strength: float, _: object) -> pl.Series:
     """Multiply the distances of numbers from their mean."""
     mean = float(np.nanmean(values.to_numpy()))
     return mean + strength * (values - mean)
 
 
-def multiply(values: pl.Series, strength: float, rng: Rng) -> Any:
-    """Multiply numbers: 1.609 makes kilometres of miles."""
-    return values * strength
-
-
-def stick(values: pl.Series, strength: float, rng: Rng) -> Any:
-    """Repeat one value: the quantile at `strength`."""
-    known = values.drop_nulls().sort()
-    return known[int(strength * (len(known) - 1))]
-
-
-def lose(values: pl.Series, strength: float, rng: Rng) -> Any:
-    """Replace by a missing value."""
-    return None
-
-
-def favour(values: pl.Series, strength: float, rng: Rng) -> Any:
-    """Replace by the most frequent level."""
-    return values.drop_nulls().mode().sort()[0]
-
-
-def invent(values: pl.Series, strength: float, rng: Rng) -> Any:
+def invent(values: pl.Series, strength: float, _: object) -> Any:
     """Replace by a level that was not there before: the largest with `strength` behind it."""
     last = values.drop_nulls().sort()[-1]
     return f"{last}{strength:g}" if values.dtype == pl.String else last + strength
 
 
-def reinterpret(values: pl.Series, strength: float, rng: Rng) -> Any:
+def reinterpret(values: pl.Series, strength: float, _: object) -> pl.Series:
     """Raise numbers as `move` does; replace each class by the next one."""
     if values.dtype.is_float():
-        return move(values, strength, rng)
+        return move(values, strength, _)
     levels = values.drop_nulls().unique().sort().to_list()
     return values.replace_strict(levels, [*levels[1:], *levels[:1]], return_dtype=values.dtype)
-
-
-def mix(values: pl.Series, strength: float, rng: Rng) -> Any:
-    """Replace by the values of other rows."""
-    return values.gather(rng.permutation(len(values)))
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A change of values, its usual strength, and the columns that it suits."""
-
-    change: Callable[[pl.Series, float, Rng], Any]
-    strength: float
-    suits: Literal["number", "level", "nullable", "outcome"]
 
 
 SHIFTS = {
     "mean": Shift(move, 1.0, "number"),
     "scale": Shift(spread, 1.5, "number"),
-    "unit": Shift(multiply, 1.609, "number"),
-    "stuck": Shift(stick, 0.5, "number"),
-    "missing": Shift(lose, 1.0, "nullable"),
-    "share": Shift(favour, 1.0, "level"),
+    # Kilometres instead of miles.
+    "unit": Shift(lambda values, strength, _: values * strength, 1.609, "number"),
+    # One value: the quantile at the strength.
+    "stuck": Shift(lambda values, at, _: values.quantile(at, "lower"), 0.5, "number"),
+    "missing": Shift(lambda values, *_: None, 1.0, "nullable"),
+    # The most frequent level.
+    "share": Shift(lambda values, *_: values.drop_nulls().mode().sort()[0], 1.0, "level"),
     "new": Shift(invent, 1.0, "level"),
     "concept": Shift(reinterpret, 0.7, "outcome"),
-    "noise": Shift(mix, 1.0, "outcome"),
+    # The values of other rows.
+    "noise": Shift(lambda old, _, rng: old.gather(rng.permutation(len(old))), 1.0, "outcome"),
 }
 HARMLESS = "harmless"  # no shift of values: some rows come less often than others
 

@@ -6,17 +6,17 @@ and sends nothing twice.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
-from typing import Any
 
-from ..console import parse
+from ..console import Arguments, parse
 from ..database import now
-from ..project import Paths, UserError, load_settings
-from ..tracking import history
+from ..files import Content
+from ..project import Paths, UserError
+from ..tracking import history, open_registry
 from .batch import NothingToCheck
 from .check import LEVELS
 from .freeze import describe, find_freeze
@@ -26,11 +26,10 @@ from .notify import notify
 from .params import Responses
 from .respond import RESPONSES, ROLLED_BACK, Situation
 
-Content = dict[str, Any]
 UNCHECKED: Content = {"status": "healthy", "alarms": [], "columns": []}
 
 
-def main(turn: Callable[[date], Content], arguments: Sequence[str]) -> Content:
+def main(turn: Callable[[date], Content], arguments: Arguments) -> Content:
     """Take the turn of TODAY (UTC); returns the content of the check."""
     given = parse("loop", arguments, today="").today
     return turn(parse_day("TODAY", given) or now().date())
@@ -43,9 +42,7 @@ def alone(paths: Paths) -> Iterator[None]:
         try:
             flock(file, LOCK_EX | LOCK_NB)
         except OSError as error:
-            raise UserError(
-                "another turn or retraining is at work; this one did nothing."
-            ) from error
+            raise UserError("another turn or retraining is at work; nothing was done.") from error
         yield
 
 
@@ -62,10 +59,8 @@ def take_turn(
     the triggers on the content of a check, and returns an outcome with its reason. Raises UserError
     where either cannot be, or another turn is at work.
     """
-    from ..tracking import registry as tracking
-
     with alone(paths):
-        registry = tracking.connect(paths, load_settings(paths))
+        registry = open_registry(paths)
         checks = [entry for entry in history.read(paths, "check") if entry.by == "loop"]
         run_check = partial(check, paths, registry, today=today)
         try:
@@ -74,9 +69,8 @@ def take_turn(
             version = registry.find("champion").name
             content = UNCHECKED | {"version": version, "sentences": [str(nothing)]}
         record_check(paths, content, checks[-1:], today)
-        print(
-            f"{content['status']}: version {content['version']}", *content["sentences"], sep="\n  "
-        )
+        first = f"{content['status']}: version {content['version']}"
+        print(first, *content["sentences"], sep="\n  ")
         if frozen := find_freeze(paths):
             print(f"{describe(frozen)}; nothing else is done.")
             return content

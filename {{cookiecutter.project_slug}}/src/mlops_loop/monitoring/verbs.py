@@ -9,10 +9,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import Content
 from ..project import Paths
 from .params import Monitoring, Responses, read_section
 
 if TYPE_CHECKING:
+    from .batch import Needs
     from .retrain import Yours
 
 # For schedulers; an error ends with 1, as everywhere. make turns every failure into 2.
@@ -27,7 +29,7 @@ class Operations:
 
     paths: Paths
     load_params: Callable[[Path], Any]
-    check_needs: Callable[[Any], dict[str, Any]]
+    check_needs: Callable[[Any], "Needs"]
     retrain_needs: Callable[[Any], "Yours"]
 
     @property
@@ -42,27 +44,27 @@ class Operations:
             **{verb: partial(self.run, module) for verb, module in PLAIN.items()},
         }
 
-    def monitor(self, *arguments: str) -> dict[str, Any]:
+    def monitor(self, *arguments: str) -> Content:
         """Check whether the champion is still right; a verdict is no error."""
         from . import monitor as command
 
         needs = self.check_needs(self.load_params(self.paths.params))
-        return command.main(self.paths, arguments=arguments, **needs)
+        return command.main(self.paths, needs, arguments)
 
-    def loop(self, *arguments: str) -> dict[str, Any]:
+    def loop(self, *arguments: str) -> Content:
         """Take the turn of today; a verdict is no error."""
         from . import turn as command
 
         return command.main(partial(self.take_turn, self.paths), arguments)
 
-    def take_turn(self, where: Paths, today: date) -> dict[str, Any]:
+    def take_turn(self, where: Paths, today: date) -> Content:
         """Take one turn of the loop on a day: check, respond, retrain where there is reason to."""
         from . import retrain, turn
         from .monitor import run_check
 
         params = self.load_params(where.params)
         responses = read_section(Responses, params.responses)
-        check = partial(run_check, **self.check_needs(params))
+        check = partial(run_check, needs=self.check_needs(params))
         run = partial(retrain.run, where, self.retrain_needs(params))
         return turn.take_turn(where, responses, check, run, today)
 
@@ -72,7 +74,7 @@ class Operations:
         from .monitor import run_check
 
         params = self.load_params(self.paths.params)
-        check = partial(run_check, **self.check_needs(params))
+        check = partial(run_check, needs=self.check_needs(params))
         command.main(self.paths, self.retrain_needs(params), check, arguments)
 
     def feedback(self, *arguments: str) -> None:
@@ -87,9 +89,7 @@ class Operations:
         from . import replay as command
 
         params = self.load_params(self.paths.params)
-        needs = self.check_needs(params)
-        needs = {name: needs[name] for name in ("target", "keep", "scoring")}
-        replayed = command.Replayed(params.seed, self.take_turn, **needs)
+        replayed = command.Replayed(params.seed, self.take_turn, self.check_needs(params))
         command.main(self.paths, replayed, arguments)
 
     def decide(self, verb: str, *arguments: str) -> None:

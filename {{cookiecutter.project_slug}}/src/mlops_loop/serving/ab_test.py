@@ -12,8 +12,9 @@ from ..console import aligned, figure
 from ..database import database, now
 from ..models.types import Floats
 from ..project import Paths, UserError
+from ..tracking import open_registry
 from . import log_tables as log
-from .follow import ALIASES, open_registry
+from .follow import ALIASES
 from .params import Serving
 
 p = log.predictions.c

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..database import now
+from ..files import Content
 from ..lineage import runtime
 from ..models.explanations import unit
 from . import auth
@@ -26,6 +27,7 @@ from .service import Service
 JSON = "application/json"
 KEY = APIKeyHeader(name="X-API-Key", auto_error=False)  # a field for it at /docs
 KEYED: Any = {401: {}}
+FOUND: Any = {code: {} for code in (401, 404, 422, 503)}
 POSTED: Any = {code: {} for code in (400, 401, 408, 413, 415, 422, 500, 503)}
 
 
@@ -67,9 +69,9 @@ def create_app(service: Service, key_hashes: tuple[str, ...]) -> FastAPI:
         app.add_exception_handler(kind, partial(_refuse, service, status))
     # No router of their own, which would cost a request 30 microseconds.
     keyed = [Depends(check_key), Security(KEY)] if key_hashes else []
-    versions, body = service.predictor.router.versions, dict[str, Any]()
+    versions, body = service.predictor.router.versions, Content()
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> Content:
         """The description of the API, with the requests that the champion takes now."""
         body.update(versions.champion.requests.json_schema())
         app.version, app.openapi_schema = str(versions.champion.version), None
@@ -82,19 +84,11 @@ def create_app(service: Service, key_hashes: tuple[str, ...]) -> FastAPI:
     return app
 
 
-def add_predictions(
-    app: FastAPI, predictor: Predictor, keyed: list[Any], body: dict[str, Any]
-) -> None:
+def add_predictions(app: FastAPI, predictor: Predictor, keyed: list[Any], body: Content) -> None:
     """Add the routes of predictions and feedback; `body` is the JSON schema of a request."""
     options, versions = predictor.options, predictor.router.versions
 
-    @app.post(
-        "/predict",
-        dependencies=keyed,
-        response_model=Prediction | list[Prediction],
-        responses=POSTED,
-        openapi_extra=_body(body),
-    )
+    @app.post("/predict", response_model=Prediction | list[Prediction], **_posted(keyed, body))
     async def predict(request: Request, explain: bool = False) -> Response:
         """Predict one record, or each of a list; on request with the contribution of features."""
         content = await auth.read_body(request, options, versions.champion.requests.columns)
@@ -102,13 +96,7 @@ def add_predictions(
         predictions = await predictor.predict(content, request.state.request_id, key, explain)
         return Response(predictions, media_type=JSON)
 
-    @app.post(
-        "/feedback",
-        dependencies=keyed,
-        status_code=202,
-        responses=POSTED,
-        openapi_extra=_body(Feedback.model_json_schema()),
-    )
+    @app.post("/feedback", status_code=202, **_posted(keyed, Feedback.model_json_schema()))
     async def feedback(request: Request) -> dict[str, str]:
         """Log the true value of a prediction."""
         content = await auth.read_body(request, options, Feedback.model_fields)
@@ -122,21 +110,16 @@ def add_predictions(
         return {"feedback_id": record["id"]}
 
 
-def _body(content: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": content}}}}
+def _posted(keyed: list[Any], body: Content) -> Content:
+    content = {"requestBody": {"required": True, "content": {JSON: {"schema": body}}}}
+    return {"dependencies": keyed, "responses": POSTED, "openapi_extra": content}
 
 
-def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: dict[str, Any]) -> None:
+def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: Content) -> None:
     """Add the routes of jobs, which `make work` predicts later."""
     jobs, versions = service.jobs, service.predictor.router.versions
 
-    @app.post(
-        "/jobs",
-        dependencies=keyed,
-        status_code=202,
-        responses=POSTED,
-        openapi_extra=_body(body),
-    )
+    @app.post("/jobs", status_code=202, **_posted(keyed, body))
     async def put(request: Request, response: Response, explain: bool = False) -> dict[str, str]:
         """Queue a body of `/predict`, to be predicted later."""
         requests = versions.champion.requests
@@ -149,12 +132,7 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: dict[str, A
         response.headers["location"] = f"/jobs/{job_id}"
         return {"job_id": job_id, "status": "queued"}
 
-    @app.get(
-        "/jobs/{job_id}",
-        dependencies=keyed,
-        response_model=Job,
-        responses={code: {} for code in (401, 404, 422, 503)},
-    )
+    @app.get("/jobs/{job_id}", dependencies=keyed, response_model=Job, responses=FOUND)
     async def find(job_id: uuid.UUID) -> Response:
         """The state of a job; once it is done, with the response of `/predict`."""
         found = await jobs.run(jobs.find, str(job_id))
@@ -172,7 +150,7 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         return RedirectResponse("/docs")
 
     @app.get("/model", dependencies=keyed, responses=KEYED)
-    async def model() -> dict[str, Any]:
+    async def model() -> Content:
         """The champion: lineage, test metrics, and the contract of a request."""
         served, model = versions.champion, versions.champion.model
         return {
@@ -207,7 +185,7 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         return {"status": "alive"}
 
     @app.get("/ready")
-    async def ready() -> dict[str, Any]:
+    async def ready() -> Content:
         """A model is loaded; with the problems of registry and log, if any."""
         return {
             "status": "ready",
@@ -228,9 +206,9 @@ async def _refuse(
         columns = service.predictor.router.versions.champion.requests.columns
         fields = {column.name for column in columns} | Feedback.model_fields.keys()
         broken = {find_rule(problem, fields) for problem in error.errors()}
-        for field, rule in broken:
-            telemetry.refusals.labels(field, rule).inc()
-        service.shipper.refusals.add({(now().date(), *each): 1 for each in broken})
+        for each in broken:
+            telemetry.refusals.labels(*each).inc()
+            service.shipper.refusals.put((now().date(), *each))
     return JSONResponse({"detail": describe(error)}, status)
 
 

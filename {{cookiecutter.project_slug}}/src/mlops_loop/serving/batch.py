@@ -3,7 +3,7 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,14 +14,14 @@ import sqlalchemy as sql
 from pandas.errors import DatabaseError
 
 from ..commands.predict import check_free, print_errors, score_chunks
-from ..console import parse, working
+from ..console import Arguments, parse, working
 from ..data import tables
 from ..data.contract import Contract
 from ..database import database, now, url
-from ..files import partitions
+from ..files import Content, partitions
 from ..project import Paths, UserError
+from ..tracking import open_registry
 from . import log_tables as log
-from .follow import open_registry
 
 LOCK = sql.text("select pg_advisory_xact_lock(hashtext(:table))")
 ID = "prediction_id"
@@ -104,7 +104,7 @@ def log_rows(
             log.insert(connection, log.predictions, entries)
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Score INPUT into TABLE; BATCH is its name, else the file's name and a hash of its content.
 
     The prediction log has the rows too, by ids that are the same when a batch is repeated.
@@ -112,9 +112,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
     args = parse("batch", arguments, input="", table="", batch="")
     source = Path(args.input)
     if args.table.lower() in log.tables.tables or not NAME.fullmatch(args.table):
-        raise UserError(
-            f"TABLE={args.table} is not a plain name, or the service's own; name another."
-        )
+        raise UserError(f"TABLE={args.table} is no plain name, or the service's own; name another.")
     tables.check_readable(source)
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -135,7 +133,7 @@ def main(paths: Paths, arguments: Sequence[str]) -> None:
         ids = pl.Series(ID, [str(uuid.uuid5(uuid.NAMESPACE_OID, row)) for row in rows])
         return kept.with_columns(*contract.read(kept, kept.columns).get_columns(), ids)
 
-    batch: dict[str, Any] = {"batch": args.batch, "model_version": version.number}
+    batch: Content = {"batch": args.batch, "model_version": version.number}
     with TemporaryDirectory(dir=batches) as folder:
         score_chunks(source, Path(folder), registry.load(version.name), contract)
         parts = partitions(Path(folder))

@@ -9,17 +9,18 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from subprocess import PIPE, Popen
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..files import read_json, replaced, write_json
+from ..console import Arguments
+from ..files import Content, read_json, replaced, write_json
 from ..models.model import model_hash
 from ..project import Paths, UserError, load_settings
+from ..tracking import open_registry
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
@@ -50,7 +51,7 @@ def read_ref(file: Path) -> VersionRef | None:
     return VersionRef(**read_json(file)) if file.exists() else None
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> Content:
     """The time and the problem, if any, of the last look at the registry."""
     file = folder / "registry.json"
     return dict(read_json(file)) if file.exists() else {"time": 0.0, "problem": None}
@@ -62,13 +63,6 @@ def is_intact(folder: Path, ref: VersionRef) -> bool:
     if not all((folder / name).exists() for name in names):
         return False
     return model_hash(folder / "model") == ref.model_hash
-
-
-def open_registry(paths: Paths) -> "Registry":
-    """Connect to a project's registry; MLflow is loaded late, after checks that do without it."""
-    from ..tracking.registry import connect
-
-    return connect(paths, load_settings(paths))
 
 
 def copy_version(registry: "Registry", version: "Version", folder: Path) -> VersionRef:
@@ -141,7 +135,7 @@ class Follower:
             time.sleep(0.05)
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """`make image`: copy version or alias `arguments[0]` to .serving/image, as its champion."""
     registry = open_registry(paths)
     version = registry.find(arguments[0])

@@ -83,10 +83,9 @@ class Jobs:
         crashed = table.update().where(lost & (c.attempts >= MAX_ATTEMPTS))
         oldest = sql.select(c.id).where((c.status == QUEUED) | lost).order_by(c.time).limit(1)
         # PostgreSQL gives each of several workers another job; SQLite lets one write at a time.
-        lease = table.update().where(
-            c.id == oldest.with_for_update(skip_locked=True).scalar_subquery()
-        )
-        lease = lease.values(status=RUNNING, taken=taken, attempts=c.attempts + 1)
+        free = oldest.with_for_update(skip_locked=True).scalar_subquery()
+        taking = {"status": RUNNING, "taken": taken, "attempts": c.attempts + 1}
+        lease = table.update().where(c.id == free).values(taking)
         with self._database.begin() as connection:
             connection.execute(crashed.values(status=FAILED, key=None, outcome=CRASHED))
             row = connection.execute(lease.returning(*map(c.get, Job._fields))).first()

@@ -1,57 +1,62 @@
 """The tables of the prediction log: predictions, their feedback, and jobs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .. import database
+from ..files import Content
 from ..project import Paths, UserError
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"  # the states of a job
 BATCH = "batch"  # the strategy of predictions of `make batch`
 DELIVERY = "deliver"  # the request id of `make deliver`, which asks for the same rows many times
 
-tables = sql.MetaData()
+Refusal = tuple[date, str, str]  # the day, the field and the rule of a refused request
+
+tables, column = sql.MetaData(), partial(sql.Column, nullable=False)
 
 predictions = sql.Table(
     "predictions",
     tables,
     sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("time", sql.DateTime, nullable=False, index=True),
-    sql.Column("request_id", sql.String(64), nullable=False),
-    sql.Column("version", sql.Integer, nullable=False),
-    sql.Column("alias", sql.String(64), nullable=False),
-    sql.Column("strategy", sql.String(16), nullable=False),
+    column("time", sql.DateTime, index=True),
+    column("request_id", sql.String(64)),
+    column("version", sql.Integer),
+    column("alias", sql.String(64)),
+    column("strategy", sql.String(16)),
     sql.Column("unit", sql.BigInteger),
-    sql.Column("shown", sql.Boolean, nullable=False),
-    sql.Column("environment", sql.String(64), nullable=False),
-    sql.Column("code_version", sql.String(64), nullable=False),
-    sql.Column("inputs", sql.JSON, nullable=False),
-    sql.Column("output", sql.JSON, nullable=False),
-    sql.Column("latency_ms", sql.Float, nullable=False),
+    column("shown", sql.Boolean),
+    column("environment", sql.String(64)),
+    column("code_version", sql.String(64)),
+    column("inputs", sql.JSON),
+    column("output", sql.JSON),
+    column("latency_ms", sql.Float),
 )
 
 feedback = sql.Table(
     "feedback",
     tables,
     sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("prediction_id", sql.String(36), nullable=False, index=True),
-    sql.Column("time", sql.DateTime, nullable=False, index=True),
-    sql.Column("actual", sql.JSON, nullable=False),
+    column("prediction_id", sql.String(36), index=True),
+    column("time", sql.DateTime, index=True),
+    column("actual", sql.JSON),
 )
 
 jobs = sql.Table(
     "jobs",
     tables,
     sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("time", sql.DateTime, nullable=False, index=True),
-    sql.Column("status", sql.String(8), nullable=False, index=True, default=QUEUED),
+    column("time", sql.DateTime, index=True),
+    column("status", sql.String(8), index=True, default=QUEUED),
     sql.Column("taken", sql.DateTime),
-    sql.Column("attempts", sql.Integer, nullable=False, default=0),
-    sql.Column("explained", sql.Boolean, nullable=False),
+    column("attempts", sql.Integer, default=0),
+    column("explained", sql.Boolean),
     sql.Column("key", sql.Text),
     sql.Column("content", sql.LargeBinary),
     sql.Column("outcome", sql.LargeBinary),
@@ -64,7 +69,7 @@ refusals = sql.Table(
     sql.Column("day", sql.Date, primary_key=True),
     sql.Column("field", sql.String(256), primary_key=True),
     sql.Column("rule", sql.String(64), primary_key=True),
-    sql.Column("count", sql.BigInteger, nullable=False),
+    column("count", sql.BigInteger),
 )
 
 answered = sql.select(
@@ -120,17 +125,18 @@ def connect(engine: sql.Engine, create: bool = True) -> Iterator[sql.Connection]
         ) from error
 
 
-def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
+def insert(connection: sql.Connection, table: sql.Table, rows: list[Content]) -> None:
     """Insert rows; rows that exist stay as they are, so shipping can be repeated."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
-def add_refusals(connection: sql.Connection, rows: list[dict[str, Any]]) -> None:
+def add_refusals(connection: sql.Connection, counts: Mapping[Refusal, int]) -> None:
     """Add to the counts of refused requests."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     insertion = dialect.insert(refusals)
     total = refusals.c.count + insertion.excluded.count
     keys = [refusals.c.day, refusals.c.field, refusals.c.rule]
     added = insertion.on_conflict_do_update(index_elements=keys, set_={"count": total})
+    rows = [dict(zip(refusals.c.keys(), (*key, n), strict=True)) for key, n in counts.items()]
     connection.execute(added, rows)

@@ -5,21 +5,20 @@ written beside it; the expressions that make features from raw columns cannot be
 are compared in 64 bits, as by LightGBM; ONNX adds up trees in 32 bits.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from onnx import checker, helper, numpy_helper, parser
 
 from ..commands.explain import read_test
-from ..console import parse
+from ..console import Arguments, parse
 from ..data.contract import Contract
-from ..files import replaced, write_json
+from ..files import Content, replaced, write_json
 from ..models.model import Model
 from ..models.persistence import LightGBM, ScikitLearn
 from ..models.types import Array, Floats
 from ..project import Paths, UserError
-from .follow import open_registry
+from ..tracking import open_registry
 
 TOLERANCE = 1e-5
 LINKS = {"regression": "Identity", "binary": "Sigmoid", "multiclass": "Softmax"}
@@ -78,7 +77,7 @@ class Trees:
         for tree, root in enumerate(dump["tree_info"]):
             self.add(root["tree_structure"], tree, len(self.nodes))
 
-    def add(self, node: dict[str, Any], tree: int, start: int) -> int:
+    def add(self, node: Content, tree: int, start: int) -> int:
         """Add a node and those below it to the tree that starts at a row; returns its number."""
         number = len(self.nodes) - start
         if "leaf_value" in node:
@@ -128,10 +127,10 @@ def to_onnx(model: Model) -> Any:
     return made
 
 
-def trees(model: Model) -> dict[str, Any]:
+def trees(model: Model) -> Content:
     """The attributes of LightGBM's trees as one node, whose output is their sum."""
     found = Trees(model.estimator.fitted)
-    attributes: dict[str, Any] = dict(zip(NODES, zip(*found.nodes, strict=True), strict=True))
+    attributes: Content = dict(zip(NODES, zip(*found.nodes, strict=True), strict=True))
     attributes |= dict(zip(LEAVES, zip(*found.leaves, strict=True), strict=True))
     attributes["base_values_as_tensor"] = base(model)
     for name, values in attributes.items():
@@ -184,7 +183,7 @@ def difference(content: bytes, model: Model, matrix: Floats) -> float:
     return float(np.abs(scores - expected).max() / max(1, np.abs(expected).max()))
 
 
-def encoding(model: Model, contract: Contract) -> dict[str, Any]:
+def encoding(model: Model, contract: Contract) -> Content:
     """The description of the graph's inputs and outputs, and of the columns behind them."""
     features = [
         {"name": name, "categories": model.encoder.categories.get(name), "from": str(expression)}
@@ -202,7 +201,7 @@ def encoding(model: Model, contract: Contract) -> dict[str, Any]:
     }
 
 
-def main(paths: Paths, arguments: Sequence[str]) -> None:
+def main(paths: Paths, arguments: Arguments) -> None:
     """Write VERSION to export/<version>, if it scores the test rows as the model does."""
     name = parse("export", arguments, version="champion").version
     registry = open_registry(paths)

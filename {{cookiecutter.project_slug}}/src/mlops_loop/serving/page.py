@@ -19,8 +19,9 @@ import streamlit as st
 
 from ..console import check_free
 from ..data.contract import Column, Contract
+from ..files import Content
 from ..project import Paths, UserError, load_settings
-from .follow import open_registry
+from ..tracking import open_registry
 from .schema import RequestSchema
 
 TIMEOUT_SECONDS = 30
@@ -73,7 +74,7 @@ def show(paths: Paths, service: httpx.Client) -> None:
             st.warning(escape(str(error)))
 
 
-def show_form(info: dict[str, Any], service: httpx.Client) -> None:
+def show_form(info: Content, service: httpx.Client) -> None:
     """Show the form and, after a click, the prediction."""
     contract = Contract.model_validate_json(orjson.dumps(info["contract"]))
     left, right = st.columns((3, 2), gap="large")
@@ -91,7 +92,7 @@ def show_form(info: dict[str, Any], service: httpx.Client) -> None:
             show_problems(response)
 
 
-def read_form(requests: RequestSchema) -> dict[str, Any]:
+def read_form(requests: RequestSchema) -> Content:
     """Draw an input for each column of a request, with the contract's example; returns the values.
 
     Nullable columns are empty at first, and None while they are.
@@ -125,7 +126,7 @@ def draw_input(column: Column, value: Any) -> Any:
     return st.number_input(label, *limits, format=text, **known, **empty)
 
 
-def show_prediction(predicted: dict[str, Any], unit: str | None) -> None:
+def show_prediction(predicted: Content, unit: str | None) -> None:
     """Show a prediction, its uncertainty, and the largest contributions of features."""
     st.metric("Prediction", words(predicted["prediction"]))
     if "interval" in predicted:

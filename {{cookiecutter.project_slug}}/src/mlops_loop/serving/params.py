@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NaiveDatetime
+from pydantic import Field, NaiveDatetime, PositiveFloat, PositiveInt
 
 from ..config import Section, validated
 
@@ -29,9 +29,9 @@ class ABTest(Section):
 class Deliver(Section):
     """The load test of `make deliver`: requests a second, and the 99th percentile of latency."""
 
-    rate: Annotated[float, Field(gt=0)]
-    seconds: Annotated[float, Field(gt=0)]
-    p99_ms: Annotated[float, Field(gt=0)]
+    rate: PositiveFloat
+    seconds: PositiveFloat
+    p99_ms: PositiveFloat
 
 
 class Serving(Section):
@@ -42,15 +42,15 @@ class Serving(Section):
     sticky_by: str | None
     canary: Canary
     ab: ABTest
-    refresh_seconds: Annotated[float, Field(gt=0)]
-    max_rows: Annotated[int, Field(ge=1)]
+    refresh_seconds: PositiveFloat
+    max_rows: PositiveInt
     max_bytes: Annotated[int, Field(ge=1_000)]
-    max_requests: Annotated[int, Field(ge=1)]
-    timeout_seconds: Annotated[float, Field(gt=0)]
+    max_requests: PositiveInt
+    timeout_seconds: PositiveFloat
     log_full: Literal["refuse", "drop_counted"]
     outbox_bytes: Annotated[int, Field(ge=10_000)]
     queue_bytes: Annotated[int, Field(ge=10_000)]
-    retention_days: Annotated[int, Field(ge=1)]
+    retention_days: PositiveInt
     deliver: Deliver
 
     @property

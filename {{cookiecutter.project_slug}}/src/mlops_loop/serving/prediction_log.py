@@ -3,20 +3,21 @@
 import sqlite3
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Any
 
 import orjson
 import sqlalchemy as sql
 
 from ..database import now, use_wal
+from ..files import Content
 from . import telemetry
 from .log_tables import (
     DONE,
     FAILED,
+    Refusal,
     add_refusals,
     feedback,
     insert,
@@ -83,7 +84,7 @@ class Outbox:
         with self._lock:
             self.waiting: int = self._requests.execute(query).fetchone()[0]
 
-    def append(self, table: sql.Table, records: list[dict[str, Any]]) -> None:
+    def append(self, table: sql.Table, records: list[Content]) -> None:
         """Write records of a table, all or none; raises OutboxFull or TooLarge."""
         content = orjson.dumps(records)
         if len(content) > self.max_bytes:
@@ -98,9 +99,9 @@ class Outbox:
                 raise OutboxFull(f"{self.file}: {error}") from error
             self.waiting += len(content)
 
-    def read(self) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    def read(self) -> tuple[int, dict[str, list[Content]]]:
         """The id up to which `delete` takes the oldest records, and about BATCH of these."""
-        last, found = 0, defaultdict[str, list[dict[str, Any]]](list)
+        last, found = 0, defaultdict[str, list[Content]](list)
         rows = self._shipping.execute("select id, name, records from outbox order by id")
         while sum(map(len, found.values())) < BATCH and (row := rows.fetchone()):
             last, name, records = row
@@ -121,32 +122,17 @@ class Outbox:
                 self._shipping.execute("pragma wal_checkpoint(truncate)")
 
 
-class Refusals:
-    """Counts of refused requests by day, field and rule, until they are shipped."""
-
-    def __init__(self) -> None:
-        self._counts, self._lock = Counter[tuple[date, str, str]](), Lock()
-
-    def add(self, counts: Mapping[tuple[date, str, str], int]) -> None:
-        """Add counts."""
-        with self._lock:
-            self._counts.update(counts)
-
-    def take(self) -> Counter[tuple[date, str, str]]:
-        """Return the counts, and begin anew."""
-        with self._lock:
-            taken, self._counts = self._counts, Counter()
-        return taken
-
-
 class Shipper(Thread):
-    """Ships the outbox to the database; while that is down, the outbox grows."""
+    """Ships the outbox to the database; while that is down, the outbox grows.
+
+    `refusals` takes the day, field and rule of refused requests, which are shipped as counts.
+    """
 
     def __init__(self, outbox: Outbox, engine: sql.Engine, retention_days: int) -> None:
         super().__init__(daemon=True)
         self.outbox, self.engine, self.retention_days = outbox, engine, retention_days
         self.problem: str | None = None
-        self.refusals = Refusals()
+        self.refusals, self._refused = SimpleQueue[Refusal](), Counter[Refusal]()
         self._is_prepared, self._forget_at, self._over = False, time.monotonic(), Event()
 
     def stop(self) -> None:
@@ -170,6 +156,8 @@ class Shipper(Thread):
 
     def ship(self) -> None:
         """Move all records to the database and apply the retention; may be repeated if it fails."""
+        while not self.refusals.empty():
+            self._refused[self.refusals.get()] += 1
         try:
             if not self._is_prepared:
                 prepare(self.engine)
@@ -183,24 +171,12 @@ class Shipper(Thread):
                         insert(connection, tables.tables[name], rows)
                 self.outbox.delete(last)
             self.outbox.measure()
-            self._ship_refusals()
+            if self._refused:
+                with self.engine.begin() as connection:
+                    add_refusals(connection, self._refused)
+                self._refused.clear()
         finally:
             self.outbox.checkpoint()
         if time.monotonic() >= self._forget_at:
             forget(self.engine, self.retention_days)
             self._forget_at = time.monotonic() + FORGET_SECONDS
-
-    def _ship_refusals(self) -> None:
-        if not (counts := self.refusals.take()):
-            return
-        try:
-            names = ("day", "field", "rule")
-            rows = [
-                {**dict(zip(names, key, strict=True)), "count": count}
-                for key, count in counts.items()
-            ]
-            with self.engine.begin() as connection:
-                add_refusals(connection, rows)
-        except Exception:
-            self.refusals.add(counts)
-            raise

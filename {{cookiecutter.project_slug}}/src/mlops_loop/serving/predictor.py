@@ -25,7 +25,7 @@ from .log_tables import predictions as log
 from .params import Serving
 from .prediction_log import Outbox, OutboxFull, TooLarge
 from .router import Assignment, Router, SeveralUnits
-from .schema import Record, RequestSchema, is_list
+from .schema import Record, Records, RequestSchema, is_list
 from .versions import LoadedVersion
 
 MAX_PROBLEMS = 20
@@ -166,14 +166,12 @@ class Predictor:
                 telemetry.unshown.inc(len(records))
         return orjson.dumps(predictions if is_list(content) else predictions[0])
 
-    async def _score(self, served: LoadedVersion, records: list[Record]) -> Floats:
+    async def _score(self, served: LoadedVersion, records: Records) -> Floats:
         if len(records) == 1:
             return np.array([await self._scoring.submit(served, records[0])])
         return await asyncio.to_thread(score, served, records)
 
-    def _predict_unseen(
-        self, served: LoadedVersion, records: list[Record], request_id: str
-    ) -> None:
+    def _predict_unseen(self, served: LoadedVersion, records: Records, request_id: str) -> None:
         """Predict with the challenger, for the log alone; a failure is counted."""
         started = time.perf_counter()
         try:
@@ -198,11 +196,11 @@ class Predictor:
     def _entries(
         self,
         chosen: Assignment,
-        records: list[Record],
-        predictions: list[Record],
+        records: Records,
+        predictions: Records,
         request_id: str,
         started: float,
-    ) -> list[Record]:
+    ) -> Records:
         """The rows of the prediction log."""
         common = {
             "time": now(),
@@ -220,7 +218,7 @@ class Predictor:
             for inputs, output in zip(records, predictions, strict=True)
         ]
 
-    def _write(self, outbox: Outbox, several: list[list[Record]]) -> list[None]:
+    def _write(self, outbox: Outbox, several: list[Records]) -> list[None]:
         """Write to the outbox; raises OutboxFull or TooLarge unless records may be dropped."""
         try:
             outbox.append(log, [entry for entries in several for entry in entries])
@@ -231,13 +229,13 @@ class Predictor:
         return [None] * len(several)
 
 
-def score(served: LoadedVersion, records: list[Record]) -> Floats:
+def score(served: LoadedVersion, records: Records) -> Floats:
     """Transform and score records with one version, timed."""
     with telemetry.scoring.labels(served.version).time():
         return served.model.score_typed(served.requests.frame(records))
 
 
-def present(served: LoadedVersion, scores: Floats) -> list[Record]:
+def present(served: LoadedVersion, scores: Floats) -> Records:
     """Turn scores into predictions: a value with its interval, or a class with probabilities.
 
     Those of a baseline are marked, and have no interval. The interval stays within the contract's
@@ -246,7 +244,7 @@ def present(served: LoadedVersion, scores: Floats) -> list[Record]:
     if not np.isfinite(scores).all():
         raise InvalidScore
     model, number = served.model, served.version
-    predictions: list[Record] = [
+    predictions: Records = [
         {"prediction": value, "prediction_id": str(uuid.uuid4()), "model_version": number}
         for value in model.label(scores).tolist()
     ]
@@ -264,9 +262,7 @@ def present(served: LoadedVersion, scores: Floats) -> list[Record]:
     return predictions
 
 
-def add_explanations(
-    served: LoadedVersion, records: list[Record], predictions: list[Record]
-) -> None:
+def add_explanations(served: LoadedVersion, records: Records, predictions: Records) -> None:
     """Add an explanation to each prediction; None where the model is not additive."""
     model = served.model
     if not model.estimator.is_additive:
@@ -280,7 +276,7 @@ def add_explanations(
         prediction["explanation"] = {"base": base, "contributions": found}
 
 
-def count(requests: RequestSchema, served: LoadedVersion, records: list[Record]) -> None:
+def count(requests: RequestSchema, served: LoadedVersion, records: Records) -> None:
     """Count rows by version, missing values, and values that the contract does not list."""
     telemetry.predictions.labels(served.version).inc(len(records))
     for column, listed in requests.listed.items():

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import numpy as np
 
-from ..console import aligned, parse, working
+from ..console import Arguments, aligned, parse, working
 from ..data.contract import Contract
 from ..files import read_json, write_json
 from ..lineage import author, runtime
 from ..models.bootstrap import Scores
 from ..models.golden import TOLERANCE
 from ..project import Paths, UserError
-from ..tracking import history
+from ..tracking import history, open_registry
 from ..tracking.gate import now
-from .follow import open_registry
 from .log_tables import DELIVERY
 from .params import Deliver, Serving
-from .schema import Record, RequestSchema
+from .schema import Record, Records, RequestSchema
 
 if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
@@ -90,7 +89,7 @@ def check_compatible(info: Record, tags: dict[str, str], place: str) -> Check:
     return check("compatible with its target", problems, f"version {info['version']}, {found}")
 
 
-def check_golden(version: int | None, predicted: list[Record], expected: Sequence[Any]) -> Check:
+def check_golden(version: int | None, predicted: Records, expected: Sequence[Any]) -> Check:
     """Point 2: golden requests that the version predicts have the scores of the registration."""
     problems, number = [], 0
     for place, (record, score) in enumerate(zip(predicted, expected, strict=True), 1):
@@ -191,33 +190,34 @@ def inspect(
     ]
 
 
-def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str]) -> None:
+def main(paths: Paths, options: Serving, misses: Misses, arguments: Arguments) -> None:
     """Write reports/delivery-<environment>.json; ASK=1 only reports whether that is allowed.
 
     Raises UserError where a point is failed.
     """
     known = {"url": "http://127.0.0.1:8000", "environment": "test", "version": "champion"}
     args = parse("deliver", arguments, **known, approved_by="", ask="")
-    if args.environment not in PREVIOUS:
-        raise UserError(f"ENVIRONMENT={args.environment}: choose one of {', '.join(PREVIOUS)}.")
+    place = args.environment
+    if place not in PREVIOUS:
+        raise UserError(f"ENVIRONMENT={place}: choose one of {', '.join(PREVIOUS)}.")
     registry = open_registry(paths)
     version = registry.find(args.version)
-    checks = check_way(paths, args.environment, version, args.approved_by)
+    checks = check_way(paths, place, version, args.approved_by)
     if args.ask:
-        print(f"{version} may go to {args.environment}.")
+        print(f"{version} may go to {place}.")
         return
     headers = {"X-API-Key": os.environ.get("API_KEY", ""), "X-Request-Id": DELIVERY}
     try:
         with httpx.Client(base_url=args.url, headers=headers) as client, working("deliver"):
             limits = options.deliver
-            found = inspect(client, registry, version, args.environment, limits, misses)
+            found = inspect(client, registry, version, place, limits, misses)
     except httpx.HTTPError as error:
         remedy = "start it with `make serve`, or set API_KEY to its key"
         raise UserError(f"URL={args.url}: {error}; {remedy}.") from error
     checks = [*found, *checks]
     passed = all(each.passed is not False for each in checks)
     report = {
-        "environment": args.environment,
+        "environment": place,
         "version": version.number,
         "model_hash": version.tags["model_hash"],
         "url": args.url,
@@ -226,15 +226,15 @@ def main(paths: Paths, options: Serving, misses: Misses, arguments: Sequence[str
         "passed": passed,
         "checks": [{"point": n, **each._asdict()} for n, each in enumerate(checks, 1)],
     }
-    write_json(report_path(paths, args.environment), report)
-    print(f"version {version.number} in {args.environment} at {args.url}")
+    write_json(report_path(paths, place), report)
+    print(f"version {version.number} in {place} at {args.url}")
     rows = [(str(n), name, MARKS[mark], found) for n, (name, mark, found) in enumerate(checks, 1)]
     print("\n".join(aligned(rows)))
     failed = "; ".join(f"{each.name}: {each.found}" for each in checks if each.passed is False)
-    reason = f"{args.environment}: {failed or 'passed'}"
+    reason = f"{place}: {failed or 'passed'}"
     by, at = args.approved_by or author(paths.root), {"url": args.url, "passed": passed}
     history.append(paths, "deliver", by=by, reason=reason, version=version.number, **at)
-    if passed and version.number and args.environment != "test":
-        registry.point(args.environment, version.number)
+    if passed and version.number and place != "test":
+        registry.point(place, version.number)
     if not passed:
-        raise UserError(f"{version} is not fit for {args.environment}.")
+        raise UserError(f"{version} is not fit for {place}.")

@@ -13,7 +13,7 @@ from . import log_tables as log
 from . import telemetry
 from .follow import CHALLENGER, CHAMPION
 from .params import Serving
-from .schema import Record
+from .schema import Records
 from .versions import LoadedVersion, Versions
 
 UNITS = 2**32
@@ -39,10 +39,9 @@ class Router:
 
     def __init__(self, options: Serving, versions: Versions, random: Random) -> None:
         names = [column.name for column in versions.champion.requests.columns]
-        if options.sticky_by not in (None, *names):
-            raise UserError(
-                f"params.yaml: serving.sticky_by: {options.sticky_by} is none of {names}."
-            )
+        sticky = options.sticky_by
+        if sticky not in (None, *names):
+            raise UserError(f"params.yaml: serving.sticky_by: {sticky} is none of {names}.")
         self.options, self.versions = options, versions
         self.bandit = Bandit(options.task, random)
 
@@ -50,9 +49,7 @@ class Router:
         """The strategy as it is logged: without a challenger it is `single`."""
         return self.options.logged_strategy if CHALLENGER in served else "single"
 
-    def assign(
-        self, served: dict[str, LoadedVersion], records: list[Record], key: str
-    ) -> Assignment:
+    def assign(self, served: dict[str, LoadedVersion], records: Records, key: str) -> Assignment:
         """Assign a request to a version; equal keys, or values of `sticky_by`, get the same one.
 
         Raises SeveralUnits for several records where each has a key of its own.

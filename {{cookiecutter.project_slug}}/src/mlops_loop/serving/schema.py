@@ -16,10 +16,12 @@ from pydantic import (
 )
 
 from ..data.contract import DTYPES, Column, Contract, request_columns
+from ..files import Content
 
 MAX_TEXT = 10_000
 INT64 = 2**63
-Record = dict[str, Any]
+Record = Content
+Records = list[Record]
 
 # The format date-time of JSON Schema would have a time zone.
 DATETIME = {
@@ -61,13 +63,10 @@ class RequestSchema:
         ids = [c for c in contract.columns if c.role == "id" and not c.pii]
         optional = [column.model_copy(update={"nullable": True}) for column in ids]
         # Columns may be called anything, and a field of pydantic may not: the alias is the name.
-        fields: dict[str, Any] = {
-            f"field_{number}": (
-                _type(column),
-                Field(None if column.nullable else ..., alias=column.name),
-            )
-            for number, column in enumerate([*columns, *optional])
-        }
+        fields = Content()
+        for number, column in enumerate([*columns, *optional]):
+            default = Field(None if column.nullable else ..., alias=column.name)
+            fields[f"field_{number}"] = _type(column), default
         self.example = {column.name: _example(column) for column in columns}
         config = ConfigDict(
             extra="forbid",
@@ -84,7 +83,7 @@ class RequestSchema:
         self._one = TypeAdapter(record)
         self._several = TypeAdapter(Annotated[list[record], Field(**limits)])
 
-    def validate(self, content: bytes) -> list[Record]:
+    def validate(self, content: bytes) -> Records:
         """Parse the records of a body; raises ValidationError that names field and rule."""
         if is_list(content):
             found = self._several.validate_json(content)
@@ -92,14 +91,14 @@ class RequestSchema:
             found = [self._one.validate_json(content)]
         return [record.model_dump(by_alias=True) for record in found]
 
-    def frame(self, records: list[Record]) -> pl.DataFrame:
+    def frame(self, records: Records) -> pl.DataFrame:
         """Records as a frame, imputed; columns of other contracts are left out, or null."""
         frame = pl.DataFrame(records, schema=self._dtypes, orient="row")
         if not self.imputed:
             return frame
         return frame.with_columns(pl.col(n).fill_null(value) for n, value in self.imputed.items())
 
-    def json_schema(self) -> dict[str, Any]:
+    def json_schema(self) -> Content:
         """The JSON schema of a body."""
         one = self._one.json_schema()
         several = {"type": "array", "items": one, "minItems": 1, "maxItems": self.max_rows}
@@ -116,7 +115,7 @@ def is_list(content: bytes) -> bool:
 
 
 def _type(column: Column) -> Any:
-    limits: dict[str, Any] = {"ge": column.min, "le": column.max}
+    limits: Content = {"ge": column.min, "le": column.max}
     examples = list(column.categories) if column.categories else None
     field = Field(description=column.description, examples=examples, **limits)
     kind: Any = Annotated[TYPES[column.dtype][0], field]

@@ -59,12 +59,8 @@ def assemble(paths: Paths, options: Serving) -> Service:
     versions = Versions(paths.served, options, follower)
     engine = database(url(paths))
     outbox = Outbox(paths.root / ".serving" / "outbox", options.outbox_bytes)
-    context = {
-        "environment": os.environ.get("ENVIRONMENT") or "local",
-        "code_version": os.environ.get("CODE_VERSION")
-        or git(paths.root, "rev-parse", "HEAD")
-        or "none",
-    }
+    code = os.environ.get("CODE_VERSION") or git(paths.root, "rev-parse", "HEAD") or "none"
+    context = {"environment": os.environ.get("ENVIRONMENT") or "local", "code_version": code}
     predictor = Predictor(options, Router(options, versions, Random()), outbox, context)
     shipper = Shipper(outbox, engine, options.retention_days)
     jobs = Jobs(engine, options.queue_bytes)

@@ -25,35 +25,32 @@ BUSY = JSONResponse({"detail": "too many requests at once; try again later"}, 50
 CLIENT_CLOSED = 499  # the client went away before the response, as nginx calls it
 REQUEST_ID = re.compile(rb"[\w-]{1,64}")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+VERSION = ("version",)
 requests = Counter("http_requests", "Requests by path and status", ("path", "status"))
 latency = Histogram("http_request_duration_seconds", "Time to answer", ("path",), buckets=SECONDS)
-predictions = Counter("predictions", "Rows predicted", ("version",))
+predictions = Counter("predictions", "Rows predicted", VERSION)
 unknown = Counter("unknown_categories", "Values that the contract does not list", ("column",))
 imputed = Counter("imputed_values", "Nulls that were imputed", ("column",))
 missing = Counter("missing_values", "Values that were null or left out", ("column",))
 refusals = Counter("refused", "Requests refused by field and rule", ("field", "rule"))
 dropped = Counter("log_dropped", "Predictions that were served but not logged")
-scoring = Histogram("scoring_seconds", "Time to score", ("version",), buckets=SECONDS)
+scoring = Histogram("scoring_seconds", "Time to score", VERSION, buckets=SECONDS)
 unshown = Counter("shadow_dropped", "Rows that the challenger was too slow, or failed, to score")
 version = Gauge("model_version", "The version that is served", ("alias",))
-refused = Gauge(
-    "model_refused", "1 if the version that the registry names is not served", ("alias",)
-)
+refused = Gauge("model_refused", "1 if the registry's version is not served", ("alias",))
 outbox_bytes = Gauge("outbox_bytes", "Predictions that wait to be written to the database")
 job_wait = Gauge("job_wait_seconds", "How long the oldest job waits for a worker")
 
 CHECK_SECONDS = 30  # between two looks at the history
 STATUS = {"healthy": 0, "watch": 1, "act": 2}
-monitor_status = Gauge("monitor_status", "Verdict: 0 healthy, 1 watch, 2 act", ("version",))
-monitor_checked = Gauge(
-    "monitor_checked_timestamp_seconds", "Time of the latest check", ("version",)
-)
+monitor_status = Gauge("monitor_status", "Verdict: 0 healthy, 1 watch, 2 act", VERSION)
+monitor_checked = Gauge("monitor_checked_timestamp_seconds", "Time of the last check", VERSION)
 monitor_figures = {
-    "observed": Gauge("monitor_loss_observed", "Mean loss of the last weeks", ("version",)),
-    "expected": Gauge("monitor_loss_expected", "Loss that their rows let expect", ("version",)),
-    "observed_over_expected": Gauge("monitor_loss_ratio", "Observed over expected", ("version",)),
-    "estimate": Gauge("monitor_loss_estimate", "Estimated loss of the last day", ("version",)),
-    "alarms": Gauge("monitor_alarms", "Alarms of the last week", ("version",)),
+    "observed": Gauge("monitor_loss_observed", "Mean loss of the last weeks", VERSION),
+    "expected": Gauge("monitor_loss_expected", "Loss that their rows let expect", VERSION),
+    "observed_over_expected": Gauge("monitor_loss_ratio", "Observed over expected", VERSION),
+    "estimate": Gauge("monitor_loss_estimate", "Estimated loss of the last day", VERSION),
+    "alarms": Gauge("monitor_alarms", "Alarms of the last week", VERSION),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.contract import Contract, load_contract
-from ..files import read_json, write_json
+from ..files import Content, read_json, write_json
 from ..models import golden
 from ..models.model import Model, load
 from ..project import UserError
@@ -35,8 +35,8 @@ class LoadedVersion:
     contract: Contract
     requests: RequestSchema
     tags: dict[str, str]
-    metrics: dict[str, Any]
-    golden: dict[str, Any]
+    metrics: Content
+    golden: Content
     target_range: tuple[Any, Any]  # that the contract allows
     is_baseline: bool = False
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from ..files import Content
 from . import history
 from .scoring_code import code_hash
 
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 ARCHIVED = "archived"  # tag: since when this version is champion no longer
-OVERRULED = (
-    "overruled"  # tag: the reason why this version was replaced as champion, not by the gate
-)
+OVERRULED = "overruled"  # tag: the reason why a person replaced this version as champion
 
 
 @dataclass(frozen=True)
@@ -26,19 +25,17 @@ class Decision:
 
     decision: Literal["promote", "hold", "reject"]
     reasons: list[str]
-    comparisons: dict[str, Any] = field(default_factory=dict)
+    comparisons: Content = field(default_factory=dict)
     challenger: bool = False
 
 
-def identity(record: dict[str, Any]) -> dict[str, str]:
+def identity(record: Content) -> dict[str, str]:
     """The tags that tell versions apart: the hashes of the model and of its contract."""
     hashes = record["lineage"] | record
     return {name: hashes[name] for name in ("model_hash", "contract_hash")}
 
 
-def register_version(
-    registry: "Registry", run_id: str, record: dict[str, Any], decision: Decision
-) -> int:
+def register_version(registry: "Registry", run_id: str, record: Content, decision: Decision) -> int:
     """Register the candidate with all its tags, unless it is registered, and move the aliases.
 
     A version of code that was not committed gets the lineage of the same model from a commit.
@@ -63,12 +60,12 @@ def register_version(
 
 def log_decision(
     registry: "Registry",
-    record: dict[str, Any],
+    record: Content,
     metrics: "Scores",
     decision: Decision,
     version: int | None,
     champion: int | None,
-) -> dict[str, Any]:
+) -> Content:
     """Append a decision to the history; returns what gate.json holds of it.
 
     `version` is the candidate's, if it is registered; `champion` was champion before.

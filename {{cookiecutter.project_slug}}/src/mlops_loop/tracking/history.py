@@ -8,6 +8,7 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sql
@@ -15,18 +16,18 @@ import sqlalchemy as sql
 from ..database import database, now, prepare, url
 from ..project import Paths, UserError
 
-tables = sql.MetaData()
+tables, column = sql.MetaData(), partial(sql.Column, nullable=False)
 
 history = sql.Table(
     "history",
     tables,
     sql.Column("id", sql.Integer, primary_key=True),
-    sql.Column("time", sql.DateTime, nullable=False),
-    sql.Column("event", sql.String(16), nullable=False),
-    sql.Column("by", sql.Text, nullable=False),
+    column("time", sql.DateTime),
+    column("event", sql.String(16)),
+    column("by", sql.Text),
     sql.Column("version", sql.Integer),
-    sql.Column("reason", sql.Text, nullable=False),
-    sql.Column("content", sql.JSON, nullable=False),
+    column("reason", sql.Text),
+    column("content", sql.JSON),
     sqlite_autoincrement=True,
 )
 

@@ -1,7 +1,6 @@
 """The model as MLflow's own tools load it: `mlflow.pyfunc.load_model`, `mlflow models serve`."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -16,9 +15,7 @@ class PandasModel:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def predict(
-        self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> Array | pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: object = None) -> Array | pd.DataFrame:
         """Predict values, or classes with their probabilities, from input columns."""
         frame = pl.from_pandas(model_input)
         if not self.model.classes:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import mlflow
 import polars as pl
@@ -35,8 +34,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from ..config import Section, flat
 from ..console import figure, interval
 from ..data.contract import DTYPES, Contract, load_contract
-from ..files import partitions, read_json, replaced, write_json
-from ..lineage import versions
+from ..files import Content, Figures, partitions, read_json, replaced, write_json
+from ..lineage import Tags, versions
 from ..models import golden
 from ..models.model import Model, load, model_hash
 from ..project import Paths, Settings, UserError, load_settings
@@ -71,7 +70,7 @@ class Version:
 
     number: int | None
     run_id: str
-    tags: dict[str, str]
+    tags: Tags
 
     @property
     def name(self) -> str:
@@ -124,7 +123,7 @@ class Registry:
             return {}
         return {alias: int(version) for alias, version in aliases.items()}
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[Content]:
         """Every move of `champion`, oldest first: event, version, by whom and why."""
         tags = self.client.get_registered_model(self.name).tags
         return [json.loads(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
@@ -144,7 +143,7 @@ class Registry:
                 champions.append(move["version"])
         return champions
 
-    def register(self, run_id: str, tags: dict[str, str]) -> int:
+    def register(self, run_id: str, tags: Tags) -> int:
         """Register the model of a run as a new version, with its tags in the same step."""
         model = self._model_id(run_id)
         if not self.client.search_registered_models(f"name='{self.name}'"):
@@ -155,7 +154,7 @@ class Registry:
         )
         return int(version.version)
 
-    def tag(self, version: int, tags: dict[str, str]) -> None:
+    def tag(self, version: int, tags: Tags) -> None:
         """Set tags of a version; repeating it changes nothing."""
         for key, value in tags.items():
             self.client.set_model_version_tag(self.name, str(version), key, value)
@@ -201,7 +200,7 @@ class Registry:
             raise UserError(f"{version} has no {path} in {mlflow.get_tracking_uri()}.") from error
         return Path(file)
 
-    def attach(self, run_id: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
+    def attach(self, run_id: str, folder: Path, metrics: Figures | None = None) -> None:
         """Store a folder with a run, under the folder's name, and metrics."""
         self.client.log_artifact(run_id, str(folder))
         mlflow.log_metrics(dict(metrics or {}), run_id=run_id)
@@ -214,9 +213,9 @@ class Registry:
         """The contract that a version was trained with."""
         return load_contract(self.artifact(version, CONTRACT))
 
-    def golden(self, version: Version) -> dict[str, Any]:
+    def golden(self, version: Version) -> Content:
         """The golden requests of a version."""
-        requests: dict[str, Any] = read_json(self.artifact(version, GOLDEN))
+        requests: Content = read_json(self.artifact(version, GOLDEN))
         return requests
 
     def download(self, version: Version, folder: Path) -> None:
@@ -258,7 +257,7 @@ class Registry:
         name: str,
         tags: Mapping[str, str],
         params: Mapping[str, object] | None = None,
-        metrics: Mapping[str, float] | None = None,
+        metrics: Figures | None = None,
         parent: str = "",
     ) -> str:
         """Log a run that is over: a sweep, or below its `parent` a trial; returns its id."""
@@ -272,7 +271,7 @@ class Registry:
         self.client.set_terminated(run_id)
         return run_id
 
-    def log_check(self, version: int, day: date, figures: Mapping[str, float]) -> None:
+    def log_check(self, version: int, day: date, figures: Figures) -> None:
         """Log figures of a check to the monitoring run of a version, at the step of their day."""
         tags = {"category": "monitoring", "version": str(version)}
         query = f"tags.category = 'monitoring' and tags.version = '{version}'"
@@ -410,9 +409,8 @@ def _log_model(paths: Paths, run_id: str) -> None:
         columns.append(ColSpec(AnyType() if several else TYPES[dtype], name, required))
     output = [ColSpec(TYPES[dtype], name) for name, dtype in scored.schema.items()]
     needed = versions(*MODEL_NEEDS, *model.estimator.libraries)
-    sys.dont_write_bytecode = (
-        True  # MLflow imports the code, to check the example, before it is kept
-    )
+    # MLflow imports the code, to check the example, before it is kept.
+    sys.dont_write_bytecode = True
     with TemporaryDirectory() as folder:
         code = copy_code(Path(folder))
         MlflowModel.log(
@@ -449,9 +447,7 @@ def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
     client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
 
 
-def describe(
-    registry: Registry, run_id: str, paths: Paths, metric: str, judged: dict[str, Any]
-) -> None:
+def describe(registry: Registry, run_id: str, paths: Paths, metric: str, judged: Content) -> None:
     """Name a run by its model, this metric and the decision; describe the version; add the card.
 
     `judged` is the content of gate.json.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from mlops_loop.models.kinds import Kind, ScikitLearn, Shared
 from mlops_loop.project import import_library
@@ -28,8 +28,8 @@ class LightGBM(Kind):
     """Gradient boosting by LightGBM."""
 
     num_leaves: Annotated[int, Field(ge=2)]
-    min_child_samples: Annotated[int, Field(ge=1)]
-    early_stopping_rounds: Annotated[int, Field(ge=1)]
+    min_child_samples: PositiveInt
+    early_stopping_rounds: PositiveInt
     folds: Annotated[int, Field(ge=2)] | None
 
     def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
@@ -103,8 +103,8 @@ class LightGBM(Kind):
 class RandomForest(ScikitLearn):
     """A random forest."""
 
-    trees: Annotated[int, Field(ge=1)]
-    min_samples_leaf: Annotated[int, Field(ge=1)]
+    trees: PositiveInt
+    min_samples_leaf: PositiveInt
 
     def make(self, shared: Shared) -> Any:
         """Make a forest for the task."""
@@ -117,7 +117,7 @@ class RandomForest(ScikitLearn):
 class Linear(ScikitLearn):
     """Ridge or logistic regression."""
 
-    alpha: Annotated[float, Field(ge=0)]
+    alpha: NonNegativeFloat
 
     def make(self, shared: Shared) -> Any:
         """Make a linear model for the task."""

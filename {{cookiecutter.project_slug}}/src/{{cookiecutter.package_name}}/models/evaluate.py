@@ -1,12 +1,10 @@
 """Stage `evaluate`: candidate and baseline on the test split, which no fit has seen."""
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
 from mlops_loop.data.contract import load_contract
-from mlops_loop.files import read_json, replaced, rounded, write_json
+from mlops_loop.files import Content, read_json, replaced, rounded, write_json
 from mlops_loop.models import slices
 from mlops_loop.models.bootstrap import Predictions, calibration, intervals, outcome
 from mlops_loop.models.explanations import explanation
@@ -27,7 +25,7 @@ def evaluate(
     baseline: Model,
     held_out: pl.DataFrame,
     by: slices.Judging,
-) -> tuple[dict[str, Any], Predictions]:
+) -> tuple[Content, Predictions]:
     """The content of reports/metrics.json, and the candidate's predictions.
 
     A metric that the test rows leave undefined (ROC of one class) is null, without an interval.
@@ -36,7 +34,7 @@ def evaluate(
         outcome(model, test[model.target], model.score_features(test))
         for model in (candidate, baseline)
     )
-    report: dict[str, Any] = {
+    report: Content = {
         "task": candidate.task,
         "test": by.scoring.score(ours),
         "intervals": intervals(by.scoring, ours, by.bootstrap),

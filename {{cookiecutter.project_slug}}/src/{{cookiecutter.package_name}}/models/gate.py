@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from textwrap import shorten
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from mlops_loop.console import change
+from mlops_loop.files import Content
 from mlops_loop.models.bootstrap import improvement, outcome
 from mlops_loop.models.model import Model, load
 from mlops_loop.models.slices import failed_bars
@@ -20,8 +20,8 @@ from .metrics import SCORING, judging
 
 
 def judge(
-    report: dict[str, Any],
-    groups: dict[str, Any],
+    report: Content,
+    groups: Content,
     load_champion: Callable[[], Model] | None,
     params: Params,
     paths: Paths,
@@ -65,7 +65,7 @@ def judge_question(candidate: Model, champion: Model, params: Params, is_shared:
     return Decision("promote", [reason])
 
 
-def judge_champion(report: dict[str, Any], groups: dict[str, Any], params: Params) -> Decision:
+def judge_champion(report: Content, groups: Content, params: Params) -> Decision:
     """Keep the current champion; report every bar it no longer meets."""
     if failed := failures(report, groups, params):
         return Decision("hold", ["the champion no longer passes", *failed])
@@ -101,7 +101,7 @@ def compare(
     return Decision("hold", [f"not significantly better: {text}"], comparisons, challenger=True)
 
 
-def failures(report: dict[str, Any], groups: dict[str, Any], params: Params) -> list[str]:
+def failures(report: Content, groups: Content, params: Params) -> list[str]:
     """One sentence for each bar that the test split, a slice or a gap misses, and the baseline."""
     options, scoring = params.registration, SCORING[params.task]
     sentences = failed_bars(scoring, report["test"], options.bars)

@@ -5,15 +5,16 @@ The only stage that opens MLflow. Every step may be repeated; reports/gate.json 
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_loop.data.contract import load_contract
-from mlops_loop.files import read_json, write_json
+from mlops_loop.files import Content, read_json, write_json
 from mlops_loop.lineage import require_commit
 from mlops_loop.models import model_card
 from mlops_loop.models.slices import check_bars, not_judged, too_good
 from mlops_loop.models.summary import print_summary
 from mlops_loop.project import Paths, load_settings, run_stage
+from mlops_loop.tracking import open_registry
 from mlops_loop.tracking.gate import OVERRULED, Decision, identity, log_decision, register_version
 
 from .. import PROJECT
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 def gate(
     registry: "Registry", run_id: str, params: Params, paths: Paths, keep_back: str = ""
-) -> dict[str, Any]:
+) -> Content:
     """Judge the candidate, register it unless rejected, and return the content of gate.json.
 
     One that passes stays challenger where there is a reason to keep it back.
@@ -63,7 +64,7 @@ def gate(
     return log_decision(registry, record, report["test"], decision, version, champion)
 
 
-def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[str, Any]:
+def register(registry: "Registry", paths: Paths, keep_back: str = "") -> Content:
     """Log, judge and register what is in `paths`; write reports/gate.json, and return it."""
     params, settings = load_params(paths.params), load_settings(paths)
     scoring, contract = SCORING[params.task], load_contract(paths.contract)
@@ -84,9 +85,7 @@ def register(registry: "Registry", paths: Paths, keep_back: str = "") -> dict[st
 
 def main(paths: Paths) -> None:
     """Write reports/gate.json after the registry agrees with it."""
-    from mlops_loop.tracking import registry as tracking
-
-    register(tracking.connect(paths, load_settings(paths)), paths)
+    register(open_registry(paths), paths)
     print_summary(paths)
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import time
-from typing import Any
 
 import polars as pl
 
 from mlops_loop.console import working
 from mlops_loop.data.contract import FEATURE_ROLES, load_contract
 from mlops_loop.features import deserialise
+from mlops_loop.files import Content
 from mlops_loop.models import held_out
 from mlops_loop.models.bootstrap import best_threshold
 from mlops_loop.models.model import Encoder, Model
@@ -44,7 +44,7 @@ class Training:
     candidate: Model
     baseline: Model
     held_out: pl.DataFrame
-    report: dict[str, Any]
+    report: Content
 
 
 def train(

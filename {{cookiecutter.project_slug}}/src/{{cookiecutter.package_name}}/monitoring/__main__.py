@@ -1,7 +1,7 @@
 """The verbs of level operations: `python -m <package>.monitoring VERB …`; the Makefile calls it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_loop.console import run_verb
 from mlops_loop.monitoring.verbs import Operations
@@ -9,6 +9,7 @@ from mlops_loop.monitoring.verbs import Operations
 from .. import PROJECT
 
 if TYPE_CHECKING:
+    from mlops_loop.monitoring.batch import Needs
     from mlops_loop.monitoring.retrain import Yours
 
     from ..params import Params
@@ -21,20 +22,16 @@ def load(path: Path) -> "Params":
     return load_params(path)
 
 
-def check_needs(params: "Params") -> dict[str, Any]:
+def check_needs(params: "Params") -> "Needs":
     """The parts of yours that a check needs."""
+    from mlops_loop.monitoring.batch import Needs
     from mlops_loop.monitoring.params import Monitoring, read_section
 
     from ..features.definitions import KEEP_ROWS, TARGET
     from ..models.metrics import SCORING
 
-    return {
-        "options": read_section(Monitoring, params.monitoring),
-        "scoring": SCORING[params.task],
-        "target": TARGET,
-        "keep": KEEP_ROWS,
-        "bars": params.registration.bars,
-    }
+    options, bars = read_section(Monitoring, params.monitoring), params.registration.bars
+    return Needs(options, SCORING[params.task], TARGET, KEEP_ROWS, bars)
 
 
 def retrain_needs(params: "Params") -> "Yours":

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import PositiveInt
 
 from mlops_loop.config import Section
 from mlops_loop.data.sources import Partition
@@ -32,7 +31,7 @@ class Options(Section):
     """Months, and rows of each."""
 
     months: Months
-    rows_per_month: Annotated[int, Field(ge=1)]
+    rows_per_month: PositiveInt
 
 
 def partitions(options: Options, seed: int, paths: Paths) -> Iterator[Partition]:
