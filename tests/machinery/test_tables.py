@@ -59,10 +59,12 @@ def test_a_letter_of_windows_is_found_anywhere(tmp_path: Path) -> None:
     assert read_table(tmp_path / "x.csv").row(-1) == ("é", "3")
 
 
-@pytest.mark.parametrize("first", [b"n/a,NA,-", b"low,2,3", b",,", b"few,few,3"])
+@pytest.mark.parametrize("first", [b"n/a,NA,-,x,z", b"low,no,3,x,z", b",,,x,z", b"few,few,,x,z"])
 def test_a_first_row_with_words_is_a_row(tmp_path: Path, first: bytes) -> None:
-    (tmp_path / "x.csv").write_bytes(b"a,b,c\n" + first + b"\n" + b"1,2,3\nfew,few,3\n" * 9)
-    assert read_table(tmp_path / "x.csv").height == 19
+    rows = b"1,2,3,k%d,y%d\n" * 2 + b"few,few,3,k,y\n"
+    below = b"".join(rows % (i, i, i, i) for i in range(9))
+    (tmp_path / "x.csv").write_bytes(b"a,b,c,d,e\n" + first + b"\n" + below)
+    assert read_table(tmp_path / "x.csv").height == 28
 
 
 def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> None:
@@ -86,6 +88,8 @@ def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> N
             b"of,x\n\nday;wind;rain\nat;km;cm\n" + b"1;2;3\n" * 9,
             r"line 4 holds names or units \(at, km",
         ),
+        ("a,b\nü,2\n".encode() + b"\xe9,3\n", "some bytes are not UTF-8, as its other letters"),
+        ("a,b\nü,2\n".encode() + b"1,2\n" * 40_000 + b"\xe9,3\n", "some bytes are not UTF-8"),
         (b"a,^b.*$\n1,2\n", "for a pattern; rename it"),
         (b"\n\n", "the file is empty"),
         (b"1.5,oak,2\n2.5,oak,2\n", r"line 1 holds values \(1.5, oak, 2\) in the place of"),

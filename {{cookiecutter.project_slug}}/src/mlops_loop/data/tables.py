@@ -26,6 +26,7 @@ SEPARATORS = ",;\t|"
 QUOTED = r"(?m)(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|$)"
 # Non-ASCII letters of Western Europe stand in ones, twos and threes between others.
 WESTERN = r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»\u2013-\u2026\xa0]{1,3}(?![^\x00-\x7f])"
+NUMERAL = re.compile(r"\W*\d[\W\d]*")
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
@@ -151,12 +152,16 @@ def _encoding(head: bytes, file: Any) -> str:
         return "utf-16"
     if head.startswith(b"PK\x03\x04") or b"\x00" in head:
         raise ValueError("not text, whatever its name says; save it as CSV.")
-    decoder, block = codecs.getincrementaldecoder("utf-8")(), head
+    decoder, block, plain = codecs.getincrementaldecoder("utf-8")(), head, True
     try:
         while block:
-            decoder.decode(block)
+            plain &= decoder.decode(block).isascii()
             block = file.read(BLOCK_BYTES)
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if not (plain and error.object[: error.start].isascii()):
+            raise ValueError(
+                "some bytes are not UTF-8, as its other letters are; repair it: iconv -c -t utf-8."
+            ) from None
         text = block.decode("cp1252", errors="replace")  # of older programs on Windows
         if 2 * len("".join(re.findall(WESTERN, text))) < len(re.findall(r"[^\x00-\x7f]", text)):
             raise ValueError(
@@ -210,16 +215,14 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
 
 
 def find_units(rows: list[list[str]]) -> list[str]:
-    """The first row, if it has only words, which no other row has, and the others mostly numbers.
-
-    A first row of words for missing values, or of a table of text, is none of units.
-    """
-    first, *others = rows or [[]]
-    below = [cell for row in others for cell in row if cell]
-    numbers = [cell for cell in below if not re.search(r"[^\W\d]", cell)]
-    words = {cell for cell in first if re.search(r"[^\W\d]|%", cell)} - {*MISSING, *below}
-    are_alone = words | {""} >= set(first)
-    return first if are_alone and len(words) > 1 and 2 * len(numbers) > len(below) else []
+    """The first row, if it has no number, but words of its own in columns that mostly have one."""
+    words = [
+        word
+        for word, *below in zip(*rows, strict=True)
+        if re.search(r"[^\W\d]|%", word) and word not in (*MISSING, *below)
+        if 2 * sum(map(bool, map(NUMERAL.fullmatch, below))) > len(below)
+    ]
+    return rows[0] if len(words) > 1 and not any(map(NUMERAL.fullmatch, rows[0])) else []
 
 
 def separator(text: str, quote: str) -> str:
