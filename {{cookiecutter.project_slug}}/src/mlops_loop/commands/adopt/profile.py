@@ -131,9 +131,8 @@ def find_codes(profile: Profile) -> list[str]:
     for code in profile.limits:
         others = numbers[numbers != code]
         rows = len(numbers) - len(others)
-        if rows < REPEATED or profile.distinct <= REPEATED:
-            continue
-        if abs(others - code).min() > FAR * others.std():
+        few = rows < REPEATED or profile.distinct <= REPEATED
+        if not few and abs(others - code).min() > FAR * others.std():
             remarks.append(f"{rows:,} rows hold {code}: list it in `missing` if it means that")
     return remarks
 

@@ -19,7 +19,7 @@ MANY_CATEGORIES = 50
 CODE_SHARE = 0.05  # a code with fewer values per row is a category, with more an identifier
 HARDLY_FILLED = 0.005  # a share: most samples of the rows would hold no value
 OWN_VALUE_SHARE = 0.5  # a text with more values per row says nothing about other rows
-MAGNITUDES = 20  # between the tenths at both ends
+MAGNITUDES = 20  # between the tenths at both ends; numbers that are names have as many digits
 PROSE, WORDS_OF_PROSE = "free text", 4
 COPY, SUSPICIOUS = 0.9999, 0.95  # how far a column alone tells the target
 COMPARED_ROWS, ROWS_PER_VALUE = 100_000, 5
@@ -214,10 +214,7 @@ def plan_column(profile: Profile, link: float) -> Profile:
 
 
 def is_amount(profile: Profile) -> bool:
-    """True for numbers that count something: with fractions, below zero or of several magnitudes.
-
-    Numbers that name something have about as many digits.
-    """
+    """True for numbers that count something: of fractions, below zero or of several magnitudes."""
     dtype = profile.column.dtype
     if dtype != "Int64" or CODE.search(profile.column.name):
         return dtype not in ("Int64", "String")
