@@ -14,8 +14,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PAGES = {
-    "training": ("reports/index.html", 900),
-    "replay": ("reports/replay/replay.html", 680),
+    "training": ("reports/index.html", 590),
+    "replay": ("reports/replay/replay.html", 660),
     "monitor": ("reports/replay/index.html", 1100),
 }
 WIDTH = 1100
