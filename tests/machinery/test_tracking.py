@@ -203,6 +203,7 @@ def test_a_server_that_does_not_answer_is_said_within_seconds(
 
 DATABASES = {
     "postgresql+psycopg://ada:secret@127.0.0.1:1/db": r"server 127\.0\.0\.1:1/db does not answer",
+    "sqlite:////proc/none/mlflow.db": "unable to open database file",
     "mysql://ada:secret@127.0.0.1:1/db": "No module named 'MySQLdb'\\); start it, install its driver",
 }
 
