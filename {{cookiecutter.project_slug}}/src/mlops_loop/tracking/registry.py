@@ -308,7 +308,7 @@ def check_answer(tracking_uri: str) -> None:
     try:
         if tracking_uri.startswith("http"):  # whatever the status is, it is an answer
             requests.get(f"{tracking_uri}/health", timeout=ANSWER_SECONDS)
-        elif tracking_uri.startswith(("sqlite", "postgresql", "mysql")):
+        elif re.match("sqlite|postgresql|mysql", tracking_uri):
             file = tracking_uri.startswith("sqlite")
             waits = {} if file else {"connect_timeout": ANSWER_SECONDS}
             sql.create_engine(tracking_uri, connect_args=waits).connect().close()

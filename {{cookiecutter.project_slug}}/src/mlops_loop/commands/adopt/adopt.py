@@ -27,7 +27,7 @@ from ...lineage import NOT_CODE, git
 from ...project import Paths, UserError
 from . import render
 from .profile import TEMPORAL, profile
-from .roles import find_task, find_total, plan_columns
+from .roles import find_task, find_totals, plan_columns
 
 NOT_TABLES = (":(exclude)*.csv*", ":(exclude)*.tsv*", ":(exclude)*.parquet")
 TASKS = ("regression", "classification")
@@ -54,7 +54,7 @@ def plan_new_table(args: Namespace, raw: pl.DataFrame, paths: Paths) -> Plan:
     ):
         if name not in (None, *known):
             raise UserError(f"{argument}={name}: no suitable column; choose {', '.join(known)}.")
-    if (total := find_total(table)) is not None:
+    for total in find_totals(table):
         raise UserError(f"{args.data}: row {total + 1} holds the sums of all others; delete it.")
     task = find_task(table[args.target], args.task)
     plans = plan_columns(table, args.target, task, args.time, args.group)

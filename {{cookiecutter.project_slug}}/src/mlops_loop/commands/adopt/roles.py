@@ -152,7 +152,7 @@ def plan_columns(
     return plans
 
 
-def find_total(profiles: dict[str, Profile]) -> int | None:
+def find_totals(profiles: dict[str, Profile]) -> list[int]:
     """The position of a row of totals, if there is one: it would be learned as an observation.
 
     Of most of its numbers that are amounts, each is the sum of all others in its column.
@@ -165,10 +165,10 @@ def find_total(profiles: dict[str, Profile]) -> int | None:
         and profile.limits[0] >= 0
     ]
     if not shares:
-        return None
+        return []
     halves = pl.DataFrame(shares).select(pl.all().is_close(0.5))
     rows = halves.mean_horizontal() >= OWN_VALUE_SHARE
-    return next(iter(rows.arg_true()), None)
+    return rows.arg_true().to_list()
 
 
 def can_split(profile: Profile) -> bool:
