@@ -13,6 +13,7 @@ from watched import NEEDS
 
 REPLAYED = replay.Replayed(42, lambda paths, today: None, NEEDS)
 START = date(2024, 1, 1)
+FEWER = START + timedelta(days=20), date(2024, 1, 31)
 POISONED = [START + timedelta(days=day) for day in (3, 4, 5)]
 
 
@@ -29,13 +30,18 @@ def late(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter("kept", pl.col("day") >= date(2024, 2, 1))
 
 
-def test_without_drift_only_three_days_of_truths_are_wrong(trained: Project) -> None:
+def test_without_drift_three_days_of_truths_are_wrong_and_some_rows_come_less_often(
+    trained: Project,
+) -> None:
     trained.put_model("better")
-    rows = change(trained, "none")
-    same = sales(60 * 24)[1:]
+    every = change(trained, "none")
+    fades = pl.col("day").is_between(*FEWER)
+    rows, same = every.filter(~fades), sales(60 * 24)[1:]
+    same = same.filter(~pl.col("sold_at").dt.date().is_between(*FEWER))
     assert rows["truth"].equals(same["price"].alias("truth"))
     assert rows["size"].equals(same["size"])
     assert rows["kept"].sum() == same["price"].is_between(0, 150).sum()
+    assert every.filter(fades, "kept")["size"].mean() > rows.filter("kept")["size"].mean() + 5
     wrong = rows.filter(pl.col("told") != pl.col("truth"))
     assert wrong["day"].unique().sort().to_list() == POISONED
     assert 0.15 < wrong.height / rows.filter(pl.col("day").is_in(POISONED)).height < 0.45

@@ -47,6 +47,7 @@ from .shifts import HARMLESS, SHIFTS, shift, thin
 LATE = timedelta(days=3)  # of truths
 POISON, RELEASE = (3, 5), 12  # days of the first month: wrong truths, a model of wrong data
 WRONG, FEWER = 0.3, 0.6  # shares: of wrong truths, of rows that a harmless drift leaves out
+FEWER_FROM = 20  # day of the first month from which it does
 USUAL = 0.05  # of the mean of rows a day: real months hold a few rows of other years
 BATCH = 200  # records of a request
 TOLD = ("promote", "reject", "rollback")  # events of the history that are in the table
@@ -203,7 +204,9 @@ def change_world(clone: Paths, project: Replayed, rows: pl.DataFrame, drift: str
         suits = SHIFTS[drift].suits
         column = "truth" if suits == "outcome" else choose_column(clone, suits)
         late = shift(late, drift, column)
-    parts = typed.filter(~pl.col("kept")), kept.filter(~later), late
+    soon, fades = kept.filter(~later), day >= FEWER_FROM
+    fewer = thin(soon.filter(fades), choose_column(clone, "number"), FEWER)
+    parts = typed.filter(~pl.col("kept")), soon.filter(~fades), fewer, late
     typed = pl.concat(parts, how="diagonal").sort("day", maintain_order=True)
     asked = [c.model_copy(update={"categories": None}) for c in request_columns(contract)]
     refused = check_values(typed, asked)[1]["row"]
