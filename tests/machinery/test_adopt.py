@@ -622,10 +622,14 @@ def test_a_file_that_is_not_there_is_named(blank: Blank, tmp_path: Path) -> None
 # Sizes.
 
 
-def test_twenty_rows_are_learnt(learner: Blank, tmp_path: Path) -> None:
+def test_twenty_rows_are_learnt_and_prove_nothing(learner: Blank, tmp_path: Path) -> None:
     flats(20).write_csv(tmp_path / "t.csv")
     learner.adopt(tmp_path / "t.csv", "rent")
-    assert learn(learner)["rows"] == {"train": 14, "validation": 3, "test": 3}
+    learner.through(*STAGES)
+    assert read_json(learner.metrics)["rows"] == {"train": 14, "validation": 3, "test": 3}
+    [reason] = read_json(learner.gate)["reasons"]
+    assert reason.endswith("on 3 test rows; bring more rows or better features")
+    assert read_json(learner.gate)["decision"] == "reject", "three rows are better by chance"
 
 
 def test_a_hundred_and_fifty_rows_that_are_clear_are_learnt(learner: Blank, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def judge(
         reason = f"the champion cannot be scored on this test split: {error}"
         return Decision("hold", [reason], challenger=True)
     against = compare(test, candidate, scores, load(paths.baseline), params, "baseline")
-    if against.decision != "promote":
+    by_chance = 0.5**test.height > 1 - params.registration.confidence  # each row is better
+    if by_chance or against.decision != "promote":
         reason = f"{against.reasons[0]} on {test.height:,} test rows"
         return Decision("reject", [f"{reason}; bring more rows or better features"])
     if champion:
