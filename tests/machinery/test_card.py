@@ -79,7 +79,7 @@ def test_the_page_shows_decision_figures_and_learning(
     registered: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics, page = read_json(registered.metrics), registered.report.read_text()
-    assert "<b>promote</b> · shop,\nversion 1 is the champion" in page
+    assert "<b>promote</b> · shop, version 1 is the champion" in page
     assert "--status: var(--healthy)" in page
     assert f"<b>{metrics['test']['rmse']:.4g}</b>" in page
     assert f"baseline {metrics['baseline']['rmse']:.4g}" in page
@@ -89,7 +89,7 @@ def test_the_page_shows_decision_figures_and_learning(
     registered.put_model("worse")
     register.main(registered)
     page = registered.report.read_text()
-    assert "<b>hold</b> · shop,\nversion 2" in page and "--status: var(--watch)" in page
+    assert "<b>hold</b> · shop, version 2" in page and "--status: var(--watch)" in page
     assert "OUTPUT=scored.csv VERSION=2," in capsys.readouterr().out
     assert "champion, version 1, on the same rows" in page and 'href="data_card.html"' in page
     assert "<h1>Data card of shop</h1>" in (registered.report.parent / "data_card.html").read_text()

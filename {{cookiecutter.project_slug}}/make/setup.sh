@@ -39,8 +39,7 @@ if [ ! -e "$(stamp "$@")" ]; then
     mkdir -p "${UV_CACHE_DIR:-$HOME/.cache/uv}" 2> /dev/null || export UV_NO_CACHE=1
     echo "Installing $(cat "$@" | grep -c '^[^ #]*==') locked packages into .venv: about 1.3 GB, a few minutes"
     # Compiled, every later command starts faster; only sync compiles all of them.
-    uv pip sync --quiet --python .venv/bin/python --compile-bytecode --require-hashes --build-constraint "$1" "$@" ||
-        fail "$offline"
+    uv pip sync --quiet --python .venv/bin/python --compile-bytecode --require-hashes --build-constraint "$1" "$@" || fail "$offline"
     # The locked uv carries the build backend that pyproject.toml names: no download.
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable . || fail "$offline"
     # The first training copies this empty store: making one takes MLflow seconds.

@@ -109,8 +109,8 @@ def print_explanation(found: Content, groups: Content) -> None:
         return tuple(map(str, {**each, **figures, "interval": interval(each["interval"])}.values()))
 
     importance = [(name, figure(value)) for name, value in found["importance"].items()]
-    if more := importance[LISTED:]:
-        importance[LISTED:] = [(f"and {len(more)} more", f"at most {more[0][1]}")]
+    if len(importance) > LISTED:
+        importance[LISTED:] = [("…", "importance.json has the others")]
     for header, rows in (
         (("feature", f"{found['method']}, {found['unit']}"), importance),
         (("worst slices", "rows", groups["metric"], "interval"), map(row, groups["worst"])),
