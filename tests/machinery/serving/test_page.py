@@ -93,7 +93,9 @@ def test_the_services_own_words_say_why_nothing_is_predicted(
 
 def test_the_card_is_the_versions(served_once: Project, client: TestClient) -> None:
     [card] = opened(served_once, client).get("iframe")
-    assert "<h1>Model card: " in card.proto.srcdoc
+    assert (
+        "<b>promote</b>" in card.proto.srcdoc and "<h2>Purpose and owner</h2>" in card.proto.srcdoc
+    )
     assert "version 1" in card.proto.srcdoc
 
 
