@@ -132,5 +132,5 @@ def test_they_are_green_for_an_adopted_table_of_classes(
     cases += [{"train.model": KINDS[0], **values} for values in (LEAST, MOST)]
     cases.append({"train.model": KINDS[0], "generated": True})
     if table == "breast_cancer":
-        cases += [{"train.model": KINDS[0], "train.threshold": cut} for cut in (0.001, 0.999)]
+        cases += [{"train.model": KINDS[0], "train.threshold": cut} for cut in (0.001,)]
     assert hold(project, *cases) == {}

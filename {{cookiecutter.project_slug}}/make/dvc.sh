@@ -50,7 +50,7 @@ pull() {
     fi
     absent=".dvc/config names no remote${url:+ but $url, which is not on this machine}"
     missing=$(git ls-files '*.dvc' | while read -r name; do test -e "${name%.dvc}" || echo "${name%.dvc}"; done | paste -sd ' ' -)
-    if [ -z "$missing" ] || grep -qE '^ *source: (sample|tlc)\b' params.yaml; then
+    if [ -z "$missing" ] || ! sed 's/#.*//' params.yaml | grep -q data/external; then
         echo "Nothing was pulled, because $absent; the pipeline can run without."
         return
     fi
