@@ -9,10 +9,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from helpers import git, render, run
+from helpers import Factory, git, run
 from webhooks import running, webhook
 
-STAMP = "stamp: ; @touch $(LOCKED)"  # the libraries of the service, which this does without
 STEPS = ["extract", "validate_data", "prepare", "train", "evaluate", "validate_model", "upload"]
 TRAINED = [*STEPS, "is_promoted", "announce"]
 DAY = "2023-05-05"
@@ -36,12 +35,9 @@ def select(file: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+def project(make_project: Factory) -> Path:
     """A project whose DAGs ran once, for a day whose window begins and ends within the sample."""
-    created = render(tmp_path_factory.mktemp("orchestrated"), level="operations")
-    (created / ".venv").symlink_to(environment)
-    run(created, "make", "--eval", STAMP, "stamp")
-    run(created, "make", "setup")
+    created = make_project(level="operations")
     edit(created, "_month: 50000", "_month: 1500")
     run(created, "make", "airflow-test", f"DATE={DAY}")
     return created

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from helpers import render, run
+from helpers import Factory, run
 
 # What the service and its users leave behind, a row an entry.
 LOG = """
@@ -31,16 +31,12 @@ with engine.begin() as connection:
     truths = [{"id": id, "prediction_id": id, "time": at, "actual": y} for id, at, y in told]
     log.insert(connection, log.feedback, truths)
 """
-STAMP = "stamp: ; @touch $(LOCKED)"  # the libraries of the service, which the monitor does without
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+def project(make_project: Factory) -> Path:
     """A trained project of this level."""
-    created = render(tmp_path_factory.mktemp("watched"), level="operations")
-    (created / ".venv").symlink_to(environment)
-    run(created, "make", "--eval", STAMP, "stamp")
-    run(created, "make", "setup")
+    created = make_project(level="operations")
     params = created / "params.yaml"
     params.write_text(params.read_text().replace("_month: 50000", "_month: 3000"))
     run(created, "make", "train")

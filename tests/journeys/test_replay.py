@@ -7,21 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import files, git, render, run
+from helpers import Factory, files, git, run
 
-STAMP = "stamp: ; @touch $(LOCKED)"
 POISONED, RELEASED = "2023-05-04", "2023-05-13"  # days; the drift begins with June
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+def project(make_project: Factory, environment: Path) -> Path:
     """A project of this level that was never trained, after three months of replay."""
-    created = render(tmp_path_factory.mktemp("replayed"), level="operations")
-    (created / ".venv").symlink_to(environment)
+    created = make_project(level="operations")
     lock = ("--require-hashes", "-r", "requirements/serving.txt")
     run(created, environment / "bin/uv", "pip", "install", "--python", ".venv/bin/python", *lock)
-    run(created, "make", "--eval", STAMP, "stamp")
-    run(created, "make", "setup")
     before = files(created)
     said = run(created, "make", "replay", "MONTHS=3", "ROWS=1500").stdout
     (created / ".said").write_text(said)

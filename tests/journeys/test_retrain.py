@@ -9,9 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers import git, render, run, shell
+from helpers import Factory, git, run, shell
 
-STAMP = "stamp: ; @touch $(LOCKED)"  # the libraries of the service, which this does without
 # A month of trips that take longer than any before, as the service and its users leave them behind.
 LOG = """
 import polars as pl
@@ -46,13 +45,10 @@ CHANGED = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+def project(make_project: Factory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained project with remotes, whose user goes on working: not everything is committed."""
     folder = tmp_path_factory.mktemp("retrained")
-    created = render(folder, level="operations")
-    (created / ".venv").symlink_to(environment)
-    run(created, "make", "--eval", STAMP, "stamp")
-    run(created, "make", "setup")
+    created = make_project(folder, level="operations")
     params = created / "params.yaml"
     for old, new in CHANGED.items():
         assert old in params.read_text()

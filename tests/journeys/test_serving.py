@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from helpers import BIN, check_tree, render, run, shell
+from helpers import BIN, Factory, check_tree, run, shell
 from image import Build
 
 from benchmarks.serving import free_port
@@ -49,19 +49,15 @@ from my_project.serving.__main__ import VERBS
 jobs.Jobs.lease = timedelta(seconds=0.5)
 VERBS["work"]()
 """
-STAMP = "stamp: ; @touch $(LOCKED)"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+def project(make_project: Factory, environment: Path) -> Path:
     """A project of this level on the shared environment, with two versions of its model."""
-    created = render(tmp_path_factory.mktemp("served"), level="deployment")
-    (created / ".venv").symlink_to(environment)
+    created = make_project(level="deployment")
     locks = ("-r", "requirements/serving.txt", "-r", "requirements/app.txt")
     install = ("pip", "install", "--require-hashes", "--python", PYTHON, *locks)
     run(created, environment / "bin/uv", *install)
-    run(created, "make", "--eval", STAMP, "stamp")
-    run(created, "make", "setup")
     params = created / "params.yaml"
     text = params.read_text().replace("_month: 50000", "_month: 1500")
     text = text.replace("refresh_seconds: 2 ", "refresh_seconds: 0.05 ")

@@ -85,7 +85,7 @@ def gaps(rng: np.random.Generator, column: Values, word: str) -> Values:
 
 @dataclass(frozen=True)
 class Style:
-    """How a program writes numbers and dates, and what it writes for nothing."""
+    """The way in which a program writes numbers, dates and missing values."""
 
     thousands: str
     decimal: str
