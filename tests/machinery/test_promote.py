@@ -5,7 +5,7 @@ from mlops_loop.commands import promote
 from mlops_loop.models import summary
 from mlops_loop.project import UserError
 from mlops_loop.tracking.registry import Registry
-from projects import Project, offer, registry_of
+from projects import Project, gate, offer, registry_of
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_what_a_person_took_back_no_gate_promotes_again(
     promote.main(trained, ["--version=2", "--reason=fairer to the north"])
     again = offer(trained, "better")
     assert (again["decision"], again["version"], again["alias"]) == ("hold", 1, None)
-    assert summary.decision(trained)[0] == "  gate        hold: version 1 has no alias"
+    assert summary.decision(gate(trained))[0] == "  gate        hold: version 1 has no alias"
     assert again["reasons"][0] == "it was taken back: fairer to the north"
     assert registry.aliases() == {"champion": 2, "previous": 1}
     assert registry.find(2).tags["reason"] == "fairer to the north"

@@ -190,7 +190,7 @@ def test_a_champion_that_misses_a_raised_bar_stays_and_it_is_said(trained: Proje
     assert "is below the bar of 0.999" in decided["reasons"][1]
     assert registry_of(trained).aliases() == {"champion": 1}
     assert registry_of(trained).versions()[0].tags["decision"] == "promote"
-    assert "hold: version 1 stays the champion" in summary.decision(trained)[0]
+    assert "hold: version 1 stays the champion" in summary.decision(gate(trained))[0]
 
 
 def test_the_run_of_a_training_is_logged_once_in_each_store(trained: Project) -> None:

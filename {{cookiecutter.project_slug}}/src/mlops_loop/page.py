@@ -1,4 +1,4 @@
-"""Pages: single HTML files without links to the network, light or dark, wide or narrow."""
+"""Pages: single HTML files that load nothing, for light or dark, wide or narrow screens."""
 
 import base64
 import re

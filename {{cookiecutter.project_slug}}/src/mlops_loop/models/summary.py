@@ -4,7 +4,7 @@ import os
 import sys
 
 from ..console import aligned, figure, interval
-from ..files import read_json
+from ..files import Content, read_json
 from ..project import Paths
 
 
@@ -46,9 +46,8 @@ def metrics(paths: Paths) -> list[str]:
     return aligned(table)
 
 
-def decision(paths: Paths) -> list[str]:
-    """The gate's decision with its reasons, and the version and alias of the model."""
-    gate = read_json(paths.gate)
+def decision(gate: Content) -> list[str]:
+    """The decision in gate.json with its reasons, and the version and alias of the model."""
     version, alias = gate["version"], gate["alias"]
     result = f"version {version} has no alias" if version else "nothing was registered"
     if alias:
@@ -60,9 +59,9 @@ def decision(paths: Paths) -> list[str]:
 
 def print_summary(paths: Paths) -> None:
     """Print the summary; a reader that closes the pipe (`make train | head`) fails nothing."""
-    lines = [*rows(paths), "", *metrics(paths), "", *decision(paths)]
-    lines.append("  reports     open reports/index.html; every run: `make ui`")
     gate = read_json(paths.gate)
+    lines = [*rows(paths), "", *metrics(paths), "", *decision(gate)]
+    lines.append("  reports     open reports/index.html; every run: `make ui`")
     held = f" VERSION={gate['version']}" if gate["version"] and gate["alias"] != "champion" else ""
     predict = f"make predict INPUT=new.csv OUTPUT=scored.csv{held}"
     lines.append(f"  next        {predict}, or edit params.yaml")
