@@ -23,8 +23,8 @@ anyio apache_airflow apache_airflow_core apache_airflow_providers_common_compat
 apache_airflow_providers_common_io apache_airflow_providers_common_sql
 apache_airflow_providers_smtp apache_airflow_providers_standard apache_airflow_task_sdk appdirs
 appnope argcomplete argon2_cffi argon2_cffi_bindings arrow asgiref ast_serialize asttokens
-async_lru asyncssh atpublic attr attrs babel bcrypt beautifulsoup4 billiard black blackd bleach
-blib2to3 blinker boto3 botocore cachetools cadwyn catboost celery certifi cffi cfgv
+async_lru asyncssh atpublic attr attrs autopep8 babel bcrypt beautifulsoup4 billiard black blackd
+bleach blib2to3 blinker boto3 botocore cachetools cadwyn catboost celery certifi cffi cfgv
 charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle colorama colorlog
 comm configobj conftest contourpy cron_descriptor croniter cryptography cycler databricks
 databricks_sdk dateutil debugpy decorator defusedxml deprecated detect_secrets dictdiffer dill
@@ -44,7 +44,7 @@ jupyterlab jupyterlab_pygments jupyterlab_server kiwisolver kombu lark lazy_impo
 lazy_object_proxy libcst librt lightgbm linkify_it_py lockfile mako markdown_it markdown_it_py
 markupsafe matplotlib matplotlib_inline mdurl methodtools mistune ml_dtypes mlflow mlflow_skinny
 mlflow_tracing mlops_loop more_itertools mpl_toolkits msgspec multidict mypy mypy_extensions mypyc
-narwhals natsort nbclient nbconvert nbformat nbstripout nest_asyncio2 networkx nodeenv
+narwhals natsort nbclient nbconvert nbformat nbqa nbstripout nest_asyncio2 networkx nodeenv
 notebook_shim numpy oauthlib omegaconf onnx onnxruntime opentelemetry opentelemetry_api
 opentelemetry_exporter_http_transport opentelemetry_exporter_otlp
 opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common
@@ -53,19 +53,20 @@ opentelemetry_sdk opentelemetry_semantic_conventions optuna orjson outcome overr
 pandas pandocfilters parso pathlib_abc pathspec pendulum pexpect pil pillow pip platformdirs
 plotly pluggy polars polars_runtime_32 pre_commit pre_commit_hooks prettytable prometheus_client
 prompt_toolkit propcache proto_plus protobuf psutil psycopg psycopg_binary ptyprocess public
-pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pydantic_extra_types
-pydantic_settings pydeck pydevd_plugins pydot pygit2 pygments pygtrie pyjwt pylab pyparsing pytest
-python_daemon python_dateutil python_discovery python_dotenv python_json_logger python_multipart
-python_slugify pytokens pyyaml pyyaml_ft pyzmq referencing requests requests_oauthlib
-rfc3339_validator rfc3986_validator rfc3987_syntax rich rich_argparse rich_toolkit rpds rpds_py
-ruamel ruamel_yaml ruamel_yaml_clib ruff s3fs s3transfer scikit_learn scipy scmrepo semver
-send2trash setproctitle setuptools shellingham shortuuid shtab six sklearn skops smmap sniffio
-soupsieve sqlalchemy sqlparse sqltrie sshfs stack_data starlette streamlit structlog svcs tabulate
-tenacity termcolor terminado test tests text_unidecode threadpoolctl tinycss2 tomlkit tornado tqdm
-traitlets typer typing_extensions typing_inspection tzdata tzlocal universal_pathlib uri_template
-urllib3 uuid6 uv uvicorn uvloop validate vine virtualenv voluptuous watchdog watchfiles wcwidth
-webcolors webencodings websocket_client websockets werkzeug wirerope wrapt xgboost xgboost_cpu
-yaml yarl zc zc_lockfile zipp zmq
+pure_eval py pyarrow pyasn1 pyasn1_modules pycodestyle pycparser pydantic pydantic_core
+pydantic_extra_types pydantic_settings pydeck pydevd_plugins pydot pygit2 pygments pygtrie pyjwt
+pylab pyparsing pytest python_daemon python_dateutil python_discovery python_dotenv
+python_json_logger python_multipart python_slugify pytokens pyyaml pyyaml_ft pyzmq referencing
+requests requests_oauthlib rfc3339_validator rfc3986_validator rfc3987_syntax rich rich_argparse
+rich_toolkit rpds rpds_py ruamel ruamel_yaml ruamel_yaml_clib ruff s3fs s3transfer scikit_learn
+scipy scmrepo semver send2trash setproctitle setuptools shellingham shortuuid shtab six sklearn
+skops smmap sniffio soupsieve sqlalchemy sqlparse sqltrie sshfs stack_data starlette streamlit
+structlog svcs tabulate tenacity termcolor terminado test tests text_unidecode threadpoolctl
+tinycss2 tokenize_rt tomli tomlkit tornado tqdm traitlets typer typing_extensions
+typing_inspection tzdata tzlocal universal_pathlib uri_template urllib3 uuid6 uv uvicorn uvloop
+validate vine virtualenv voluptuous watchdog watchfiles wcwidth webcolors webencodings
+websocket_client websockets werkzeug wirerope wrapt xgboost xgboost_cpu yaml yarl zc zc_lockfile
+zipp zmq
 """.split())
 
 

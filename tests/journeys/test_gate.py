@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from helpers import Factory, git, package, run
+from helpers import BIN, Factory, git, package, run
 
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 CLEAN = '"""What the gate lets through."""\n\nLIMIT = 3\n'
@@ -125,23 +125,40 @@ def test_a_badly_formatted_file_is_repaired_and_waits(project: Repository, modul
     assert committed, said
 
 
-def test_a_notebook_loses_its_output_before_it_is_committed(project: Repository) -> None:
-    pictures = "a customer's face\n" * 100_000  # over the limit of 1 MB before it is stripped
-    output = {"output_type": "stream", "name": "stdout", "text": pictures}
+def notebook(source: list[str], output: str) -> str:
+    """A notebook of one cell."""
     cell = {
         "cell_type": "code",
         "id": "first",
         "execution_count": 1,
         "metadata": {},
-        "outputs": [output],
-        "source": ["LIMIT = 3"],
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": output}],
+        "source": source,
     }
     book = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    path = project.write("notebooks/extra.ipynb", json.dumps(book, indent=1) + "\n")
+    return json.dumps(book, indent=1) + "\n"
+
+
+def test_a_notebook_loses_its_output_before_it_is_committed(project: Repository) -> None:
+    pictures = "a customer's face\n" * 100_000  # over the limit of 1 MB before it is stripped
+    path = project.write("notebooks/extra.ipynb", notebook(["LIMIT = 3"], pictures))
     committed, said = project.commit("notebooks/extra.ipynb")
     assert not committed
     assert "customer" not in path.read_text()
     assert json.loads(path.read_text())["cells"][0]["source"] == ["LIMIT = 3"]
+    committed, said = project.commit("notebooks/extra.ipynb")
+    assert committed, said
+
+
+def test_a_notebook_is_formatted_and_its_imports_are_sorted(project: Repository) -> None:
+    ugly = ["import sys\n", "import os\n", "print( os.name,sys.path )"]
+    path = project.write("notebooks/extra.ipynb", notebook(ugly, ""))
+    committed, said = project.commit("notebooks/extra.ipynb")
+    assert not committed
+    assert re.search(r"isort of notebooks\.+Failed", said), said
+    assert re.search(r"black\.+Failed", said), said
+    sorted_ = ["import os\n", "import sys\n", "\n", "print(os.name, sys.path)"]
+    assert json.loads(path.read_text())["cells"][0]["source"] == sorted_
     committed, said = project.commit("notebooks/extra.ipynb")
     assert committed, said
 
@@ -159,6 +176,14 @@ CONFLICT = "\n".join(["<" * 7 + " ours", "a: 1", "=" * 7, "a: 2", ">" * 7 + " th
         ("docs/notes.md", CONFLICT, "Merge conflict string"),
         ("docs/list.yaml", "a: [1, 2\n", "while parsing a flow sequence"),
         ("docs/list.toml", "a = [1, 2\n", "docs/list.toml: "),
+        ("docs/list.json", "[1, 2\n", "docs/list.json: Failed to json decode"),
+        ("docs/CHARTER.md", "# Charter\n", "Case-insensitivity conflict found: docs/CHARTER.md"),
+        ("docs/charter.md.rej", "@@ -1 +1 @@\n", "Apply by hand what an update could not"),
+        (
+            "tests/extra.py",
+            '"""Debugged."""\n\nbreakpoint()\n',
+            "tests/extra.py:3:0: breakpoint called",
+        ),
         ("src/{package}/extra.py", '"""Wrong."""\n\nLIMIT: int = "3"\n', "Incompatible types"),
         (
             "src/{package}/extra.py",
@@ -170,7 +195,8 @@ CONFLICT = "\n".join(["<" * 7 + " ours", "a: 1", "=" * 7, "a: 2", ">" * 7 + " th
         ("src/mlops_loop/notes.txt", CONFLICT, "Merge conflict string"),
     ],
     ids=[
-        *("secret", "large", "conflict", "yaml", "toml", "type", "untyped", "undefined"),
+        *("secret", "large", "conflict", "yaml", "toml", "json", "case", "rejected", "debugged"),
+        *("type", "untyped", "undefined"),
         *("secret in machinery", "conflict in machinery"),
     ],
 )
@@ -183,6 +209,25 @@ def test_what_no_tool_can_repair_is_stopped_as_it_is(
     assert not committed
     assert reason in said
     assert path.read_text() == text
+
+
+def test_a_broken_symlink_is_stopped(project: Repository) -> None:
+    (project.root / "docs/latest.md").symlink_to("gone.md")
+    committed, said = project.commit("docs/latest.md")
+    assert not committed
+    assert "docs/latest.md: Broken symlink" in said
+
+
+def test_prek_runs_the_same_gate(project: Repository, module: str) -> None:
+    prek = [BIN / "uv", "tool", "run", "--quiet", "prek@0.5.10", "run", "--all-files"]
+    outcome = re.compile(r"^(\S.*?)\.{3,}(?:\(.*\))?(Passed|Skipped)$", re.MULTILINE)
+    clean = outcome.findall(run(project.root, *prek, SKIP="dvc-status").stdout)
+    assert clean == outcome.findall(project.run("make", "check").stdout)
+    assert ("black", "Passed") in clean
+    path = project.write(module, UGLY)
+    project.git("add", module)
+    assert re.search(r"black\.+Failed", run(project.root, *prek, succeeds=False).stdout)
+    assert path.read_text() == REPAIRED
 
 
 def test_machinery_is_nobodys_to_format_or_to_type(project: Repository) -> None:
