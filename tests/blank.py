@@ -19,7 +19,7 @@ from project.models import evaluate, register, train
 from project.params import load_params
 from projects import Project
 
-TOOL = adopt.tool
+TOOL = adopt.run_module
 STAGES = (ingest, validate, prepare, featurize, train, evaluate, register)
 DATA = STAGES[:4]
 
@@ -76,7 +76,7 @@ def blank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blank:
         path: Path = getattr(project, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(getattr(PROJECT, name), path)
-    monkeypatch.setattr(adopt, "tool", lambda *_: None)
+    monkeypatch.setattr(adopt, "run_module", lambda *_: None)
     return project
 
 

@@ -191,14 +191,14 @@ def test_values_that_go_in_come_out(blank: Blank, tmp_path: Path, seed: int) -> 
 @pytest.mark.parametrize("seed", [40, 41])
 def test_what_adopt_writes_passes_the_commit_gate(blank: Blank, tmp_path: Path, seed: int) -> None:
     run = ("black", "ruff")
-    blank.patch.setattr(adopt, "tool", lambda p, *c: TOOL(p, *c) if c[0] in run else None)
+    blank.patch.setattr(adopt, "run_module", lambda p, *c: TOOL(p, *c) if c[0] in run else None)
     table = make_table(tmp_path, seed)
     machinery = blank.root / "src" / "mlops_loop" / "__init__.py"  # by which isort knows it
     machinery.parent.mkdir()
     machinery.touch()
     blank.adopt(table.path, table.target)
     for command in (["black", "--check"], ["isort", "--check"], ["ruff", "check"]):
-        TOOL(blank, *command, blank.definitions)
+        TOOL(blank.root, *command, str(blank.definitions))
 
 
 @pytest.mark.parametrize("seed", [50, 51, 52])

@@ -22,6 +22,20 @@ stages:
     cmd: python -c "import time; print('it works', flush=True); time.sleep({seconds})"
     deps: [first.txt]
 """
+ASKED = """
+stages:
+  ingest:
+    cmd: echo asked >> asked.txt; echo rows > rows.txt
+    outs: [rows.txt]
+  featurize:
+    cmd: cat rows.txt > features.txt
+    deps: [rows.txt]
+    outs: [features.txt]
+  train:
+    cmd: cat features.txt > model.txt
+    deps: [features.txt]
+    outs: [model.txt]
+"""
 TRAIN = """
 import sys
 from pathlib import Path
@@ -37,6 +51,7 @@ def piped(tmp_path: Path) -> Project:
     project = Project(tmp_path / "piped")
     project.root.mkdir()
     project.pyproject.write_text(PYPROJECT)
+    project.contract.write_text("# max_age_days: 3\n")
     git(project.root, "init", "--quiet")
     pipeline.dvc(project.root, "init", "--quiet")
     return project
@@ -85,6 +100,22 @@ def test_an_interrupted_pipeline_ends_with_a_sentence_and_goes_on(
     again, code = run_stages(piped, 0)
     assert code == 0
     assert again.startswith("Stage 'first' didn't change, skipping\nRunning stage 'second':\n")
+
+
+def test_the_source_is_asked_again_where_user_or_contract_say_so(piped: Project) -> None:
+    (piped.root / "dvc.yaml").write_text(ASKED)
+
+    def asked(*options: str) -> int:
+        pipeline.main(piped, options)
+        return len((piped.root / "asked.txt").read_text().split())
+
+    assert asked("--stage=featurize") == 1
+    assert not (piped.root / "model.txt").exists()
+    assert asked() == 1
+    assert (piped.root / "model.txt").exists()
+    assert asked("--REFRESH=1", "--stage=featurize") == 2
+    piped.contract.write_text("columns:\n  - name: sold_at\n    max_age_days: 3\n")
+    assert asked() == 3
 
 
 def test_a_failing_stage_ends_the_pipeline(piped: Project) -> None:

@@ -80,14 +80,6 @@ def test_a_blank_line_is_a_missing_value_of_a_single_column(tmp_path: Path) -> N
             b"a,b\n1,2\nSource: us\n",
             "Row #3: Expected 2 columns, got 1: .*; delete it if it is a note",
         ),
-        (
-            b"day,wind,rain\n,m/s,mm\n" + b"1,2,3\n" * 9,
-            r"line 2 holds names or units \(, m/s, mm\)",
-        ),
-        (
-            b"of,x\n\nday;wind;rain\nat;km;cm\n" + b"1;2;3\n" * 9,
-            r"line 4 holds names or units \(at, km",
-        ),
         ("a,b\nü,2\n".encode() + b"\xe9,3\n", "some bytes are not UTF-8, as its other letters"),
         ("a,b\nü,2\n".encode() + b"1,2\n" * 40_000 + b"\xe9,3\n", "some bytes are not UTF-8"),
         (b"a,^b.*$\n1,2\n", "for a pattern; rename it"),

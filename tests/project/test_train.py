@@ -53,6 +53,20 @@ def test_unknown_categories_and_missing_values_are_predicted(trained: Project, m
     assert candidate.predict(rows.clear()).shape == (0,)
 
 
+@pytest.mark.parametrize("numbers", ["mean", "median", "most_frequent"])
+def test_missing_numbers_are_imputed_as_params_yaml_says(trained: Project, numbers: str) -> None:
+    candidate = fit(trained, train__model="linear", train__impute=numbers).candidate
+    known = pl.concat([rows_of(trained, "train"), rows_of(trained, "validation")])
+    items = known["items"].drop_nulls()
+    usual = {"mean": items.mean(), "median": items.median(), "most_frequent": items.mode().item()}
+    assert len(set(usual.values())) == len(usual)
+    rows = known[[0, 0]].with_columns(items=pl.Series([None, usual[numbers]]))
+    gap, filled = candidate.score_features(rows)
+    assert gap == pytest.approx(filled)
+    shops = rows[[0] * 4].with_columns(shop=pl.Series([None, "north", "south", "east"]))
+    assert len(set(candidate.score_features(shops))) == 4, "a missing category is one of its own"
+
+
 def test_the_encoder_learns_from_train_only(trained: Project) -> None:
     for split in ("validation", "test"):
         [path] = (trained.processed / split).iterdir()

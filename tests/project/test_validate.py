@@ -1,5 +1,6 @@
 """Stage `validate`: each way to break the contract, with a real file."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -50,6 +51,52 @@ def test_a_breach_is_reported(project: Project, breach: str) -> None:
     assert not report["valid"]
     [line] = [line for line in str(stop.value).splitlines() if "0.parquet" in line]
     assert line.split() == ["0.parquet", *breach.replace(" | ", " ").split()]
+
+
+def test_a_share_of_missing_values_is_a_breach(project: Project) -> None:
+    contract = project.contract.read_text().replace("max: 9,", "max: 9, max_missing: 0.1,")
+    project.contract.write_text(contract)
+    gaps = [ROWS.with_columns(put("items", None, rows=rows)) for rows in (0, 40)]
+    most = 20 - gaps[0]["items"].null_count()
+    project.put_raw(ROWS.with_columns(put("items", None, rows=most)), gaps[1])
+    with pytest.raises(UserError, match=r"1\.parquet +items +missing <= 10\.0% "):
+        validate.main(project)
+    [found] = read_json(project.validation_report)["violations"]
+    rows = gaps[1]["items"].null_count()
+    assert (found["count"], found["example"]) == (rows, f"{rows / 200:.1%} of the rows")
+
+
+def test_old_data_are_a_breach_when_they_come(project: Project) -> None:
+    contract = project.contract.read_text()
+    project.contract.write_text(contract.replace("role: time,", "role: time, max_age_days: 30,"))
+    now = datetime.now()
+    month = ROWS.with_columns(pl.col("sold_at") - pl.col("sold_at").max() + now)
+    ages = [month.with_columns(pl.col("sold_at") - timedelta(days=days)) for days in (99, 31, 29)]
+    (project.external / "sales").mkdir()
+    for days, rows in enumerate(ages):
+        rows.write_parquet(project.external / "sales" / f"{days}.parquet")
+    project.edit(ingest__path="data/external/sales")
+    ingest.main(project)
+    (project.external / "sales" / "2.parquet").unlink()
+    with pytest.raises(UserError, match="31 days old"):
+        ingest.main(project)
+    [found] = read_json(project.validation_report)["violations"]
+    assert found == {
+        "file": "(newest row)",
+        "column": "sold_at",
+        "rule": "<= 30 days old",
+        "count": 1,
+        "example": f"{now - timedelta(days=31):%Y-%m-%d}, 31 days old",
+    }
+    validate.main(project)
+    assert read_json(project.validation_report)["valid"], "data that are reproduced may be old"
+
+
+def test_an_age_needs_a_time(project: Project) -> None:
+    contract = project.contract.read_text()
+    project.contract.write_text(contract.replace("max: 9,", "max: 9, max_age_days: 30,"))
+    with pytest.raises(UserError, match="column items: max_age_days needs the role time"):
+        validate.main(project)
 
 
 def test_every_breach_of_every_partition_is_reported(project: Project) -> None:

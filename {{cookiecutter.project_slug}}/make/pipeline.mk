@@ -1,12 +1,12 @@
 ##@ Pipeline
 .PHONY: train data adopt predict metrics explain compare promote rollback history reproduce tune experiment
-train: $(READY) ## run the pipeline from the source to a registered model, as far as anything changed
+train: $(READY) ## run the pipeline from the source to a registered model, as far as anything changed [REFRESH=1]
 	@test -e mlflow.db || test -n "$$MLFLOW_TRACKING_URI" || grep -qs '^MLFLOW_TRACKING_URI=.' .env || \
 		rm -f reports/gate.json
-	@$(RUN) pipeline
+	@$(RUN) pipeline $(OPTIONS)
 
-data: $(READY) ## run the pipeline from the source to features
-	@$(RUN) pipeline featurize
+data: $(READY) ## run the pipeline from the source to features [REFRESH=1: ask a database again]
+	@$(RUN) pipeline --stage=featurize $(OPTIONS)
 
 adopt: ## take your own table: DATA=file TARGET=column [TIME= GROUP= TASK= FORCE=1]
 
@@ -39,7 +39,7 @@ reproduce: $(READY) ## train a version again from its commit and data, and compa
 	@$(RUN) reproduce "$(or $(VERSION),champion)"
 
 tune: $(READY) $(call extra,tune) ## search for better parameters in tune.space of params.yaml [TRIALS=n TIMEOUT=s]
-	@$(RUN) pipeline featurize
+	@$(RUN) pipeline --stage=featurize
 	@$(RUN) tune $(OPTIONS)
 
 experiment: $(READY) ## try parameters without editing a file: SET="train.learning_rate=0.05" [NAME=]; without SET: list

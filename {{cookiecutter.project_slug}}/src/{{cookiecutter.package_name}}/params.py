@@ -42,6 +42,7 @@ class Train(Section):
     class_weight: Literal["balanced"] | None
     threshold: Share | None
     out_of_fold: Literal["auto", "validation", "folds", "days"]
+    impute: Literal["median", "mean", "most_frequent"]
     lightgbm: LightGBM
     xgboost: XGBoost
     catboost: CatBoost
@@ -108,8 +109,8 @@ class Params(Levels):
     def shared(self) -> Shared:
         """The parameters that kinds of estimators share."""
         train = self.train
-        numbers = train.max_trees, train.learning_rate, train.threads
-        return Shared(self.task, self.seed, train.model, *numbers)
+        values = train.max_trees, train.learning_rate, train.threads, train.impute
+        return Shared(self.task, self.seed, train.model, *values)
 
     @model_validator(mode="after")
     def check(self) -> Self:

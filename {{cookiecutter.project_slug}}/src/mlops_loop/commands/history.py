@@ -1,9 +1,6 @@
 """`make history`: what was checked, decided and done, when, by whom and why."""
 
-from rich.console import Console
-from rich.table import Table
-
-from ..console import Arguments, parse
+from ..console import Arguments, aligned, parse
 from ..project import Paths, load_settings
 from ..tracking.history import read
 
@@ -18,8 +15,8 @@ def main(paths: Paths, arguments: Arguments) -> None:
     if not entries:
         print("The history has no such entry yet.")
         return
-    table = Table("time (UTC)", "event", "version", "by", "reason", box=None, pad_edge=False)
+    table = [("time (UTC)", "event", "version", "by", "reason")]
     for entry in entries[-SHOWN:]:
         version = str(entry.version or "-")
-        table.add_row(f"{entry.time:%F %T}", entry.event, version, entry.by, entry.reason)
-    Console(highlight=False, markup=False).print(table)
+        table.append((f"{entry.time:%F %T}", entry.event, version, entry.by, entry.reason))
+    print(*aligned(table), sep="\n")

@@ -5,13 +5,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ..console import Arguments, parse
 from ..project import Paths, UserError
 
 HINTS = re.compile(r"(Generating|Updating) lock file|To (track|enable)|\t(git|dvc) |Use `dvc push`")
+AGE = re.compile(r"^ +max_age_days: +\d", re.MULTILINE)
 # At Ctrl-C DVC and its stage would each print a traceback.
 QUIET = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
@@ -59,10 +60,17 @@ def run_module(root: Path, *module: str, show: bool = False, **variables: str) -
     return output
 
 
-def main(paths: Paths, stages: Sequence[str]) -> None:
-    """Run the pipeline up to `stages`, or the whole of it; exit code 1 where a stage fails."""
+def main(paths: Paths, arguments: Arguments) -> None:
+    """Run the pipeline up to STAGE, or the whole of it; exit code 1 where a stage fails.
+
+    The source is asked again with REFRESH, or where the contract says how old data may be: DVC
+    sees neither a changed database nor the time.
+    """
+    args = parse("train", arguments, stage="", refresh="")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        dvc(paths.root, "repro", *stages, show=True)
+        if args.refresh or AGE.search(paths.contract.read_text(encoding="utf-8")):
+            dvc(paths.root, "repro", "--force", "ingest", show=True)
+        dvc(paths.root, "repro", *filter(None, [args.stage]), show=True)
     except UserError:  # DVC and the stage have said why
         sys.exit(1)

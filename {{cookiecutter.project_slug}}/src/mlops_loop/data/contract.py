@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from ..config import Section, load
 from ..project import UserError
@@ -41,6 +41,8 @@ class Column(Section):
     min: Limit = None
     max: Limit = None
     categories: Annotated[tuple[str | int | bool, ...] | None, Field(strict=False)] = None
+    max_missing: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_age_days: PositiveInt | None = None
     formats: Annotated[tuple[str, ...] | None, Field(strict=False)] = None
     missing: Annotated[tuple[str, ...], Field(strict=False)] = MISSING
     description: str
@@ -76,6 +78,8 @@ class Column(Section):
                 f"column {self.name}: slice and sensitive need the role input, time or id; "
                 f"data/interim holds no column that is {self.role}"
             )
+        if self.max_age_days and self.role != "time":
+            raise ValueError(f"column {self.name}: max_age_days needs the role time")
         limits = [value for value in (self.min, self.max) if value is not None]
         allowed, kind = LIMITS.get(self.dtype, ()), DTYPES[self.dtype].to_python()
         if not all(isinstance(value, allowed) for value in limits):

@@ -12,6 +12,7 @@ import polars as pl
 from .contract import CHECKED_ROLES, STORED_ROLES, Column, Contract
 
 ID = "prediction_id"  # a column that only these have
+LOOSE = {"categories": None, "max_missing": None}  # the service has answered such rows
 KINDS = {pl.Boolean: "Boolean", pl.String: "String"}
 
 
@@ -21,7 +22,7 @@ def find_definitions(
     """The contract, TARGET, and KEEP_ROWS or CHECKS of a partition with these columns.
 
     Where the target is known, its column takes the place of TARGET in the rules, and those that
-    need other outcomes are left out. Categories may be new: the service has answered them.
+    need other outcomes are left out.
     """
     name = target.meta.output_name()
     if not {ID, name} <= set(columns):
@@ -32,7 +33,7 @@ def find_definitions(
     outcomes = [c for c in contract.columns if c.role == "outcome" and c.name == name]
     read = [
         # The log holds no personal data.
-        column.model_copy(update={"categories": None, "nullable": column.nullable or column.pii})
+        column.model_copy(update=LOOSE | {"nullable": column.nullable or column.pii})
         for column in contract.columns
         if column.role in STORED_ROLES
     ]

@@ -24,7 +24,11 @@ def split_key(contract: Contract, group: str | None) -> pl.Expr:
     if not group:
         for time in contract.names("time"):
             return pl.col(time).cast(pl.Datetime("us"))
-    names = [group] if group else contract.names("id") or contract.names("input")
+    return hash_rows([group] if group else contract.names("id") or contract.names("input"))
+
+
+def hash_rows(names: list[str]) -> pl.Expr:
+    """The stable hash of the values of some columns."""
     return pl.struct(names).map_batches(
         lambda rows: stable_hash(rows.struct.unnest()), return_dtype=pl.UInt64()
     )
@@ -104,11 +108,9 @@ def is_old(contract: Contract, since: date, old_share: float) -> pl.Expr:
     """
     if not contract.names("time"):
         raise UserError("params.yaml: prepare.since and until need a time column.")
-    inputs = pl.struct(contract.names("input")).map_batches(
-        lambda rows: stable_hash(rows.struct.unnest()), return_dtype=pl.UInt64()
-    )
     old = pl.col(contract.names("time")[0]).cast(pl.Datetime("us")) < since
-    return old & (inputs >= pl.lit(int(old_share * HASH_RANGE), pl.UInt64))
+    left_out = hash_rows(contract.names("input")) >= pl.lit(int(old_share * HASH_RANGE), pl.UInt64)
+    return old & left_out
 
 
 def check_params(test_from: date | None, group: str | None, pii: str, contract: Contract) -> None:

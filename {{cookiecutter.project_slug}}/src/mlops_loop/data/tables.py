@@ -18,7 +18,6 @@ from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
 from ..files import BrokenFile
 from ..project import UserError
-from .text import MISSING
 
 PARQUET = ".parquet"
 TEXT = (".csv", ".tsv", ".txt", ".data")
@@ -26,7 +25,6 @@ SEPARATORS = ",;\t|"
 QUOTED = r"(?m)(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|$)"
 # Non-ASCII letters of Western Europe stand in ones, twos and threes between others.
 WESTERN = r"(?<![^\x00-\x7f])[À-ÖØ-öø-ÿŠšŽžŒœŸ€£§©®°±²³µº«»\u2013-\u2026\xa0]{1,3}(?![^\x00-\x7f])"
-NUMERAL = re.compile(r"\W*\d[\W\d]*")
 HEAD_BYTES, BLOCK_BYTES, CHUNK_CELLS = 1 << 16, 1 << 23, 1 << 22
 
 
@@ -177,7 +175,7 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
     """Find the separator, the quote, the number of lines before the header, and the column names.
 
     The header is the first row that is as wide as most. Raises ValueError where it holds values,
-    where the row below it holds none, and for columns between blanks.
+    and for columns between blanks.
     """
     lines = text.splitlines()
     quote = "'" if '"' not in text and 2 * len(re.findall(QUOTED, text)) > len(lines) else '"'
@@ -208,21 +206,7 @@ def find_dialect(text: str) -> tuple[str, str, int, list[str]]:
             f"line {skip + 1} holds values ({', '.join(values[:3])}) in the place of column names; "
             "put a line of names there."
         )
-    if units := find_units([row for row in rows[skip + 1 :] if len(row) == width]):
-        place, some = rows.index(units, skip) + 1, ", ".join(units[:3])
-        raise ValueError(f"line {place} holds names or units ({some}), but no values; delete it.")
     return mark, quote, skip, unique_names(header)
-
-
-def find_units(rows: list[list[str]]) -> list[str]:
-    """The first row, if it has no number, but words of its own in columns that mostly have one."""
-    words = [
-        word
-        for word, *below in zip(*rows, strict=True)
-        if re.search(r"[^\W\d]|%", word) and word not in (*MISSING, *below)
-        if 2 * sum(map(bool, map(NUMERAL.fullmatch, below))) > len(below)
-    ]
-    return rows[0] if len(words) > 1 and not any(map(NUMERAL.fullmatch, rows[0])) else []
 
 
 def separator(text: str, quote: str) -> str:

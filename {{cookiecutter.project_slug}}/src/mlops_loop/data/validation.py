@@ -1,7 +1,8 @@
 """Violations of the contract and of a project's own checks, and their report."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -59,11 +60,30 @@ def validate(
         if not lacking.intersection(check.meta.root_names()):
             violations += find_failures(check, typed, personal, file)
     duplicates = frame.height - frame.hash_rows().n_unique()
-    if duplicates > contract.max_duplicate_share * frame.height:
-        rule = f"duplicates <= {contract.max_duplicate_share:.1%}"
-        share = f"{duplicates / frame.height:.1%} of the rows"
-        violations.append(Violation(file, "(table)", rule, duplicates, share))
+    shares = [("(table)", "duplicates", duplicates, contract.max_duplicate_share)]
+    for column in checked:
+        if column.max_missing is not None:
+            missing = typed[column.name].null_count()
+            shares.append((column.name, "missing", missing, column.max_missing))
+    for name, what, count, most in shares:
+        if count > most * frame.height:
+            share = f"{count / frame.height:.1%} of the rows"
+            violations.append(Violation(file, name, f"{what} <= {most:.1%}", count, share))
     return violations
+
+
+def find_old(contract: Contract, files: Iterable[Path]) -> list[Violation]:
+    """The violation of data whose newest row is older than `max_age_days` of the time column."""
+    tables = [pl.scan_parquet(file) for file in files]
+    for column in contract.columns:
+        name, most = column.name, column.max_age_days
+        read = [contract.read(t, [name]) for t in tables if most and name in t.collect_schema()]
+        newest = pl.concat(read).max().cast(pl.Datetime).collect().item() if read else None
+        age = (datetime.now() - newest).days if newest else 0
+        if most and age > most:
+            example = f"{newest:%Y-%m-%d}, {age} days old"
+            return [Violation("(newest row)", name, f"<= {most} days old", 1, example)]
+    return []
 
 
 def find_failures(

@@ -36,6 +36,7 @@ class Shared:
     max_trees: int
     learning_rate: float
     threads: int
+    impute: str
 
     @property
     def cores(self) -> int:
@@ -79,7 +80,7 @@ class ScikitLearn(Kind):
         weights = {} if rows.weights is None else {"sample_weight": rows.weights}
         if weights and not has_fit_parameter(estimator, "sample_weight"):
             raise UserError(f"params.yaml: train.class_weight: {name} takes no weights; set null.")
-        encoder = None if tags.allow_nan else make_encoder(rows, tags.sparse)
+        encoder = None if tags.allow_nan else make_encoder(rows, tags.sparse, shared.impute)
         jobs = parallel_config("threading", n_jobs=shared.cores)
         try:
             # Rounding of sums depends on the number of threads; the model must not.
@@ -210,15 +211,15 @@ class CatBoost(Kind):
         return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)
 
 
-def make_encoder(rows: Table, sparse: bool) -> Any:
-    """Impute and scale numbers, one-hot encode categories."""
+def make_encoder(rows: Table, sparse: bool, impute: str) -> Any:
+    """Impute and scale numbers, one-hot encode categories, of which a missing one is one."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     numeric = [i for i in range(rows.matrix.shape[1]) if i not in rows.categorical]
-    imputed = SimpleImputer(strategy="median", keep_empty_features=True)
+    imputed = SimpleImputer(strategy=impute, keep_empty_features=True)
     categories = OneHotEncoder(handle_unknown="ignore", sparse_output=sparse)
     return ColumnTransformer(
         [

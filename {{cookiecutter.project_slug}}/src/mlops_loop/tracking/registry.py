@@ -466,7 +466,3 @@ def describe(registry: Registry, run_id: str, paths: Paths, metric: str, judged:
         more = f"The whole card: `reports/{paths.report.name}` among the artifacts of the run."
         text = f"{value} ({limits}), baseline {baseline}\n\n{card}\n\n{more}"
         client.update_model_version(registry.name, str(version), text)
-    if judged["alias"] == "champion":
-        target = read_json(paths.candidate / "model.json")["target"]
-        text = f"Predicts {target}. The version that answers carries the alias `champion`."
-        client.update_registered_model(registry.name, text)

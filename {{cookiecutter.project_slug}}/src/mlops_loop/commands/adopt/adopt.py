@@ -6,8 +6,6 @@ data/external change together or not at all. Nothing is committed.
 
 import re
 import shutil
-import subprocess
-import sys
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from ...data.validation import validate
 from ...files import replaced, write_text
 from ...lineage import NOT_CODE, git
 from ...project import Paths, UserError
+from ..pipeline import run_module
 from . import render
 from .profile import TEMPORAL, profile
 from .roles import find_task, find_totals, plan_columns
@@ -157,20 +156,12 @@ def carry_out(plan: Plan, data: Path, paths: Paths) -> list[str]:
         for path, text in plan.texts.items():
             path.unlink() if text is None else write_text(path, text)
         if plan.params:
-            missing = edit(paths.params, plan.params)
-            tool(paths, "black", "--quiet", paths.definitions)
+            missing, definitions = edit(paths.params, plan.params), str(paths.definitions)
+            run_module(paths.root, "black", "--quiet", definitions)
             # Names may be longer than a line, and hold letters that look like others.
-            tool(paths, "ruff", "check", "--quiet", "--add-noqa", paths.definitions)
-        tool(paths, "dvc", "add", "--quiet", plan.folder)
+            run_module(paths.root, "ruff", "check", "--quiet", "--add-noqa", definitions)
+        run_module(paths.root, "dvc", "add", "--quiet", str(plan.folder))
     return missing
-
-
-def tool(paths: Paths, *command: str | Path) -> None:
-    """Run a tool of this environment; raises UserError with its message."""
-    command_line = [sys.executable, "-m", *map(str, command)]
-    done = subprocess.run(command_line, cwd=paths.root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{command[0]}: {done.stderr.strip()} Nothing was changed.")
 
 
 def check_clean(paths: Paths) -> None:

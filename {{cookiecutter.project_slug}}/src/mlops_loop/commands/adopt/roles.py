@@ -261,8 +261,8 @@ def find_personal(profile: Profile) -> str | None:
 def similarity(values: pl.Series, target: pl.Series, task: Task) -> float:
     """Association of a column with the target; 1 if each value, or a missing one, is of one class.
 
-    By rank correlation in a regression. The order of a number can make it suspicious only: a class
-    may well begin at a limit.
+    By rank correlation in a regression. That a class begins at a limit of a number shows in the
+    test: the gate doubts a model without error.
     """
     both = pl.DataFrame({"value": values, "target": target})
     if task.name == "regression":
@@ -276,10 +276,4 @@ def similarity(values: pl.Series, target: pl.Series, task: Task) -> float:
     most = pl.col("target").unique_counts().max().cast(pl.Int64)
     guessed, rows = both.select(most).item(), both.height
     told = both.group_by(value.alias("value")).agg(most).select(pl.sum("target")).item()
-    link = (told - guessed) / (rows - guessed)
-    if not few and (values.dtype.is_numeric() or values.dtype.is_temporal()):
-        order = both.drop_nulls().sort("value", "target").get_column("target")
-        changes = order.rle_id().n_unique() - order.n_unique()
-        chance = len(order) - order.unique_counts().cast(float).pow(2).sum() / max(1, len(order))
-        link = max(link, min(SUSPICIOUS, 1 - changes / chance)) if chance else link
-    return float(link)
+    return float((told - guessed) / (rows - guessed))
