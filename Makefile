@@ -28,7 +28,7 @@ check: $(LIBRARIES) ## check format, imports, lint and, of machinery, types; cha
 	@$(INSIDE)/black --check src
 	@$(INSIDE)/isort --check src
 	@$(INSIDE)/ruff check --quiet src
-	@$(INSIDE)/mypy --cache-dir ../build/mypy src/mlops_loop
+	@$(INSIDE)/mypy --explicit-package-bases --cache-dir ../build/mypy src/mlops_loop
 
 fix: $(LIBRARIES) ## repair format, imports and lint
 	@$(BIN)/ruff check --fix . ; $(BIN)/isort . ; $(BIN)/black .
@@ -66,6 +66,7 @@ lock: $(READY) ## compile all locks, the project's first (UPGRADE=1 for newer ve
 	@$(BIN)/python tests/template/reserved.py build/lock/my-project
 	$(COMPILE) --group pyproject.toml:dev $(foreach lock,$(LOCKS),--constraints '$(lock)') \
 		--output-file requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:copier --output-file requirements/copier.txt
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 8

@@ -3,7 +3,9 @@
 Never fails: cookiecutter would delete the project. What could not be done is listed.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -62,16 +64,21 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def keep_chosen() -> None:
-    """Remove every path of KEEP that the answers did not choose."""
+def not_chosen() -> list[str]:
+    """Every path of KEEP that the answers did not choose."""
     gone: dict[str, None] = {}  # in their order: a file that two answers own goes once
     for question, owned in KEEP.items():
         answers = list(owned)
         chosen = answers.index(COOKIECUTTER[question])
         kept = answers[: chosen + 1] if question == "level" else [answers[chosen]]
         gone |= dict.fromkeys(p for answer in answers if answer not in kept for p in owned[answer])
-    for path in gone:
-        remove(ROOT / path.format(**COOKIECUTTER))
+    return [path.format(**COOKIECUTTER) for path in gone]
+
+
+def keep_chosen() -> None:
+    """Remove what the answers did not choose, and caches."""
+    for path in not_chosen():
+        remove(ROOT / path)
     for pattern in ("__pycache__", ".*_cache"):  # of tools that ran in the template folder
         for path in list(ROOT.rglob(pattern)):
             shutil.rmtree(path, ignore_errors=True)
@@ -162,12 +169,45 @@ def commit() -> str:
     return f"first commit: {done.stderr.strip()}" if done.returncode else ""
 
 
+def remember_template() -> str:
+    """Write .cruft.json, which `cruft update` reads; returns why there is none.
+
+    `cruft create` writes it itself, after this hook.
+    """
+    if "_repo_dir" not in COOKIECUTTER:
+        return ""
+    template, source = COOKIECUTTER["_template"], Path(COOKIECUTTER["_repo_dir"]).resolve()
+    at_source = ("-C", str(source))
+    top = git(*at_source, "rev-parse", "--show-toplevel").stdout.strip()
+    if Path(top or "/").resolve() != source:
+        why = "is no git repository"
+    elif git(*at_source, "status", "--porcelain").stdout:
+        why = "has changes that are not committed"
+    else:
+        address = git(*at_source, "config", "remote.origin.url").stdout.strip()
+        address = re.sub("//[^/@]*:[^/@]*@", "//", address)  # without a password
+        address = str(source) if Path(template).is_dir() else address
+        left_out = {"_output_dir", "_repo_dir"}
+        answers = {k: v for k, v in COOKIECUTTER.items() if k not in left_out}
+        content = {
+            "template": address,
+            "commit": git(*at_source, "rev-parse", "HEAD").stdout.strip(),
+            "checkout": COOKIECUTTER["_checkout"],
+            "context": {"cookiecutter": answers | {"_template": address}},
+            "directory": None,
+        }
+        text = json.dumps(content, ensure_ascii=False, indent=2)
+        (ROOT / ".cruft.json").write_text(f"{text}\n", encoding="utf-8")
+        return ""
+    return f"updates: {template} {why}; `cruft link` tells later what the project was made from."
+
+
 def set_up() -> None:
     """Leave a project as complete as this machine allows, and list what is left."""
     for name in ("DIR", "INDEX_FILE", "OBJECT_DIRECTORY", "PREFIX", "WORK_TREE"):
         os.environ.pop(f"GIT_{name}", None)  # an outer git command points these at its repository
     why_none = make_repository()
-    left = [why_none, make_environment(), "" if why_none else commit()]
+    left = [remember_template(), why_none, make_environment(), "" if why_none else commit()]
     if any(left):
         print(f"\nLeft to do in {ROOT}:", *(f"- {each}" for each in left if each), sep="\n")
     print(f"\nNext:\n  cd {ROOT.name}\n  make train\nAll verbs: make")

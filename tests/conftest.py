@@ -28,6 +28,7 @@ FIRST = [
     "tasks",
     "own_tests",
     "retrain",
+    "climb",
     "share",
     "reproduce",
     "monitoring",
@@ -138,3 +139,14 @@ def template_repository(tmp_path: Path) -> Path:
     git(repository, "add", "--all")
     git(repository, "commit", "--quiet", "--message", "Template")
     return repository
+
+
+@pytest.fixture(scope="session")
+def copier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program, in an environment of its own."""
+    place = tmp_path_factory.mktemp("copier")
+    run(place, BIN / "uv", "venv", "--quiet", "--python", BIN / "python", "venv")
+    lock = TEMPLATE / "requirements/copier.txt"
+    sync = ("pip", "sync", "--quiet", "--python", "venv", "--require-hashes", lock)
+    run(place, BIN / "uv", *sync)
+    return place / "venv/bin/copier"

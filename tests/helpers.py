@@ -33,11 +33,11 @@ class Newborn:
     output: str
 
 
-def render(folder: Path, **answers: str) -> Path:
+def render(folder: Path, template: Path = TEMPLATE, **answers: str) -> Path:
     """A project as cookiecutter leaves it; without environment unless setup="yes"."""
     answers = {"setup": "no", **answers}
     rendered = cookiecutter(
-        str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder)
+        str(template), no_input=True, extra_context=answers, output_dir=str(folder)
     )
     return Path(rendered)
 
@@ -82,14 +82,13 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def files(project: Path) -> list[Path]:
-    """The files of a project, without repository, environment and DVC's own, relative to it."""
+    """The files of a project, without repository, environment and DVC's own, relative to it.
+
+    Without .cruft.json too: it is written where the template has a commit, and names that.
+    """
     found = (path.relative_to(project) for path in project.rglob("*") if path.is_file())
-    left_out = (".git", ".venv", ".dvc/tmp", ".dvc/cache")
-    return sorted(
-        path
-        for path in found
-        if not path.as_posix().startswith(tuple(f"{name}/" for name in left_out))
-    )
+    left_out = (".git/", ".venv/", ".dvc/tmp/", ".dvc/cache/", ".cruft.json")
+    return sorted(path for path in found if not path.as_posix().startswith(left_out))
 
 
 def package(project: Path) -> Path:

@@ -442,6 +442,11 @@ def test_duplicate_and_empty_names_get_a_number(blank: Blank, tmp_path: Path) ->
     assert blank.features() == ["a", "a_2", "column_3", "a_3", "a_2_2"]
 
 
+def test_a_table_of_copies_keeps_a_contract_that_can_be_read(blank: Blank, tmp_path: Path) -> None:
+    write_rows(tmp_path / "t.csv", {"a": filled("ab", 90), "y": filled([1.5, 2.5, 4.0], 90)})
+    assert blank.adopt(tmp_path / "t.csv").max_duplicate_share == 1
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_the_target_may_have_any_name(blank: Blank, tmp_path: Path, name: str) -> None:
     flats().rename({"rent": name}).write_csv(tmp_path / "t.csv")

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -161,16 +162,13 @@ def keyed_hash(values: pl.Series, key: str) -> pl.Series:
 def _bits(values: pl.Series) -> npt.NDArray[np.uint64]:
     """64 bits that stand for each value, MISSING for null and NaN."""
     if values.dtype == pl.String:
-        values = _map(values, _digest, pl.UInt64())
+        digest = partial(hashlib.blake2b, digest_size=8)
+        values = _map(values, lambda v: int.from_bytes(digest(v.encode()).digest()), pl.UInt64())
     elif not values.dtype.is_float():
         values = values.to_physical().cast(pl.Int64)
     # Adding 0 makes -0.0, which equals 0.0, the same bits.
     bits = (values.fill_null(0).to_numpy() + 0).view(np.uint64)
     return np.where(values.is_null() | values.is_nan(), MISSING, bits)
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def _map(values: pl.Series, function: Callable[..., object], dtype: pl.DataType) -> pl.Series:

@@ -11,10 +11,18 @@ from pathlib import Path
 
 MACHINERY = Path(__file__).parents[1]
 MODULES = (
-    *("__init__.py", "config.py", "features.py", "files.py", "project.py"),
-    *("data/__init__.py", "data/contract.py", "data/text.py"),
-    *("models/__init__.py", "models/model.py", "models/persistence.py", "models/types.py"),
-    *("tracking/__init__.py", "tracking/pyfunc.py"),
+    "__init__.py",
+    "config.py",
+    "features.py",
+    "files.py",
+    "project.py",
+    "data/contract.py",
+    "data/text.py",
+    "models/model.py",
+    "models/persistence.py",
+    "models/types.py",
+    "tracking/__init__.py",
+    "tracking/pyfunc.py",
 )
 
 

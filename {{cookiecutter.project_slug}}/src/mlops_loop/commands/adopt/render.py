@@ -26,7 +26,7 @@ def contract_text(path: Path, duplicates: float, task: Task, plans: list[Profile
     explanations = re.split(r"^(?!#)", path.read_text(encoding="utf-8"), maxsplit=1, flags=re.M)[0]
     lines = [
         explanations,
-        f"max_duplicate_share: {round(max(0.01, 2 * duplicates), 2)}",
+        f"max_duplicate_share: {round(min(max(0.01, 2 * duplicates), 1), 2)}",
         "\ncolumns:",
     ]
     for plan in plans:
