@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -218,10 +219,13 @@ def test_a_challenger_answers_some_until_it_is_promoted_and_rolled_back(project:
         assert service.ask("/ready")["versions"] == {"champion": 1, "challenger": 2}
         with Load(service, threads=2) as load:
             time.sleep(1)
-            said = run(project, "make", "ab-test").stdout
+            said = run(project, "make", "rollout").stdout
             promote_and_roll_back(project, service)
     params.write_text(before)
     assert "the champion has 0 and the challenger 0 of 500 labelled units" in said
+    for alias, number in (("champion", 1), ("challenger", 2)):
+        [requests] = re.findall(rf"^  {alias} +{number} +(\d+)", said, re.MULTILINE)
+        assert int(requests) > 0
     assert load.failures == []
     with sqlite3.connect(project / ".serving/predictions.db") as database:
         rows = database.execute("select strategy, version from predictions").fetchall()

@@ -221,7 +221,7 @@ def test_file_request_and_mlflow_are_answered_alike(
 
     names = [column.name for column in request_columns(contract)]
     records = learner.raw_rows().select(names).to_dicts()
-    schema = RequestSchema(contract, ROWS)
+    schema = RequestSchema(contract, ROWS, {})
     body = json.dumps(records, default=lambda value: value.isoformat())
     asked = schema.frame(schema.validate(body.encode()))
     assert scored["prediction"].to_list() == model.predict(asked).tolist()

@@ -51,7 +51,7 @@ RUN_BY = {
     "make stream < records.jsonl > predicted.jsonl": 'tests/journeys/test_serving.py: "make", "stream"',
     "make batch INPUT=new.parquet TABLE=scores": 'tests/journeys/test_serving.py: "make", "batch"',
     "make app": 'tests/journeys/test_serving.py: ("make", "app"',
-    "make ab-test": "tests/journeys/test_serving.py: def test_a_challenger_answers_some_until_it_is_promoted_and_rolled_back",
+    "make rollout": "tests/journeys/test_serving.py: def test_a_challenger_answers_some_until_it_is_promoted_and_rolled_back",
     "make deliver": 'tests/journeys/test_serving.py: run(project, "make", "deliver"',
     "make export": 'tests/journeys/test_serving.py: "make", "export"',
     "make replay": 'tests/journeys/test_replay.py: "make", "replay"',

@@ -154,7 +154,7 @@ def test_a_table_that_cannot_take_a_batch_stays_as_it_is(service: Service, recor
     assert table(service, "scores") == before
     with database(service.url).begin() as connection:
         connection.execute(sql.text("create table theirs (batch text, note text)"))
-    with pytest.raises(UserError, match="TABLE=theirs exists, and `make batch` did not make it"):
+    with pytest.raises(UserError, match="TABLE=theirs exists, not of `make batch`"):
         published(service, rows, "theirs")
     for name in ("predictions", "JOBS", "main.scores", "a b", "1"):
         with pytest.raises(UserError, match=f"TABLE={name} is no plain name, or the service's own"):

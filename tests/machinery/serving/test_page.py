@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from helpers import SOURCE
 from mlops_loop.models.persistence import LightGBM
+from mlops_loop.serving import log_tables as log
 from projects import Project
 from services import Change, Service
 
@@ -29,9 +30,8 @@ def opened(project: Project, client: TestClient) -> Any:
 
 
 def send(page: Any) -> Any:
-    """Press the button below the form."""
-    [button] = page.button
-    button.click().run()
+    """Press the button of the form."""
+    page.button[0].click().run()
     assert not page.exception
     return page
 
@@ -39,32 +39,49 @@ def send(page: Any) -> Any:
 def test_the_form_asks_what_the_contract_asks(service: Service, client: TestClient) -> None:
     page = opened(service.project, client)
     size, items = page.number_input(key="size"), page.number_input(key="items")
-    assert (size.value, size.max, size.help) == (0.0, 100.0, "size")
-    assert (items.value, items.min, items.max) == (None, 1, 9)
+    row = client.get("/model").json()["example"]
+    assert (size.value, size.max, size.help) == (row["size"], 100.0, "size")
+    assert (items.value, items.min, items.max) == (row["items"], 1, 9)
     shop, express = page.selectbox(key="shop"), page.selectbox(key="express")
-    assert (shop.value, shop.options) == (None, ["north", "south", "east"])
-    assert (express.value, express.options) == (True, ["True", "False"])
-    assert page.get("datetime_input")[0].value == datetime(2024, 1, 31, 12)
+    assert (shop.value, shop.options) == (row["shop"], ["north", "south", "east"])
+    assert (express.value, express.options) == (row["express"], ["True", "False"])
+    sold_at = datetime.fromisoformat(row["sold_at"])
+    assert page.get("datetime_input")[0].value == sold_at.replace(second=0, microsecond=0)
     assert "Version 1 predicts" in page.caption[0].value
 
 
-def test_what_a_person_asks_is_answered_and_logged_as_all_else(
-    service: Service, record: Change
-) -> None:
+def test_what_a_person_asks_is_answered_and_logged_as_all_else(service: Service) -> None:
     with service.running() as client:
         page = opened(service.project, client)
         page.selectbox(key="shop").select("south")
         page.number_input(key="size").set_value(20.0)
         page.number_input(key="items").set_value(2)
         send(page)
-        asked = record(sold_at="2024-01-31T12:00:00", shop="south", express=True)
+        example = client.get("/model").json()["example"]
+        asked = {**example, "shop": "south", "size": 20.0, "items": 2}
+        asked["sold_at"] = page.get("datetime_input")[0].value.isoformat()
         expected = client.post("/predict", json=asked).json()
+        assert page.metric[0].label == "Prediction: euros"
         assert page.metric[0].value == f"{expected['prediction']:,.4g}"
         assert "Interval: " in page.caption[1].value
         assert f"to {expected['prediction']:.4g}:" in page.caption[2].value
         assert len(page.get("vega_lite_chart")) == 1
     first, second = service.logged()
     assert first["inputs"] == second["inputs"] == asked
+
+
+def test_the_truth_of_a_prediction_is_sent_to_the_log(service: Service) -> None:
+    with service.running() as client:
+        page = send(opened(service.project, client))
+        [truth] = [each for each in page.number_input if "truth" in each.label]
+        truth.set_value(12.5)
+        page.button[1].click().run()
+        assert not page.exception
+        assert page.success[0].value == "Logged."
+        assert page.metric, "the prediction stays"
+    [logged] = service.logged()
+    [told] = service.logged(log.feedback)
+    assert (told["prediction_id"], told["actual"]) == (logged["id"], 12.5)
 
 
 def test_a_model_that_cannot_be_divided_is_said_to_be_one(

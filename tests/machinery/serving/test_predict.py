@@ -139,7 +139,15 @@ def test_the_example_of_the_documentation_is_accepted(client: TestClient) -> Non
     assert one["properties"]["size"]["maximum"] == 100
     assert not one["additionalProperties"]
     assert one == several["items"]
+    assert one["example"] == client.get("/model").json()["example"]
     assert ask(client, one["example"])["model_version"] == 1
+
+
+def test_the_example_is_a_row_of_the_test_split(service: Service, client: TestClient) -> None:
+    example = client.get("/model").json()["example"]
+    test = pl.read_parquet(service.project.interim / "test/*.parquet").select(*example)
+    rows = [{**row, "sold_at": row["sold_at"].isoformat()} for row in test.to_dicts()]
+    assert example in rows
 
 
 def test_too_many_rows_and_bytes_are_refused(service: Service, record: Change) -> None:

@@ -123,12 +123,12 @@ def test_equal_keys_are_answered_by_one_version(service: Service, record: Change
         served_by(service, "canary", sticky_by="note")
 
 
-def broken(project: Project, version: int, **changes: Any) -> None:
-    """Change what the copy of a version knows."""
-    for note in project.served.glob("*/version.json"):
-        known = read_json(note)
-        if known["version"] == version:
-            write_json(note, {**known, **changes})
+def broken(project: Project, version: int, **changes: Any) -> dict[str, Any]:
+    """Change what the copy of a version knows; returns what it was."""
+    [note] = project.served.glob(f"{version}-*/version.json")
+    known: dict[str, Any] = read_json(note)
+    write_json(note, {**known, **changes})
+    return known
 
 
 def test_without_a_challenger_that_will_do_the_champion_answers(
@@ -207,7 +207,7 @@ def name(project: Project, alias: str, version: int) -> None:
 def test_a_champion_that_answers_otherwise_is_not_taken(
     service: Service, record: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
+    known = broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
     found = versions.Versions(service.project.served, service.options())
     name(service.project, "champion", 2)
     found.refresh()
@@ -215,7 +215,7 @@ def test_a_champion_that_answers_otherwise_is_not_taken(
     problem = found.problem
     assert problem is not None
     assert problem.startswith("champion: version 1 stays: golden request 1 scores")
-    broken(service.project, 2, golden={})
+    broken(service.project, 2, golden=known["golden"])
     found.refresh()
     assert (found.champion.version, found.problem) == (1, problem), "not again at every refresh"
     later = time.monotonic() + versions.RETRY_SECONDS
@@ -285,9 +285,9 @@ def test_a_challenger_of_a_wider_contract_scores_the_champions_requests(
 def test_a_refused_version_is_tried_again_when_its_alias_moves(
     service: Service, record: Change
 ) -> None:
-    broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
+    known = broken(service.project, 2, golden={"records": [record()], "scores": [-1.0]})
     some = served_by(service, "canary").versions
-    broken(service.project, 2, golden={})
+    broken(service.project, 2, golden=known["golden"])
     name(service.project, "challenger", 1)
     some.refresh()
     assert some.served["challenger"].version == 1

@@ -120,7 +120,7 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: Content) ->
     jobs, versions = service.jobs, service.predictor.router.versions
 
     @app.post("/jobs", status_code=202, **_posted(keyed, body))
-    async def put(request: Request, response: Response, explain: bool = False) -> dict[str, str]:
+    async def queue(request: Request, response: Response, explain: bool = False) -> dict[str, str]:
         """Queue a body of `/predict`, to be predicted later."""
         requests = versions.champion.requests
         content = await auth.read_body(request, service.options, requests.columns)
@@ -133,7 +133,7 @@ def add_jobs(app: FastAPI, service: Service, keyed: list[Any], body: Content) ->
         return {"job_id": job_id, "status": "queued"}
 
     @app.get("/jobs/{job_id}", dependencies=keyed, response_model=Job, responses=FOUND)
-    async def find(job_id: uuid.UUID) -> Response:
+    async def find_job(job_id: uuid.UUID) -> Response:
         """The state of a job; once it is done, with the response of `/predict`."""
         found = await jobs.run(jobs.find, str(job_id))
         if found is None:
@@ -156,6 +156,7 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
         return {
             "version": served.version,
             "predicts": model.task_signature,
+            "target": model.target,
             "classes": model.classes,
             "threshold": model.threshold if model.task == "binary" else None,
             "contributions_in": unit(model) if model.estimator.is_additive else None,
@@ -164,6 +165,7 @@ def add_reports(app: FastAPI, service: Service, keyed: list[Any]) -> None:
             "environment": predictor.context["environment"],
             "runtime": runtime(),
             "contract": served.contract.model_dump(mode="json"),
+            "example": served.requests.example,
         }
 
     @app.get("/metrics", dependencies=keyed, responses=KEYED, response_class=PlainTextResponse)

@@ -49,7 +49,12 @@ def publish(
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":  # SQLite lets one write at a time
                 connection.execute(LOCK, {"table": table})
-            delete_batch(connection, table, batch)
+            inspector = sql.inspect(connection)
+            if inspector.has_table(table):
+                if not batch.keys() <= {column["name"] for column in inspector.get_columns(table)}:
+                    raise UserError(f"TABLE={table} exists, not of `make batch`; name another.")
+                there = sql.table(table, sql.column("batch"))
+                connection.execute(there.delete().where(there.c.batch == batch["batch"]))
             for chunk in chunks:
                 check_free(chunk.columns, batch.keys())
                 whole = chunk.with_columns(pl.lit(value).alias(key) for key, value in batch.items())
@@ -64,17 +69,6 @@ def publish(
             "If it has other columns, name another TABLE."
         ) from None
     return rows
-
-
-def delete_batch(connection: sql.Connection, table: str, batch: Mapping[str, Any]) -> None:
-    """Delete earlier rows of a batch; raises UserError for a table without a batch's columns."""
-    inspector = sql.inspect(connection)
-    if not inspector.has_table(table):
-        return
-    if not batch.keys() <= {column["name"] for column in inspector.get_columns(table)}:
-        raise UserError(f"TABLE={table} exists, and `make batch` did not make it; name another.")
-    there = sql.table(table, sql.column("batch"))
-    connection.execute(there.delete().where(there.c.batch == batch["batch"]))
 
 
 def log_rows(

@@ -15,8 +15,8 @@ from ..console import Arguments, parse
 from ..data.contract import Contract
 from ..files import Content, replaced, write_json
 from ..models.model import Model
-from ..models.persistence import LightGBM, ScikitLearn
-from ..models.types import Array, Floats
+from ..models.persistence import LightGBM
+from ..models.types import Floats
 from ..project import Paths, UserError
 from ..tracking import open_registry
 
@@ -31,28 +31,11 @@ ENCODING = "a category is its place in the list, from 0; true is 1; missing or u
 MODEL = """
 <ir_version: 9, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
 model (double[rows, {features}] features) => (float[rows, {scores}] scores) {{
-  {nodes}
+  value = ai.onnx.ml.TreeEnsembleRegressor (features)
   linked = {link} (value)
   scores = Cast <to = 1> (linked)
 }}
 """
-TREES = "value = ai.onnx.ml.TreeEnsembleRegressor (features)"
-LINEAR = """
-  number = Gather <axis = 1> (features, numbers)
-  number_is_missing = IsNaN (number)
-  filled = Where (number_is_missing, medians, number)
-  centred = Sub (filled, means)
-  scaled = Div (centred, scales)
-  text = Gather <axis = 1> (features, texts)
-  text_is_missing = IsNaN (text)
-  code = Where (text_is_missing, no_code, text)
-  is_code = Equal (code, codes)
-  one_hot = Cast <to = 11> (is_code)
-  table = Concat <axis = 1> (scaled, one_hot)
-  product = MatMul (table, coefficients)
-  value = Add (product, intercept)
-"""
-NO_CODE = -1.0  # stands for a missing category
 NODES = (
     "nodes_treeids",
     "nodes_nodeids",
@@ -105,24 +88,18 @@ class Trees:
 
 
 def to_onnx(model: Model) -> Any:
-    """The ONNX model of a LightGBM or a linear model; raises UserError for any other."""
-    kind, nodes = type(model.estimator), {LightGBM: TREES, ScikitLearn: LINEAR}
-    if kind not in nodes or not model.estimator.is_additive:
+    """The ONNX model of a LightGBM; raises UserError for any other."""
+    if not isinstance(model.estimator, LightGBM):
         name = type(model.estimator.fitted).__name__
-        raise UserError(f"{name} cannot be exported; set train.model: lightgbm or linear.")
+        raise UserError(f"{name} cannot be exported; set train.model: lightgbm.")
     text = MODEL.format(
         features=len(model.encoder.names),
         scores=len(model.classes) if model.task == "multiclass" else 1,
-        nodes=nodes[kind],
         link=LINKS[model.task],
     )
     made = parser.parse_model(text)
-    if kind is LightGBM:
-        for name, value in trees(model).items():
-            made.graph.node[0].attribute.append(helper.make_attribute(name, value))
-    else:
-        for name, value in constants(model).items():
-            made.graph.initializer.append(numpy_helper.from_array(value, name))
+    for name, value in trees(model).items():
+        made.graph.node[0].attribute.append(helper.make_attribute(name, value))
     checker.check_model(made)
     return made
 
@@ -137,24 +114,6 @@ def trees(model: Model) -> Content:
         if name.endswith("_as_tensor"):
             attributes[name] = numpy_helper.from_array(np.array(values, np.float64), name)
     return attributes | {"n_targets": found.targets}
-
-
-def constants(model: Model) -> dict[str, Array]:
-    """The constants of scaling, one-hot encoding and the linear function."""
-    estimator = model.estimator.fitted
-    (_, scaling, numbers), (_, encoder, texts) = estimator[0].transformers_
-    codes = [np.nan_to_num(known, nan=NO_CODE) for known in encoder.categories_] if texts else []
-    return {
-        "numbers": np.array(numbers, np.int64),
-        "medians": scaling[0].statistics_ if numbers else np.empty(0),
-        "means": scaling[1].mean_ if numbers else np.empty(0),
-        "scales": scaling[1].scale_ if numbers else np.empty(0),
-        "texts": np.repeat(np.array(texts, np.int64), [len(known) for known in codes]),
-        "codes": np.concatenate([np.empty(0), *codes]),
-        "no_code": np.array(NO_CODE),
-        "coefficients": np.atleast_2d(estimator[-1].coef_).T,
-        "intercept": estimator[-1].intercept_ + base(model),
-    }
 
 
 def base(model: Model) -> Floats:

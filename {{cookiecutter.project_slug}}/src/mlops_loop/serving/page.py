@@ -75,33 +75,33 @@ def show(paths: Paths, service: httpx.Client) -> None:
 
 
 def show_form(info: Content, service: httpx.Client) -> None:
-    """Show the form and, after a click, the prediction."""
+    """Show the form and, after a click, the prediction, and ask for its truth."""
     contract = Contract.model_validate_json(orjson.dumps(info["contract"]))
+    requests = RequestSchema(contract, 1, info["example"])
     left, right = st.columns((3, 2), gap="large")
     with left, st.form("record", enter_to_submit=False):
         is_sent = st.form_submit_button("Predict", type="primary")  # on top, beside the prediction
-        record = read_form(RequestSchema(contract, 1))
-    if not is_sent:
-        return
-    kind = {"content-type": "application/json"}
-    response = service.post("/predict?explain=true", content=orjson.dumps(record), headers=kind)
-    with right:
-        if response.is_success:
-            show_prediction(response.json(), info["contributions_in"])
-        else:
-            show_problems(response)
+        record = read_form(requests)
+    state = st.session_state
+    if is_sent:
+        kind = {"content-type": "application/json"}
+        content = orjson.dumps(record)
+        state.answer = service.post("/predict?explain=true", content=content, headers=kind)
+    if "answer" in state:
+        with right:
+            if state.answer.is_success:
+                show_prediction(state.answer.json(), info)
+                ask_truth(state.answer.json()["prediction_id"], info["classes"], service)
+            else:
+                show_problems(state.answer)
 
 
 def read_form(requests: RequestSchema) -> Content:
-    """Draw an input for each column of a request, with the contract's example; returns the values.
-
-    Nullable columns are empty at first, and None while they are.
-    """
+    """Draw an input for each column of a request, with those of a test row; returns the values."""
     example, places, record = requests.example_record(), st.columns(COLUMNS), {}
     for number, column in enumerate(requests.columns):
         with places[number % COLUMNS]:
-            value = None if column.nullable else example[column.name]
-            record[column.name] = draw_input(column, value)
+            record[column.name] = draw_input(column, example[column.name])
     return record
 
 
@@ -110,8 +110,9 @@ def draw_input(column: Column, value: Any) -> Any:
     label, empty = escape(column.name), {"placeholder": "missing"}
     known = {"key": column.name, "help": escape(column.description) or None}
     choices = (True, False) if column.dtype == "Boolean" else column.categories
-    if choices:
-        return st.selectbox(label, choices, None if value is None else 0, **known, **empty)
+    if choices:  # a row may have a value that the contract does not list
+        place = choices.index(value) if value in choices else None
+        return st.selectbox(label, choices, place, **known, **empty)
     if column.dtype == "String":
         return st.text_input(label, value, **known, **empty)
     # Without limits, Streamlit offers ten years.
@@ -126,9 +127,11 @@ def draw_input(column: Column, value: Any) -> Any:
     return st.number_input(label, *limits, format=text, **known, **empty)
 
 
-def show_prediction(predicted: Content, unit: str | None) -> None:
+def show_prediction(predicted: Content, info: Content) -> None:
     """Show a prediction, its uncertainty, and the largest contributions of features."""
-    st.metric("Prediction", words(predicted["prediction"]))
+    columns = {column["name"]: column["description"] for column in info["contract"]["columns"]}
+    meaning = escape(columns.get(info["target"], "")) or None
+    st.metric(f"Prediction: {escape(info['target'])}", words(predicted["prediction"]), help=meaning)
     if "interval" in predicted:
         st.caption(f"Interval: {' to '.join(map(words, predicted['interval']))}")
     if "probabilities" in predicted:
@@ -138,11 +141,32 @@ def show_prediction(predicted: Content, unit: str | None) -> None:
         base, contributions = predicted["explanation"].values()
         steps = sorted(contributions.items(), key=lambda each: -abs(each[1]))
         st.caption(f"From {base:.4g} to {base + sum(contributions.values()):.4g}:")
-        draw_bars(steps[:STEPS], unit or "Contribution")
+        draw_bars(steps[:STEPS], info["contributions_in"])
     else:
         st.caption("This model has no exact contributions of features.")
     version, number = predicted["model_version"], predicted["prediction_id"]
     st.caption(f"Version {version}, prediction {number}")
+
+
+def ask_truth(prediction_id: str, classes: Sequence[Any], service: httpx.Client) -> None:
+    """Ask for the true value of a prediction, and send it to `/feedback`."""
+    label, empty = "What was the truth?", {"index": None, "placeholder": "not known yet"}
+    with st.form("truth", clear_on_submit=True):
+        if classes:
+            actual = st.selectbox(label, classes, **empty)
+        else:
+            actual = st.number_input(label, value=None)
+        is_sent = st.form_submit_button("Send")
+    if is_sent and actual is not None:
+        told = {
+            "prediction_id": prediction_id,
+            "actual": actual,
+        }
+        response = service.post("/feedback", json=told)
+        if response.is_success:
+            st.success("Logged.")
+        else:
+            show_problems(response)
 
 
 def draw_bars(values: Sequence[tuple[str, float]], label: str) -> None:

@@ -101,12 +101,9 @@ class DynamicBatcher(Generic[Key, Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         if id(key) not in self._waiting:
             self._waiting[id(key)] = []
-            future.get_loop().call_soon(self._run, key)
+            future.get_loop().call_soon(lambda: self._resolve(key, self._waiting.pop(id(key))))
         self._waiting[id(key)].append((item, future))
         return await future
-
-    def _run(self, key: Key) -> None:
-        self._resolve(key, self._waiting.pop(id(key)))
 
     def _resolve(self, key: Key, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         batch = [one for one in batch if not one[1].cancelled()]

@@ -1,7 +1,7 @@
 """The requests that a contract allows: one pydantic model for validation and for /docs."""
 
 import json
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 import polars as pl
@@ -31,22 +31,18 @@ DATETIME = {
 }
 
 
-def _whole(value: Any) -> Any:
-    # JSON knows one kind of number: pandas sends 1.0 for the 1 of a column that has a null.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Int64 = Annotated[int, Field(ge=-INT64, lt=INT64), BeforeValidator(_whole)]
+# JSON knows one kind of number: pandas sends 1.0 for the 1 of a column that has a null.
+WHOLE = BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)
+Int64 = Annotated[int, Field(ge=-INT64, lt=INT64), WHOLE]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
-# The type of a value, and an example.
-TYPES: dict[str, tuple[Any, Any]] = {
-    "Int64": (Int64, 1),
-    "Float64": (float, 1.0),
-    "String": (Text, "text"),
-    "Boolean": (bool, True),
-    "Date": (date, "2024-01-31"),
-    "Datetime": (Annotated[NaiveDatetime, WithJsonSchema(DATETIME)], "2024-01-31T12:00:00"),
+TYPES: dict[str, Any] = {
+    "Int64": Int64,
+    "Float64": float,
+    "String": Text,
+    "Boolean": bool,
+    "Date": date,
+    "Datetime": Annotated[NaiveDatetime, WithJsonSchema(DATETIME)],
 }
 
 
@@ -55,10 +51,10 @@ class RequestSchema:
 
     Records have the contract's types and ranges, and no other fields. A category that the contract
     does not list is served: the model treats it as missing. Columns that are ids may be given:
-    they are logged, so that truths can be joined by them.
+    they are logged, so that truths can be joined by them. The example is a row of the test split.
     """
 
-    def __init__(self, contract: Contract, max_rows: int) -> None:
+    def __init__(self, contract: Contract, max_rows: int, example: Record) -> None:
         columns = request_columns(contract)
         ids = [c for c in contract.columns if c.role == "id" and not c.pii]
         optional = [column.model_copy(update={"nullable": True}) for column in ids]
@@ -67,7 +63,7 @@ class RequestSchema:
         for number, column in enumerate([*columns, *optional]):
             default = Field(None if column.nullable else ..., alias=column.name)
             fields[f"field_{number}"] = _type(column), default
-        self.example = {column.name: _example(column) for column in columns}
+        self.example = {column.name: example.get(column.name) for column in columns}
         config = ConfigDict(
             extra="forbid",
             allow_inf_nan=False,
@@ -118,19 +114,8 @@ def _type(column: Column) -> Any:
     limits: Content = {"ge": column.min, "le": column.max}
     examples = list(column.categories) if column.categories else None
     field = Field(description=column.description, examples=examples, **limits)
-    kind: Any = Annotated[TYPES[column.dtype][0], field]
+    kind: Any = Annotated[TYPES[column.dtype], field]
     return kind | None if column.nullable else kind
-
-
-def _example(column: Column) -> Any:
-    if column.categories:
-        return column.categories[0]
-    value = column.min if column.min is not None else column.max
-    if value is None:
-        return TYPES[column.dtype][1]
-    if column.dtype == "Datetime" and type(value) is date:
-        value = datetime.combine(value, datetime.min.time())
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def find_conflict(asked: Contract, other: Contract) -> str | None:

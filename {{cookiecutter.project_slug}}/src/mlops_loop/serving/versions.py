@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from ..data.contract import Contract, load_contract
 from ..files import Content, read_json, write_json
 from ..models import golden
@@ -142,8 +144,10 @@ class Versions:
         """Load a version from its copy, with its `model` or its `baseline`, and score a record."""
         copy = self._folder / ref.folder
         contract, loaded = load_contract(copy / "contract.yaml"), load(copy / model)
-        requests = RequestSchema(contract, self._max_rows)
-        loaded.score(requests.frame([requests.example_record()]))
+        known = read_json(copy / "version.json")
+        example = known["golden"]["records"][0]
+        requests = RequestSchema(contract, self._max_rows, example)
+        loaded.score(pl.DataFrame([example]))
         ranges = {column.name: (column.min, column.max) for column in contract.columns}
         return LoadedVersion(
             ref=ref,
@@ -151,7 +155,7 @@ class Versions:
             contract=contract,
             requests=requests,
             target_range=ranges.get(loaded.target, (None, None)),
-            **read_json(copy / "version.json"),
+            **known,
         )
 
     def _load(self, alias: str, ref: VersionRef) -> None:

@@ -445,7 +445,7 @@ def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
     client.log_batch(run_id, known)
     _log_files(client, run_id, paths, OF_EVALUATION)
     requests = golden.make(paths, load_contract(paths.contract))
-    client.log_text(run_id, json.dumps(requests, default=str), GOLDEN)
+    client.log_text(run_id, json.dumps(requests, default=lambda day: day.isoformat()), GOLDEN)
 
 
 def describe(registry: Registry, run_id: str, paths: Paths, metric: str, judged: Content) -> None:

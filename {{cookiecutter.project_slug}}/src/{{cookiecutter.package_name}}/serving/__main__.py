@@ -60,7 +60,7 @@ VERBS = {
     "work": with_options("service"),
     "stream": with_options("stream"),
     "batch": plain("batch"),
-    "ab-test": with_options("ab_test"),
+    "rollout": with_options("rollout"),
     "deliver": deliver,
     "image": plain("follow"),
     "export": plain("onnx_export"),
