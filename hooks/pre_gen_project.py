@@ -26,7 +26,7 @@ appnope argcomplete argon2_cffi argon2_cffi_bindings arrow asgiref ast_serialize
 async_lru asyncssh atpublic attr attrs autopep8 babel bcrypt beautifulsoup4 billiard black blackd
 bleach blib2to3 blinker boto3 botocore cachetools cadwyn catboost celery certifi cffi cfgv
 charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle colorama colorlog
-comm configobj conftest contourpy cron_descriptor croniter cryptography cycler databricks
+comm configobj conftest contourpy coverage cron_descriptor croniter cryptography cycler databricks
 databricks_sdk dateutil debugpy decorator defusedxml deprecated detect_secrets dictdiffer dill
 diskcache distlib distro dnspython docker dotenv dpath dulwich dvc dvc_data dvc_gs dvc_http
 dvc_objects dvc_render dvc_s3 dvc_ssh dvc_studio_client dvc_task email_validator entrypoints
@@ -55,7 +55,7 @@ plotly pluggy polars polars_runtime_32 pre_commit pre_commit_hooks prettytable p
 prompt_toolkit propcache proto_plus protobuf psutil psycopg psycopg_binary ptyprocess public
 pure_eval py pyarrow pyasn1 pyasn1_modules pycodestyle pycparser pydantic pydantic_core
 pydantic_extra_types pydantic_settings pydeck pydevd_plugins pydot pygit2 pygments pygtrie pyjwt
-pylab pyparsing pytest python_daemon python_dateutil python_discovery python_dotenv
+pylab pyparsing pytest pytest_cov python_daemon python_dateutil python_discovery python_dotenv
 python_json_logger python_multipart python_slugify pytokens pyyaml pyyaml_ft pyzmq referencing
 requests requests_oauthlib rfc3339_validator rfc3986_validator rfc3987_syntax rich rich_argparse
 rich_toolkit rpds rpds_py ruamel ruamel_yaml ruamel_yaml_clib ruff s3fs s3transfer scikit_learn

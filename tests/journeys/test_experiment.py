@@ -98,3 +98,22 @@ def test_an_experiment_becomes_a_branch_that_trains(project: Path) -> None:
         project, f"select value from params where run_uuid = '{run_id}' and key = 'train.model'"
     )
     assert model == "linear"
+
+
+def test_mlflow_run_trains_and_tries_parameters(project: Path) -> None:
+    command = (".venv/bin/mlflow", "run", ".", "--env-manager", "local")
+    said = run(project, *command).stdout
+    assert "Data and pipelines are up to date" in said or "register" in said
+    run(project, *command, "-P", "changes=train.model=linear train.linear.alpha=2.0")
+    [(value,)] = query(
+        project, "select value from params where key = 'train.linear.alpha' and value = '2.0'"
+    )
+    assert value == "2.0"
+
+
+def test_ci_measures_the_coverage_of_the_users_package(project: Path) -> None:
+    said = run(project, "make", "test", "ARGS=tests/test_features.py --cov").stdout
+    [share] = re.findall(r"^TOTAL.*?(\d+)%$", said, re.MULTILINE)
+    assert 0 < int(share) < 100
+    assert "src/my_project/features/definitions.py" in said
+    assert "mlops_loop" not in said[said.index("TOTAL") - 4000 : said.index("TOTAL")]

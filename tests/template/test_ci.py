@@ -101,6 +101,12 @@ def test_matches_its_schema(path: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
+def test_the_bot_updates_the_actions() -> None:
+    bot = PROJECT / ".github/dependabot.yml"
+    run(PROJECT, BIN / "check-jsonschema", "--builtin-schema", "vendor.dependabot", bot)
+    assert "github-actions" in bot.read_text()
+
+
 @each_file
 def test_calls_verbs_that_exist(path: Path) -> None:
     called = {

@@ -10,9 +10,7 @@ data: $(READY) ## run the pipeline from the source to features [REFRESH=1: ask a
 
 adopt: ## take your own table: DATA=file TARGET=column [TIME= GROUP= TASK= FORCE=1]
 
-predict: $(READY) ## score a CSV or Parquet file of any size: INPUT=new.csv OUTPUT=scored.parquet [VERSION=champion]
-	$(call need,INPUT OUTPUT,make predict INPUT=new.csv OUTPUT=scored.parquet)
-	@$(RUN) predict $(OPTIONS)
+predict: ## score a CSV or Parquet file of any size: INPUT=new.csv OUTPUT=scored.parquet [VERSION=champion]
 
 metrics: $(READY) ## compare metrics and parameters with the last commit [BASE=revision MD=1]
 	@table=$$($(BIN)/dvc metrics diff $(if $(MD),--md --all) $(or $(BASE),HEAD) && \
@@ -22,7 +20,7 @@ metrics: $(READY) ## compare metrics and parameters with the last commit [BASE=r
 ##@ Model
 explain: ## explain a version: importance, dependence, worst slices [VERSION= INPUT= OUTPUT=]
 compare: ## compare champion and challenger, or two versions, aliases or runs [A= B=]
-adopt explain compare: $(READY)
+adopt predict explain compare ui: $(READY)
 	@$(RUN) $@ $(OPTIONS)
 
 promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'

@@ -11,11 +11,10 @@ fix: $(READY) ## repair what the tools can repair, then check
 test: $(READY) ## run the tests of data, features, model and pipeline [ARGS= for pytest]
 	@$(BIN)/pytest $(ARGS)
 
-ui: $(READY) ## open MLflow's pages on this project's runs and models [PORT=5000]
-	@exec $(RUN) ui $(OPTIONS)
+ui: ## open MLflow's pages on this project's runs and models [PORT=5000]
 
 notebook: $(READY) $(call extra,notebook) ## start JupyterLab on notebooks/
-	@$(BIN)/jupyter lab --notebook-dir notebooks
+	@$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 remote: $(READY) ## share the data: URL=s3://bucket/path, gs://…, ssh://… or /folder [ENDPOINT=https://…]
 	$(call need,URL,make remote URL=s3://bucket/path)

@@ -134,7 +134,13 @@ def test_an_unknown_category_and_a_missing_value_are_served_and_counted(
 
 
 def test_the_example_of_the_documentation_is_accepted(client: TestClient) -> None:
-    described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    page = client.get("/openapi.json").json()
+    assert page["info"] == {
+        "title": "shop",
+        "version": "1",
+        "description": "euros (regression)",
+    }
+    described = page["paths"]["/predict"]["post"]
     one, several = described["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
     assert one["properties"]["size"]["maximum"] == 100
     assert not one["additionalProperties"]

@@ -6,11 +6,13 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 from .project import UserError, run
 
 LONGEST = 60
+WORKING: list[Callable[..., None]] = []  # updates the line that is shown
 Row = tuple[str, ...]
 Arguments = Sequence[str]  # of a verb, as make passes them on
 Item = TypeVar("Item")
@@ -44,12 +46,23 @@ def track(items: Iterable[Item], description: str) -> Iterable[Item]:
 
 
 def working(description: str) -> AbstractContextManager[Any]:
-    """Show a spinner during a block if stderr is a terminal."""
+    """Show a line and the time during a block if stderr is a terminal."""
     if not sys.stderr.isatty():
         return nullcontext()
-    from rich.console import Console
+    from rich import console, progress
 
-    return Console(stderr=True).status(description)
+    stderr, columns = console.Console(stderr=True), ("{task.description}", "{task.elapsed:.0f} s")
+    bar = progress.Progress(*columns, console=stderr, transient=True)
+    WORKING[:] = [partial(bar.update, bar.add_task(description, total=None))]
+    return bar
+
+
+def show_trees(state: Any) -> None:
+    """Show trees and score of a fit on that line: a callback of LightGBM."""
+    for update in WORKING:
+        _, metric, value, *_ = state.evaluation_result_list[0]
+        trees = f"train  {state.iteration + 1} of at most {state.end_iteration} trees"
+        update(description=f"{trees}  {metric} {figure(value)}")
 
 
 def check_free(host: str, port: str) -> None:

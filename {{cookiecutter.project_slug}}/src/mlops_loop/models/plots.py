@@ -69,7 +69,7 @@ def dependences(found: Content, model: Model) -> Figure:
         values = curve["values"]
         text = isinstance(values[0], str)
         places = range(len(values)) if text else values
-        drawn = axes.plot(places, curve["mean"], marker=".")
+        drawn = axes.plot(places, curve["mean"], "." if text else ".-")
         if text:  # matplotlib would take some words for numbers or dates
             names = [value[:12] for value in values]
             axes.set_xticks(places, names, rotation=90, parse_math=False)

@@ -29,17 +29,16 @@ def metrics(paths: Paths) -> list[str]:
     table = [("test       ", "model", "interval", "baseline")]
     for name, value in report["test"].items():
         limits = interval(report["intervals"][name])
-        simple = figure(report["baseline"][name])
-        table.append((name, figure(value), limits, simple))
+        table.append((name, figure(value), limits, figure(report["baseline"][name])))
     if ends := report.get("prediction_interval"):
         coverage = f"{report['prediction_interval_coverage']:.1%}"
         table.append(("in interval", coverage, interval(ends), "around the prediction"))
     if "calibration" in report:
         error = figure(report["calibration"]["error"])
-        table.append(("calibration", error, "expected error", ""))
+        table.append(("calibration", error, "expected error; 0 is perfect", ""))
     if "threshold" in report:
         threshold = figure(report["threshold"])
-        table.append(("threshold", threshold, "of the second class", ""))
+        table.append(("threshold", threshold, "probability that predicts the second class", ""))
     return aligned(table)
 
 
@@ -60,6 +59,5 @@ def print_summary(paths: Paths) -> None:
     lines = [*rows(paths), "", *metrics(paths), "", *decision(gate)]
     lines.append("  reports     open reports/index.html; every run: `make ui`")
     held = f" VERSION={gate['version']}" if gate["version"] and gate["alias"] != "champion" else ""
-    predict = f"make predict INPUT=new.csv OUTPUT=scored.csv{held}"
-    lines.append(f"  next        {predict}, or edit params.yaml")
+    lines.append(f"  next        make predict INPUT=new.csv OUTPUT=scored.csv{held}")
     print("\n".join(lines))

@@ -74,6 +74,7 @@ def create_app(service: Service, key_hashes: tuple[str, ...]) -> FastAPI:
     def openapi() -> Content:
         """The description of the API, with the requests that the champion takes now."""
         body.update(versions.champion.requests.json_schema())
+        app.description = versions.champion.model.task_signature
         app.version, app.openapi_schema = str(versions.champion.version), None
         return FastAPI.openapi(app)
 

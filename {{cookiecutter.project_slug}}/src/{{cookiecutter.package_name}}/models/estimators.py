@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
+from mlops_loop.console import show_trees
 from mlops_loop.models.kinds import Kind, ScikitLearn, Shared
 from mlops_loop.project import import_library
 
@@ -49,7 +50,7 @@ class LightGBM(Kind):
             shared.max_trees,
             valid_sets=[self.dataset(stop, reference=data)],
             valid_names=["validation"],
-            callbacks=[stopping, lightgbm.record_evaluation(history)],
+            callbacks=[stopping, lightgbm.record_evaluation(history), show_trees],
         )
         estimator = persistence.LightGBM(booster)
         return training.Fitted(estimator, booster.best_iteration, history["validation"])
