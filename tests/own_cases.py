@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 from mlops_loop.config import changed
-from mlops_loop.models import persistence
+from mlops_loop.models import persistence, training
 from mlops_loop.models.model import Encoder, Model
 from mlops_loop.models.training import Fitted
 from my_project import PROJECT
@@ -25,7 +25,7 @@ from my_project.params import load_params
 
 CASES: dict[str, dict[str, Any]] = json.loads(os.environ["OWN_CASES"])
 PARAMS = load_params(PROJECT.params)
-TABLE, ENCODE, SCORE, FIT = train.table, Encoder.encode, Model.score, train.fit
+TABLE, ENCODE, SCORE, FIT = training.table, Encoder.encode, Model.score, train.fit
 SCORE_FEATURES = Model.score_features
 
 
@@ -60,16 +60,16 @@ def with_matrix(change: Callable[[Any], Any]) -> Callable[..., Any]:
 
 
 def shuffled_features(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(train, "table", with_matrix(np.random.default_rng(0).permutation))
+    patch.setattr(training, "table", with_matrix(np.random.default_rng(0).permutation))
 
 
 def constant_features(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(train, "table", with_matrix(np.zeros_like))
+    patch.setattr(training, "table", with_matrix(np.zeros_like))
 
 
 def constant_predictions(patch: pytest.MonkeyPatch) -> None:
-    def fit(params: Any, learning: Any, validation: Any) -> Any:
-        constant = Fitted(persistence.DummyModel.fit(params.task, learning.target))
+    def fit(kind: Any, shared: Any, learning: Any, validation: Any) -> Any:
+        constant = Fitted(persistence.DummyModel.fit(shared.task, learning.target))
         return constant, constant
 
     patch.setattr(train, "fit", fit)
@@ -92,9 +92,9 @@ def reversed_scores(patch: pytest.MonkeyPatch) -> None:
 def no_seed(patch: pytest.MonkeyPatch) -> None:
     drawn = np.random.default_rng(0)  # other weights at each fit
 
-    def fit(params: Any, learning: Any, validation: Any) -> Any:
+    def fit(kind: Any, shared: Any, learning: Any, validation: Any) -> Any:
         weights = drawn.uniform(0.5, 1, len(learning.target))
-        return FIT(params, replace(learning, weights=weights), validation)
+        return FIT(kind, shared, replace(learning, weights=weights), validation)
 
     patch.setattr(train, "fit", fit)
 

@@ -178,6 +178,7 @@ def new_project(root: Path) -> Project:
         train__max_trees=250,
         train__learning_rate=0.1,
         train__threads=1,
+        train__base=None,
         train__class_weight=None,
         train__threshold=None,
         train__lightgbm={

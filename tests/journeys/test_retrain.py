@@ -159,3 +159,27 @@ def test_an_approved_version_is_the_champion_and_reproducible(project: Path) -> 
     verbs = ["promote", "trigger", "retrain", "approve", "promote"]
     assert [event for event, _, _ in events] == verbs, "what was killed is recorded once"
     assert events[-2:] == [("approve", 2, "looks right"), ("promote", 2, "looks right")]
+
+
+def test_a_stateful_candidate_continues_the_champion_and_is_reproducible(project: Path) -> None:
+    params, later = project / "params.yaml", LOG.replace("2023-05", "2023-06")
+    later = later.replace("PROJECT.log.parent.mkdir()\n", "").replace("str(n)", "f'june-{n}'")
+    run(project, ".venv/bin/python", "-c", later)
+    text = params.read_text()
+    candidates = "  candidates:\n    slow: {train.learning_rate: 0.001}\n"
+    assert candidates in text
+    line = "    on: {stateful: 3, train.max_trees: 20, tune: true}\n"
+    text = text.replace(candidates, f"{candidates}{line}").replace("trials: 30", "trials: 2")
+    params.write_text(text)
+    git(project, "commit", "--quiet", "--no-verify", "--all", "--message", "Stateful")
+    said = run(project, "make", "retrain", "TRIGGER=manual").stdout
+    assert "on, version 3, is waiting: rmse is better by " in said, said
+    branch = git(project, "branch", "--list", "--format=%(refname:short)", "loop/*").split()[-1]
+    trained = git(project, "show", f"{branch}:params.yaml")
+    assert "  base: 2 " in trained and "since: '2023-05-" in trained
+    with sqlite3.connect(project / "history.db") as store:
+        query = "select content from history where event = 'retrain' order by id desc limit 1"
+        [content] = store.execute(query).fetchone()
+    assert json.loads(content)["base"] == 2
+    said = run(project, "make", "reproduce", "VERSION=3").stdout
+    assert "version 3 is reproduced: the same model" in said

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sql
-from mlops_loop.monitoring import feedback, label
+from mlops_loop.monitoring import feedback
 from mlops_loop.monitoring import log as reader
 from mlops_loop.monitoring import monitor
 from mlops_loop.project import UserError
@@ -113,17 +113,17 @@ def test_rows_in_chunks_and_an_interrupted_check_lose_nothing(
     for file in (watcher.project.root / ".serving" / "profiles").glob("*/*"):
         file.unlink()
     monkeypatch.setattr(reader, "CHUNK", 7)
-    original, reads = reader.read_truths, iter(range(30))
+    original, reads = reader.read_inputs, iter(range(30))
 
     def stop(*given: Any) -> Any:
         if next(reads) == 20:
             raise KeyboardInterrupt
         return original(*given)
 
-    monkeypatch.setattr(reader, "read_truths", stop)
+    monkeypatch.setattr(reader, "read_inputs", stop)
     with pytest.raises(KeyboardInterrupt):
         watcher.check()
-    monkeypatch.setattr(reader, "read_truths", original)
+    monkeypatch.setattr(reader, "read_inputs", original)
     read.clear()
     again = watcher.check()
     assert len(read) < 30, "the days before the interruption are kept"
@@ -254,7 +254,7 @@ def test_a_sample_to_label_is_of_all_days_and_comes_back(
     ids = watcher.log(rows, output={"prediction": 1.0})
     watcher.tell(ids[:5], [1.0] * 5)
     output = watcher.project.external / "to_label.csv"
-    label.main(watcher.project, ["--n=16", f"--output={output}"])
+    feedback.label(watcher.project, ["--n=16", f"--output={output}"])
     sample = pl.read_csv(output, try_parse_dates=True)
     assert sample.columns == ["prediction_id", *INPUTS, "prediction", "actual"]
     assert not set(sample["prediction_id"]) & set(ids[:5])

@@ -1,9 +1,12 @@
 """Retraining without training: rows of the log, truths that are set aside, triggers, approval."""
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -11,10 +14,11 @@ import pytest
 from mlops_loop.data.contract import load_contract
 from mlops_loop.data.known_target import ID, find_definitions
 from mlops_loop.database import database
-from mlops_loop.monitoring import approve, freeze, retrain, rows
+from mlops_loop.models.model import model_hash
+from mlops_loop.monitoring import decide, retrain, rows
 from mlops_loop.monitoring.clone import Clone
 from mlops_loop.monitoring.evidence import Evidence
-from mlops_loop.monitoring.params import LogRows, Retrain, read_section
+from mlops_loop.monitoring.params import Candidate, LogRows, Retrain, read_section
 from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
 from mlops_loop.tracking import history
@@ -28,6 +32,7 @@ from projects import DEFINITIONS, Project, gate, offer, registry_of, sales
 
 TARGET, KEEP_ROWS = DEFINITIONS["TARGET"], DEFINITIONS["KEEP_ROWS"]
 FIRST = date(2024, 3, 1)
+NEW = {"train.base": None}  # a fit anew
 
 
 def options(**changes: Any) -> Retrain:
@@ -395,13 +400,13 @@ def test_a_candidate_has_its_window_and_all_have_the_same_test_rows(
     text = project.params.read_text()
     facts = {"days": 10, "prepare.old_share": 0.2, "train.model": "linear"}
     needs = load_params(project.params), options(candidates={"all": {}, "fresh": facts})
-    yours = retrain.Yours(*needs, *[None] * 5)  # type: ignore[arg-type]
+    yours = retrain.Yours(*needs, *[None] * 6)  # type: ignore[arg-type]
     clone, done, windows = Clone(project, project, "", "manual"), [], []
     for step in ("repro", "commit"):
         monkeypatch.setattr(Clone, step, lambda _, *facts: done.append(facts[0]))
     for candidate in yours.options.candidates.values():
         project.params.write_text(text)
-        retrain.try_candidate(clone, yours, candidate, date(2024, 2, 20), "why")
+        retrain.try_candidate(clone, yours, candidate, date(2024, 2, 20), NEW, "why")
         params = load_params(project.params)
         window = params.prepare
         windows.append((window.since, window.old_share, window.test_from, params.train.model))
@@ -412,7 +417,61 @@ def test_a_candidate_has_its_window_and_all_have_the_same_test_rows(
     ]
     assert done[:3] == ["Retrain why", "evaluate", "Results of why"]
     with pytest.raises(UserError, match="no time column"):
-        retrain.try_candidate(clone, yours, candidate, None, "why")
+        retrain.try_candidate(clone, yours, candidate, None, NEW, "why")
+
+
+def test_a_stateful_candidate_continues_the_champion_on_the_days_since(
+    trained: Project,
+) -> None:
+    offer(trained, "better")
+    registry, clone = registry_of(trained), Clone(trained, trained, "", "manual")
+    champion, wanted = registry.find("champion"), Candidate(stateful=3)
+    assert retrain.bring_base(clone, registry, champion, Candidate()) == NEW
+    learned = pl.read_parquet(trained.interim / "validation" / "*.parquet")["sold_at"].max()
+    since = str(learned.date() + timedelta(days=1))  # type: ignore[union-attr]
+    for _ in range(2):  # also where a base is there already
+        found = retrain.bring_base(clone, registry, champion, wanted)
+        assert found == {"train.base": 1, "prepare.since": since}
+    assert model_hash(trained.base) == champion.tags["model_hash"]
+    bases = {2: "1", 3: "2"}  # versions in a row, as their runs name them
+
+    class Chain:
+        """A registry in which version 3 continued version 2, and that version 1."""
+
+        find = staticmethod(lambda name: replace(champion, number=int(name)))
+        artifact, model_files = registry.artifact, registry.model_files
+
+        @staticmethod
+        def record(version: Any) -> Any:
+            return SimpleNamespace(params={"train.base": bases.get(version.number, "None")})
+
+    some: Any = Chain()
+    for number, base in ((2, 2), (3, None)):
+        last = replace(champion, number=number)
+        assert retrain.bring_base(clone, some, last, wanted)["train.base"] == base
+
+
+def test_trees_are_continued_on_the_same_features_and_known_categories_alone(
+    trained: Project,
+) -> None:
+    trained.put_model("better")
+    shutil.copytree(trained.candidate, trained.base)
+    triggers.check_base(trained)
+    [path] = (trained.processed / "validation").iterdir()
+    rows = pl.read_parquet(path)
+    rows.with_columns(shop=pl.lit("moon")).write_parquet(path)
+    with pytest.raises(UserError, match=r"the champion does not know shop moon\."):
+        triggers.check_base(trained)
+    rows.write_parquet(path)
+    features = trained.processed / "features.json"
+    text = features.read_text()
+    features.write_text(text.replace("size", "width"))
+    with pytest.raises(UserError, match="other features or class weights"):
+        triggers.check_base(trained)
+    features.write_text(text)
+    trained.edit(train__model="linear")
+    with pytest.raises(UserError, match="only lightgbm continues trees"):
+        triggers.check_base(trained)
 
 
 def test_new_files_are_those_that_the_last_training_did_not_have(project: Project) -> None:
@@ -444,7 +503,7 @@ def decided(trained: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(retrain, "open_clone", clone)
     params = load_params(trained.params)
     needs = (params, options(schedule_days=2, cool_down_days=5), sources, None, TARGET)
-    yours = retrain.Yours(*needs, triggers.decide, register.register)  # type: ignore[arg-type]
+    yours = retrain.Yours(*needs, triggers.decide, triggers.check_base, register.register)  # type: ignore[arg-type]
 
     def run(day: int, end: Any = None, trigger: str = "") -> dict[str, Any]:
         ends.append(end)
@@ -481,11 +540,11 @@ def test_every_decision_is_recorded_with_its_reason(decided: Any, trained: Proje
 
 
 def test_a_freeze_stops_all_but_a_person(decided: Any, trained: Project) -> None:
-    freeze.main(trained, ["--reason=audit"])
+    decide.freeze(trained, ["--reason=audit"])
     assert decided(2)["reason"].endswith("audit")
     assert decided(2, trigger="nightly")["outcome"] is None
     assert decided(2, "promoted", trigger="manual")["outcome"] == "promoted"
-    freeze.main(trained, ["--off=1"])
+    decide.freeze(trained, ["--off=1"])
     assert decided(20, "promoted")["outcome"] == "promoted"
 
 
@@ -530,7 +589,7 @@ def test_killed_after_any_step_it_starts_over(
     monkeypatch.setattr(retrain, "try_candidate", lambda *_: "abc")
     needs = load_params(trained.params), options(approval="human"), sources, SCORING["regression"]
     registering = step("register", register.register)
-    yours = retrain.Yours(*needs, TARGET, triggers.decide, registering)
+    yours = retrain.Yours(*needs, TARGET, triggers.decide, triggers.check_base, registering)
     monkeypatch.setattr(Registry, "tag", step("tag", Registry.tag))
     with pytest.raises(Kill):
         retrain.run(trained, yours, {}, FIRST, "manual")
@@ -539,7 +598,7 @@ def test_killed_after_any_step_it_starts_over(
     assert (done["outcome"], done["version"]) == ("waiting", 2)
     assert registry_of(trained).aliases() == {"champion": 1, "challenger": 2}
     assert refs["refs/loop/v2"] == "abc" == refs[f"refs/heads/{done['branch']}"]
-    assert registry_of(trained).find(2).tags[retrain.APPROVAL] == "waiting"
+    assert registry_of(trained).find(2).tags[decide.APPROVAL] == "waiting"
 
 
 @pytest.fixture
@@ -550,7 +609,7 @@ def waiting(trained: Project) -> Project:
     register.register(registry, trained)
     trained.put_model("better")
     register.register(registry, trained, "kept back for a person")
-    registry.tag(2, {retrain.APPROVAL: "waiting"})
+    registry.tag(2, {decide.APPROVAL: "waiting"})
     return trained
 
 
@@ -559,20 +618,20 @@ def test_a_better_version_is_kept_back_and_approved(waiting: Project) -> None:
     assert (judged["decision"], judged["alias"]) == ("hold", "challenger")
     assert judged["reasons"][-1] == "kept back for a person"
     assert registry.aliases() == {"champion": 1, "challenger": 2}
-    approve.main(waiting, "approve", ["--reason=looks right"])
+    decide.decide(waiting, "approve", ["--reason=looks right"])
     assert registry.aliases() == {"champion": 2, "previous": 1}
     events = [(e.event, e.version, e.reason) for e in history.read(waiting, "approve", "promote")]
     assert events[-2:] == [("approve", 2, "looks right"), ("promote", 2, "looks right")]
     with pytest.raises(UserError, match="version 2 does not wait for a decision"):
-        approve.main(waiting, "approve", ["--version=2"])
+        decide.decide(waiting, "approve", ["--version=2"])
 
 
 def test_a_rejected_version_does_not_come_back(waiting: Project) -> None:
     registry = registry_of(waiting)
     with pytest.raises(UserError, match="give a reason"):
-        approve.main(waiting, "reject", ["--reason= "])
+        decide.decide(waiting, "reject", ["--reason= "])
     assert registry.aliases() == {"champion": 1, "challenger": 2}
-    approve.main(waiting, "reject", ["--reason=unfair to the north"])
+    decide.decide(waiting, "reject", ["--reason=unfair to the north"])
     assert registry.aliases() == {"champion": 1}
     assert registry.find(2).tags["reason"] == "unfair to the north"
     register.register(registry, waiting)

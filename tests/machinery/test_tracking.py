@@ -16,6 +16,7 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json, write_json
 from mlops_loop.models.model import load
 from mlops_loop.project import UserError, load_settings
+from mlops_loop.serving.follow import copy_version
 from mlops_loop.tracking import history
 from mlops_loop.tracking import registry as tracking
 from project.models import register, train
@@ -286,8 +287,8 @@ def test_a_version_keeps_its_contract_and_its_baseline(trained: Project, tmp_pat
     version = registry.find("champion")
     assert version.tags["contract_hash"] == read_json(trained.run)["lineage"]["contract_hash"]
     assert registry.contract(version) == first != load_contract(trained.contract)
-    registry.download(version, tmp_path / "copy")
-    assert load_contract(tmp_path / "copy" / "contract.yaml") == first
+    copy = tmp_path / copy_version(registry, version, tmp_path).folder
+    assert load_contract(copy / "contract.yaml") == first
     assert load(registry.artifact(version, "models/baseline")).predict(sales(3)) == pytest.approx(
         load(trained.baseline).predict(sales(3))
     )

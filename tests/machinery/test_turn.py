@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from mlops_loop.monitoring import freeze, turn
+from mlops_loop.monitoring import decide, turn
 from mlops_loop.monitoring.batch import NothingToCheck
 from mlops_loop.monitoring.params import Responses
 from mlops_loop.project import UserError
@@ -96,14 +96,14 @@ def test_without_rows_the_triggers_are_evaluated_all_the_same(loop: Loop) -> Non
 
 
 def test_frozen_it_only_checks(loop: Loop, capsys: pytest.CaptureFixture[str]) -> None:
-    freeze.main(loop.project, ["--reason=an audit"])
+    decide.freeze(loop.project, ["--reason=an audit"])
     loop.verdicts = ["act"]
     loop.turn()
     said = capsys.readouterr().out
     assert "an audit; nothing else is done.\n" in said
     assert loop.retrained == []
     assert [event for event, _ in loop.events()] == ["check", "notify"]
-    freeze.main(loop.project, ["--off=1"])
+    decide.freeze(loop.project, ["--off=1"])
     loop.turn()
     assert loop.retrained == [("act", TODAY)]
 
@@ -134,21 +134,21 @@ def test_a_freeze_is_recorded_once_and_needs_a_reason(
     project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="give a reason"):
-        freeze.main(project, [])
-    freeze.main(project, ["--off=1"])
+        decide.freeze(project, [])
+    decide.freeze(project, ["--off=1"])
     for _ in range(2):
-        freeze.main(project, ["--reason=an audit"])
-    frozen = freeze.find_freeze(project)
+        decide.freeze(project, ["--reason=an audit"])
+    frozen = decide.find_freeze(project)
     assert frozen and frozen.reason == "an audit"
-    freeze.main(project, ["--off=1"])
-    assert freeze.find_freeze(project) is None
+    decide.freeze(project, ["--off=1"])
+    assert decide.find_freeze(project) is None
     assert [entry.event for entry in history.read(project)] == ["freeze", "unfreeze"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Nothing is frozen."
-    assert lines[2] == freeze.describe(frozen)
+    assert lines[2] == decide.describe(frozen)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{project.root}/not there/history.db")
     with pytest.raises(UserError, match="the history cannot be read"):
-        freeze.main(project, ["--reason=an audit"])
+        decide.freeze(project, ["--reason=an audit"])
 
 
 def test_the_day_of_a_turn_is_given_or_today() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import skops.io
 from mlops_loop.data.contract import load_contract
 from mlops_loop.files import read_json
+from mlops_loop.models import training
 from mlops_loop.models.explanations import contributions
-from mlops_loop.models.model import Encoder, load, model_hash, unweighted
+from mlops_loop.models.model import Encoder, Model, load, model_hash, unweighted
 from mlops_loop.project import UserError, import_library
 from project.models import train
 from project.params import load_params
@@ -27,7 +29,7 @@ def rows_of(project: Project, split: str) -> pl.DataFrame:
     return pl.read_parquet(project.processed / split / "*.parquet")
 
 
-def fit(project: Project, **params: Any) -> train.Training:
+def fit(project: Project, base: Model | None = None, **params: Any) -> train.Training:
     """Train on data/processed, without MLflow."""
     project.edit(**params)
     features = DEFINITIONS["FEATURES"]
@@ -36,9 +38,16 @@ def fit(project: Project, **params: Any) -> train.Training:
         rows_of(project, "train"),
         rows_of(project, "validation"),
         features,
-        train.used_inputs(features, known),
+        training.used_inputs(features, known),
         load_params(project.params),
+        base=base,
     )
+
+
+def change_target(project: Project, target: pl.Expr) -> None:
+    """Take another target in data/processed."""
+    for path in project.processed.glob("*/*.parquet"):
+        pl.read_parquet(path).with_columns(target.alias("euros")).write_parquet(path)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -65,6 +74,33 @@ def test_missing_numbers_are_imputed_as_params_yaml_says(trained: Project, numbe
     assert gap == pytest.approx(filled)
     shops = rows[[0] * 4].with_columns(shop=pl.Series([None, "north", "south", "east"]))
     assert len(set(candidate.score_features(shops))) == 4, "a missing category is one of its own"
+
+
+@pytest.mark.parametrize("task", ["regression", "multiclass"])
+@pytest.mark.parametrize("folds", [None, 3])
+def test_the_trees_of_a_model_are_continued(
+    trained: Project, tmp_path: Path, task: str, folds: int | None
+) -> None:
+    if task != "regression":
+        change_target(trained, pl.col("euros").cut([20, 60]).cast(pl.String))
+    first = fit(trained, task=task, train__max_trees=30, train__lightgbm__folds=folds)
+    with pytest.raises(UserError, match=r"train\.base: models/base is not there"):
+        training.load_base(trained.base)
+    first.candidate.save(trained.base)
+    trained.edit(train__max_trees=12, train__base=1)
+    done = fit(trained, training.load_base(trained.base))
+    booster, before = done.candidate.estimator.fitted, first.candidate.estimator.fitted
+    assert 1 <= done.report["trees"] <= 12
+    assert booster.current_iteration() == before.current_iteration() + done.report["trees"]
+    number = before.num_trees()
+    assert (
+        booster.model_to_string(num_iteration=before.current_iteration()).count("Tree=") == number
+    )
+    old, new = (b.dump_model()["tree_info"][:number] for b in (before, booster))
+    assert [tree["tree_structure"] for tree in old] == [tree["tree_structure"] for tree in new]
+    done.candidate.save(tmp_path / "again")
+    fit(trained, load(trained.base)).candidate.save(tmp_path / "twice")
+    assert model_hash(tmp_path / "again") == model_hash(tmp_path / "twice")
 
 
 def test_the_encoder_learns_from_train_only(trained: Project) -> None:
@@ -96,7 +132,7 @@ def test_classes_are_the_sorted_labels_of_train_and_validation(
     task: str, train_rows: list[Any], classes: tuple[Any, ...]
 ) -> None:
     known = [*train_rows, "c"] if "c" in classes else train_rows
-    assert train.find_classes(task, pl.Series(train_rows), pl.Series(known)) == classes
+    assert training.find_classes(task, pl.Series(train_rows), pl.Series(known)) == classes
 
 
 @pytest.mark.parametrize(
@@ -113,11 +149,11 @@ def test_a_target_that_does_not_fit_its_task_is_named(
 ) -> None:
     rows = pl.Series("y", train_rows)
     with pytest.raises(UserError, match=said):
-        train.find_classes(task, rows, rows)
+        training.find_classes(task, rows, rows)
 
 
 def test_balanced_classes_count_the_same() -> None:
-    weights = train.balanced(pl.Series(["a", "b", "a", "a"]), ("a", "b"))
+    weights = training.balanced(pl.Series(["a", "b", "a", "a"]), ("a", "b"))
     assert weights == pytest.approx((4 / 6, 2))
     scores = np.array([0.5, 0.75])
     assert unweighted(scores, weights) == pytest.approx([0.25, 0.5])
@@ -188,8 +224,11 @@ def test_a_model_knows_the_columns_that_it_needs(trained: Project) -> None:
 
 def test_a_column_that_no_feature_uses_is_not_needed(trained: Project) -> None:
     known = load_contract(trained.contract).dtypes("input", "time")
-    assert list(train.used_inputs([pl.col("size") * pl.col("items")], known)) == ["size", "items"]
-    assert train.used_inputs([pl.selectors.float()], known) == known
+    assert list(training.used_inputs([pl.col("size") * pl.col("items")], known)) == [
+        "size",
+        "items",
+    ]
+    assert training.used_inputs([pl.selectors.float()], known) == known
 
 
 def test_a_file_that_hides_code_is_refused(trained: Project) -> None:

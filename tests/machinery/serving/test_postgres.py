@@ -21,7 +21,7 @@ from mlops_loop.data.contract import load_contract
 from mlops_loop.database import POSTGRESQL_WAITS, database
 from mlops_loop.models import profile
 from mlops_loop.models.model import load
-from mlops_loop.monitoring import feedback, freeze
+from mlops_loop.monitoring import decide, feedback
 from mlops_loop.monitoring import log as reader
 from mlops_loop.monitoring.batch import Champion
 from mlops_loop.project import UserError
@@ -179,7 +179,7 @@ def test_the_history_is_kept(
         history.append(service.project, event, by="Ada", reason="“audit”", ratio=float("nan"))
     first, second = history.read(service.project)  # that of the file has others
     assert (first.event, first.reason, first.content) == ("freeze", "“audit”", {"ratio": None})
-    assert first.id < second.id and freeze.find_freeze(service.project) is None
+    assert first.id < second.id and decide.find_freeze(service.project) is None
 
 
 def test_a_server_that_hangs_holds_nothing_else_up(

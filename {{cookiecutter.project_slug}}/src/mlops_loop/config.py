@@ -51,13 +51,20 @@ class Tune(Section):
 Model = TypeVar("Model", bound=Section)
 
 
+def read_yaml(source: Path | str) -> Any:
+    """Read YAML, of a file or a text."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(source)
+
+
 def load(path: Path, model: type[Model]) -> Model:
     """Read `path` as `model`; raises UserError that names every offending key by its path."""
-    from ruamel import yaml
+    from ruamel.yaml.error import YAMLError
 
     try:
-        content = yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.error.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, YAMLError) as error:
         raise UserError(f"{path.name} cannot be read: {error}") from error
     return validated(model, content, path.name)
 

@@ -12,9 +12,7 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from .config import LEVELS, Section
+from .config import LEVELS, Section, read_yaml
 from .project import Paths, Settings, UserError
 
 Tags = dict[str, str]
@@ -53,8 +51,7 @@ def require_commit(lineage: Mapping[str, str], model: str) -> str:
 
 def contract_hash(path: Path) -> str:
     """Digest of the content of contract.yaml, whatever its comments and layout."""
-    content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    return sha256(json.dumps(content, default=str).encode()).hexdigest()
+    return sha256(json.dumps(read_yaml(path), default=str).encode()).hexdigest()
 
 
 def author(folder: Path) -> str:
@@ -99,6 +96,6 @@ def data_version(dvc_lock: Path) -> str:
     """DVC's hash of data/raw; "untracked" where a stage ran without DVC."""
     if not dvc_lock.exists():
         return "untracked"
-    stages = YAML(typ="safe").load(dvc_lock.read_text(encoding="utf-8")).get("stages", {})
+    stages = read_yaml(dvc_lock).get("stages", {})
     outs = stages.get("ingest", {}).get("outs", [])
     return str(next((out["md5"] for out in outs if out["path"] == "data/raw"), "untracked"))

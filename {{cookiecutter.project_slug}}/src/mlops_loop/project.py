@@ -40,6 +40,7 @@ class Paths:
         self.interim = root / "data" / "interim"
         self.processed = root / "data" / "processed"
 
+        self.base = root / "models" / "base"
         self.candidate = root / "models" / "candidate"
         self.baseline = root / "models" / "baseline"
         self.training = root / "models" / "training.json"

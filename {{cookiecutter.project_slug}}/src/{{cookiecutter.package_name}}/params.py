@@ -39,6 +39,7 @@ class Train(Section):
     max_trees: PositiveInt
     learning_rate: Annotated[float, Field(gt=0)]
     threads: NonNegativeInt
+    base: PositiveInt | None
     class_weight: Literal["balanced"] | None
     threshold: Share | None
     out_of_fold: Literal["auto", "validation", "folds", "days"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from ..config import Section, changed
+from ..config import Section, changed, read_yaml
 from ..console import Arguments, parse
 from ..lineage import git
 from ..project import Paths, UserError, load_settings
@@ -51,13 +51,10 @@ def start(
 
     Raises UserError, before anything runs, for values that are not valid, or a name that is taken.
     """
-    from ruamel.yaml import YAML
-
     pairs = [change.partition("=") for change in changes.split()]
     if not pairs or not all(key and value for key, _, value in pairs):
         raise UserError(USAGE)
-    yaml = YAML(typ="safe")
-    params = changed(params, {key: yaml.load(value) for key, _, value in pairs})
+    params = changed(params, {key: read_yaml(value) for key, _, value in pairs})
     check(params)
     missing = git(paths.root, "ls-files", "--others", "--exclude-standard", "src", "data")
     if missing:

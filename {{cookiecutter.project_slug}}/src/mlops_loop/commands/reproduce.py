@@ -9,6 +9,7 @@ import sys
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from ..config import read_yaml
 from ..console import Arguments, aligned
 from ..files import read_json
 from ..lineage import git, machine, require_commit
@@ -59,6 +60,8 @@ def reproduce(paths: Paths, *names: str) -> None:
     lock = registry.artifact(version, paths.dvc_lock.name)
     with checkout(commit, paths) as copy:
         shutil.copy(lock, copy.dvc_lock)
+        if base := read_yaml(copy.params)["train"].get("base"):
+            shutil.copytree(registry.model_files(registry.find(base)), copy.base)
         print(f"{version}: training again from commit {commit[:10]} in {copy.root}", flush=True)
         train_again(version, copy)
         metrics, digest = read_json(copy.metrics)["test"], model_hash(copy.candidate)[:12]

@@ -17,15 +17,15 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 from sklearn import model_selection as sk
 
-from ..config import changed, edit, flat
+from ..config import changed, edit, flat, read_yaml
 from ..console import Arguments, aligned, figure, interval, parse, track
 from ..data.contract import load_contract
 from ..files import Content, replaced
 from ..lineage import lineage
 from ..models.bootstrap import Predictions, best_threshold, improvement
-from ..models.held_out import make_fold, make_folds, read_keys
+from ..models.held_out import make_folds, read_keys
 from ..models.model import decide, raw_scores, unweighted
-from ..models.training import Fold, Learner, P
+from ..models.training import Fold, Learner, P, make_fold
 from ..models.types import Estimator
 from ..project import Paths, UserError, load_settings
 
@@ -97,8 +97,10 @@ def read_rows(paths: Paths, split: str, target: str) -> pl.DataFrame:
 def prepare(learner: Learner[Any], paths: Paths) -> Search:
     """The search that params.yaml defines; raises UserError where it is not possible."""
     metric, space = learner.tune.metric or learner.scoring.primary, read_space(learner)
-    params, rows = flat(learner.params), read_rows(paths, "train", learner.target)
-    known, classes = rows[:, -1], None if learner.task == "regression" else rows[:, -1]
+    params = flat(learner.params)
+    rows = read_rows(paths, "train", learner.target)
+    known = rows[:, -1]
+    classes = None if learner.task == "regression" else known
     keys = read_keys(paths, ["train"], load_contract(paths.contract), learner.group)
     try:
         places = make_folds(learner.tune.folds, keys, learner.group, classes, learner.seed)
@@ -264,14 +266,12 @@ def write_report(study: optuna.Study, paths: Paths) -> None:
 
 def main(paths: Paths, params: P, learner: Callable[[P], Learner[P]], arguments: Arguments) -> None:
     """Start or resume a search of TRIALS within TIMEOUT, and write its results."""
-    from ruamel.yaml import YAML
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # The current parameters may lie outside of the space.
     warnings.filterwarnings("ignore", message="Fixed parameter")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     args = vars(parse("tune", arguments, trials="", timeout=""))
-    given = {f"tune.{key}": YAML(typ="safe").load(text) for key, text in args.items() if text}
+    given = {f"tune.{key}": read_yaml(text) for key, text in args.items() if text}
     search, settings = prepare(learner(changed(params, given)), paths), load_settings(paths)
     study = open_study(search, paths)
     from ..tracking import registry as tracking

@@ -5,6 +5,7 @@ import sys
 
 from ..console import Arguments, check_free, parse
 from ..project import Paths, load_settings
+from ..tracking import open_registry
 
 
 def main(paths: Paths, arguments: Arguments) -> None:
@@ -15,9 +16,7 @@ def main(paths: Paths, arguments: Arguments) -> None:
         print(f"Runs and models are at {store}")
         return
     check_free("127.0.0.1", args.port)
-    from ..tracking import registry as tracking
-
-    experiment = tracking.connect(paths, load_settings(paths)).experiment
+    experiment = open_registry(paths).experiment
     page = f"http://127.0.0.1:{args.port}/#/experiments/{experiment}/runs"
     print(f"This project's runs: {page} (MLflow's usage data are off)", flush=True)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # half of its memory

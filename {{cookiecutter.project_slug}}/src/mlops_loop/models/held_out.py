@@ -17,9 +17,9 @@ from ..data.splits import stable_hash
 from ..files import Content
 from ..project import Paths, UserError
 from .bootstrap import Interval, Predictions
-from .model import Encoder, Model, raw_scores, unweighted
-from .training import Fold, Table, balanced, find_classes, table
-from .types import Array, Estimator, Floats
+from .model import Model, raw_scores, unweighted
+from .training import Fold, Table
+from .types import Array, Estimator
 
 FOLDS, REPEATS, SMALL_TABLE = 5, 3, 3_000
 Folds = Sequence[tuple[Array, Array]]
@@ -100,22 +100,7 @@ def plan_folds(
     return folds
 
 
-def make_fold(
-    train: pl.DataFrame, valid: pl.DataFrame, known: pl.Series, task: str, weighted: bool
-) -> Fold:
-    """Encode two frames whose last column is the target; everything fitted sees `train` only.
-
-    `known` are targets of every class. Raises UserError for a single class.
-    """
-    encoder = Encoder.fit(train[:, :-1])
-    classes = find_classes(task, train[:, -1], known)
-    weights = balanced(train[:, -1], classes) if weighted else ()
-    one, other = (table(frame, encoder, classes, weights) for frame in (train, valid))
-    return Fold(one, other, weights)
-
-
 def predict_held_out(
-    rows: pl.DataFrame,
     folds: Folds,
     validation: Fold,
     task: str,
@@ -124,28 +109,20 @@ def predict_held_out(
 ) -> pl.DataFrame:
     """Predict the rows of `folds` by a fit of each, or without folds those of `validation`.
 
-    `rows` are those of train and validation, their last column the target; `holdout` was fitted on
-    `validation.train`.
+    Rows are numbered in train and validation together; `holdout` was fitted on `validation.train`.
     """
-    last = np.arange(len(validation.train.target), rows.height)
-    if not folds:
-        return as_frame(0, last, validation, raw_scores(task, holdout, validation.valid.matrix))
-    parts = []
-    for number, (learns, held) in enumerate(folds):
-        weighted = bool(validation.weights)
-        fold = make_fold(rows[learns], rows[held], rows[:, -1], task, weighted)
-        scores = raw_scores(task, fit(fold.train), fold.valid.matrix)
-        parts.append(as_frame(number, held, fold, scores))
+    both = validation.train + validation.valid
+    parts: list[pl.DataFrame] = []
+    places = np.arange(len(both.target))
+    first = len(validation.train.target)
+    for number, (learns, held) in enumerate(folds or [(places[:first], places[first:])]):
+        estimator = fit(both[learns]) if folds else holdout
+        scores = unweighted(raw_scores(task, estimator, both.matrix[held]), validation.weights)
+        named = {f"score_{i}": column for i, column in enumerate(scores.T)}
+        columns = {"score": scores} if scores.ndim == 1 else named
+        fixed = {"row": held, "fold": np.full(len(held), number), "actual": both.target[held]}
+        parts.append(pl.DataFrame(fixed | columns))
     return pl.concat(parts)
-
-
-def as_frame(number: int, rows: Array, fold: Fold, scores: Floats) -> pl.DataFrame:
-    """The held-out predictions of a fold, whose rows are at these positions."""
-    scores = unweighted(scores, fold.weights)
-    named = {f"score_{i}": column for i, column in enumerate(scores.T)}
-    columns = {"score": scores} if scores.ndim == 1 else named
-    fixed = {"row": rows, "fold": np.full(len(rows), number), "actual": fold.valid.target}
-    return pl.DataFrame(fixed | columns)
 
 
 def read_predictions(held_out: pl.DataFrame, model: Model) -> Predictions:

@@ -28,7 +28,7 @@ CATBOOST = {"regression": "RMSE", "binary": "Logloss", "multiclass": "MultiClass
 
 @dataclass(frozen=True)
 class Shared:
-    """The parameters that kinds share; `threads` of 0 are all cores but one."""
+    """Shared parameters; `threads` of 0 are all cores but one, `base` is a booster to continue."""
 
     task: str
     seed: int
@@ -37,6 +37,7 @@ class Shared:
     learning_rate: float
     threads: int
     impute: str
+    base: Any = None
 
     @property
     def cores(self) -> int:

@@ -1,7 +1,8 @@
 """The inputs and results of a fit: encoded tables, folds, and models/ as `train` leaves it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import time
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -14,7 +15,7 @@ from ..files import Content, replaced, write_json
 from ..lineage import lineage
 from ..project import Paths, UserError, load_settings
 from .bootstrap import Bootstrap, Scoring
-from .model import Encoder, Model, encode_target, model_hash
+from .model import Encoder, Model, encode_target, load, model_hash
 from .types import Array, Classes, Estimator, Floats
 
 P = TypeVar("P", bound=Section)
@@ -34,14 +35,16 @@ class Table:
     weights: Floats | None = None
 
     def __add__(self, other: "Table") -> "Table":
-        weighted = self.weights is not None and other.weights is not None
-        return Table(
-            np.concatenate([self.matrix, other.matrix]),
-            np.concatenate([self.target, other.target]),
-            self.categorical,
-            self.classes,
-            np.concatenate([self.weights, other.weights]) if weighted else None,
-        )
+        weights = None
+        if self.weights is not None and other.weights is not None:
+            weights = np.concatenate([self.weights, other.weights])
+        matrix = np.concatenate([self.matrix, other.matrix])
+        target = np.concatenate([self.target, other.target])
+        return replace(self, matrix=matrix, target=target, weights=weights)
+
+    def __getitem__(self, rows: Array) -> "Table":
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, matrix=self.matrix[rows], target=self.target[rows], weights=weights)
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,12 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Fold:
-    """One cross-validation fold; `weights` are the class weights of `train`."""
+    """Rows to learn from and others, and by what they are encoded; `weights` are of classes."""
 
     train: Table
     valid: Table
+    encoder: Encoder
+    classes: Classes
     weights: tuple[float, ...]
 
 
@@ -120,6 +125,13 @@ def balanced(target: pl.Series, classes: Classes) -> tuple[float, ...]:
     return tuple((len(target) / (len(classes) * counts)).tolist())
 
 
+def load_base(folder: Path) -> Model:
+    """Load the model whose trees a fit continues; raises UserError where there is none."""
+    if not folder.exists():
+        raise UserError("params.yaml: train.base: models/base is not there; set null to fit anew.")
+    return load(folder)
+
+
 def table(
     frame: pl.DataFrame, encoder: Encoder, classes: Classes = (), weights: tuple[float, ...] = ()
 ) -> Table:
@@ -127,6 +139,25 @@ def table(
     matrix, target = encoder.encode(frame[:, :-1]), encode_target(frame[:, -1], classes)
     row_weights = np.array(weights)[target] if weights else None
     return Table(matrix, target, encoder.categorical, len(classes), row_weights)
+
+
+def make_fold(
+    train: pl.DataFrame,
+    valid: pl.DataFrame,
+    known: pl.Series,
+    task: str,
+    weighted: bool,
+    encoder: Encoder | None = None,
+) -> Fold:
+    """Encode two frames whose last column is the target, by what `train` or an encoder knows.
+
+    `known` are targets of every class. Raises UserError for a single class.
+    """
+    encoder = encoder or Encoder.fit(train[:, :-1])
+    classes = find_classes(task, train[:, -1], known)
+    weights = balanced(known, classes) if weighted else ()
+    one, other = (table(frame, encoder, classes, weights) for frame in (train, valid))
+    return Fold(one, other, encoder, classes, weights)
 
 
 def used_inputs(features: Sequence[pl.Expr], known: pl.Schema) -> pl.Schema:

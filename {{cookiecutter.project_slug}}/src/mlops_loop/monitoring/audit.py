@@ -69,8 +69,4 @@ def describe(prediction: Mapping[str, Any], truths: Rows, registry: "Registry") 
 
 def table(values: Mapping[str, Any]) -> str:
     """A Markdown table of names and values."""
-    rows = [
-        (name, value if isinstance(value, str) else json.dumps(value, default=str))
-        for name, value in values.items()
-    ]
-    return markdown([("name", "value"), *sorted(rows)])
+    return markdown([("name", "value"), *((name, str(values[name])) for name in sorted(values))])

@@ -180,7 +180,8 @@ class Comparison:
     def check_slices(self) -> list[Content]:
         """Compare the loss of the last weeks of each declared slice with the expected one."""
         names = self.new_losses.select("slice", "value").unique().sort("slice", "value")
-        pairs, found = [pair for pair in names.iter_rows() if pair[0]], []
+        pairs = [pair for pair in names.iter_rows() if pair[0]]
+        found: list[Content] = []
         for of, value in pairs:
             reference = Series.of(self.losses, of, value)
             now = Series.of(self.new_losses, of, value)
@@ -232,7 +233,8 @@ class Comparison:
 
     def check_columns(self, weights: Figures) -> list[Content]:
         """Test the drift of each column: features, predictions, inputs and outcomes."""
-        found, columns = list[Content](), self.profile.columns
+        found: list[Content] = []
+        columns = self.profile.columns
         tables = {name: matrix(self.counts, name, len(bins)) for name, bins in columns.items()}
         known = []
         for name, (days, table) in tables.items():
@@ -279,7 +281,9 @@ def check(
     `limits` are multiples of the reference's loss that are too much, by the words for them.
     """
     found = Comparison(profile, watched, options)
-    reference, now, alarms = found.reference, found.now, found.alarms
+    reference = found.reference
+    now = found.now
+    alarms = found.alarms
     content: Content = {
         "rows": int(watched.days["given"].sum()),
         "dropped": int(watched.days["dropped"].sum()),
@@ -328,11 +332,10 @@ def matrix(counts: pl.DataFrame, column: str, bins: int) -> tuple[list[date], Fl
     rows = some.group_by("day").agg(pl.sum("rows"))
     whole = rows.filter(pl.col("rows") >= LEAST_SHARE * pl.median("rows"))
     some = some.join(whole.select("day"), on="day")
-    days = sorted(some["day"].unique().to_list())
+    days, places = np.unique(some["day"], return_inverse=True)
     table = np.zeros((len(days), bins))
-    places = np.searchsorted(np.array(days, "datetime64[D]"), some["day"].to_numpy())
-    table[places, some["bin"].to_numpy()] = some["rows"].to_numpy()
-    return days, table
+    table[places, some["bin"]] = some["rows"]
+    return days.tolist(), table
 
 
 def find_episode(now: Series, alarms: list[Alarm]) -> Content | None:
@@ -345,24 +348,14 @@ def find_episode(now: Series, alarms: list[Alarm]) -> Content | None:
     if not paged or now.days[-1] - paged[-1] >= QUIET:
         return None
     starts = [day for before, day in pairwise([date.min, *paged]) if day - before > QUIET]
-    since, kind = starts[-1], "sudden"
-    if len(starts) > 1:
-        kind = "recurring"
-    else:
-        some = [day >= since - timedelta(days=RECENT) for day in now.days]
-        logs, rows = np.log(np.maximum(now.ratio[some], 1e-9)), now.rows[some]
-        places = np.arange(len(logs), dtype=float)
-        steps = [(places >= place).astype(float) for place in places[1:]]
-        fits = [unexplained(each, logs, rows) for each in steps]
-        if len(logs) >= LEAST_DAYS and unexplained(places, logs, rows) < min(fits):
-            kind = "gradual"
+    since, kind = starts[-1], "recurring" if len(starts) > 1 else "sudden"
+    some = [day >= since - timedelta(days=RECENT) for day in now.days]
+    logs, places = np.log(np.maximum(now.ratio[some], 1e-9)), np.arange(sum(some))
+    if kind == "sudden" and len(logs) >= LEAST_DAYS and logs.std():
+        steps = [places >= place for place in places[1:]]
+        line, *others = np.corrcoef([logs, places, *steps])[0, 1:]
+        kind = "gradual" if line > max(others) else kind
     return {"since": since, "kind": kind}
-
-
-def unexplained(x: Floats, y: Floats, weights: Floats) -> float:
-    """The weighted sum of squares that a line of y on x leaves."""
-    line = np.polynomial.Polynomial.fit(x, y, 1, w=np.sqrt(weights))
-    return float((weights * (y - line(x)) ** 2).sum())
 
 
 def judge(content: Content, alarms: list[Alarm], last: date, last_known: date) -> Content:

@@ -1,13 +1,18 @@
-"""`make feedback`: truths of predictions from a table, by their ids or by the user's own key."""
+"""`make feedback`: truths of predictions from a table, by their ids or by the user's own key.
+
+`make label` draws such a table for a person to fill in.
+"""
 
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sql
 
+from ..commands.predict import check_free, write
 from ..console import Arguments, parse, working
 from ..data import tables
 from ..data.contract import conform
@@ -16,10 +21,12 @@ from ..models.model import Model
 from ..project import Paths, UserError
 from ..serving import log_tables as log
 from ..tracking import open_registry
-from .log import outcome_dtype
+from .log import LATEST, SHOWN, outcome_dtype
 
 ID, ACTUAL = "prediction_id", "actual"
 STEP = 500  # ids of one query
+RECENT = 20_000  # predictions that a sample to label is drawn from
+PARTS = 4  # of the predictions of a day, by their size
 SENTENCES = {
     "empty": "rows have no truth yet",
     "malformed": "rows have a truth that is no outcome of the champion",
@@ -95,16 +102,14 @@ def find_ids(connection: sql.Connection, key: str, truths: Truths, counts: Count
 
 def write_truths(connection: sql.Connection, truths: Truths, counts: Counter[str]) -> None:
     """Log truths of known predictions, unless the log's latest truth is the same."""
-    logged, told = log.predictions.c.id, log.feedback.c
+    logged = log.predictions.c.id
     for start in range(0, len(truths), STEP):
         ids = list(truths)[start : start + STEP]
-        there = set(connection.execute(sql.select(logged).where(logged.in_(ids))).scalars())
-        query = sql.select(told.prediction_id, told.actual).where(told.prediction_id.in_(ids))
-        rows = connection.execute(query.order_by(told.time, told.id))
-        latest = {row.prediction_id: row.actual for row in rows}
-        new = [id for id in ids if id in there and latest.get(id) != truths[id]]
-        counts["unknown"] += len(set(ids) - there)
-        counts["known"] += len(there) - len(new)
+        rows = connection.execute(sql.select(logged, LATEST).where(logged.in_(ids)))
+        latest = dict(rows.tuples().all())
+        new = [id for id, actual in latest.items() if actual != truths[id]]
+        counts["unknown"] += len(ids) - len(latest)
+        counts["known"] += len(latest) - len(new)
         counts["written"] += len(new)
         entries = [
             {"id": str(uuid.uuid4()), "prediction_id": id, "time": now(), "actual": truths[id]}
@@ -112,3 +117,52 @@ def write_truths(connection: sql.Connection, truths: Truths, counts: Counter[str
         ]
         if entries:
             log.insert(connection, log.feedback, entries)
+
+
+def label(paths: Paths, arguments: Arguments) -> None:
+    """Write N recent predictions without truths to OUTPUT, for `make feedback FILE=`.
+
+    Each day, and in it each quarter of the predictions by size, has about as many. Raises UserError
+    where there are none.
+    """
+    given = parse("label", arguments, n="50", output="to_label.csv")
+    output = Path(given.output)
+    if not given.n.isdigit() or output.suffix not in (".csv", ".parquet"):
+        raise UserError("N is a number, OUTPUT a .csv or .parquet: make label N=50 OUTPUT=a.csv")
+    query = (
+        sql.select(log.predictions)
+        .where(SHOWN, LATEST.is_(None))
+        .order_by(log.predictions.c.time.desc())
+        .limit(RECENT)
+    )
+    with log.connect(database(log.url(paths))) as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        raise UserError("no prediction waits for its truth.")
+    inputs = pl.DataFrame([row.inputs for row in rows], infer_schema_length=None, strict=False)
+    check_free(inputs.columns, [ID, "prediction", ACTUAL])
+    outputs = [row.output for row in rows]
+    table = inputs.select(
+        pl.Series(ID, [row.id for row in rows]),
+        pl.all(),
+        pl.Series("prediction", [output["prediction"] for output in outputs]),
+        pl.lit(None, pl.String).alias(ACTUAL),
+    )
+    # Sorted by the last class's probability, else by the value.
+    scores = [[o["prediction"], *o.get("probabilities", {}).values()][-1] for o in outputs]
+    places = choose([row.time.date() for row in rows], scores)
+    wanted = places[: int(given.n)]
+    write(table[wanted].lazy(), output)
+    print(f"{output}: {len(wanted)} predictions; fill in column {ACTUAL}, then")
+    print(f"  make feedback FILE={output}")
+
+
+def choose(days: Sequence[Any], scores: Sequence[Any]) -> list[int]:
+    """Places in the order of drawing: one of each day and part of its predictions, then another."""
+    table = pl.DataFrame({"day": days, "score": pl.Series(scores, dtype=pl.Float64, strict=False)})
+    rank = pl.col("score").rank("ordinal").over("day")
+    part = (rank - 1) * PARTS // pl.len().over("day")
+    table = table.with_row_index("place").with_columns(part=part)
+    drawn = table.sample(fraction=1, shuffle=True, seed=0)
+    turn = pl.int_range(pl.len()).over("day", "part")
+    return drawn.sort(turn, maintain_order=True)["place"].to_list()

@@ -1,7 +1,6 @@
 """The prediction log as profiles of days, joined with its truths; a day is read when it changed."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ from ..serving.log_tables import (
     DELIVERY,
     connect,
     feedback,
-    is_number,
     predictions,
     refusals,
 )
@@ -38,6 +36,9 @@ SETTLED = timedelta(days=35)  # after which a day gets no more rows: services sh
 said, truth = predictions.c, feedback.c
 AT = sql.func.date(said.time)
 SHOWN = said.shown & (said.request_id != DELIVERY)
+IS_ITS = truth.prediction_id == said.id
+NEWEST = truth.time.desc(), truth.id.desc()
+LATEST = sql.select(truth.actual).where(IS_ITS).order_by(*NEWEST).limit(1).scalar_subquery()
 
 
 @dataclass
@@ -184,38 +185,25 @@ def read_day(
 ) -> tuple[list[Watched], dict[str, float]]:
     """Profile what was logged on a day, chunk by chunk; with the service's figures of that day."""
     start = datetime.fromisoformat(day)
-    inputs = sql.cast(said.inputs, sql.Text).label("inputs")
-    query = sql.select(said.id, said.time, said.latency_ms, said.strategy, inputs)
+    number = sql.select(sql.func.count()).where(IS_ITS).scalar_subquery()
+    texts = sql.cast(said.inputs, sql.Text), sql.cast(LATEST, sql.Text)
+    query = sql.select(said.time, said.latency_ms, said.strategy, *texts, number)
     query = query.where(SHOWN, said.time >= start, said.time < start + DAY)
-    query = query.order_by(said.time)
-    parts, latency, facts = [], list[float](), Counter[str]()
+    parts: list[Watched] = []
+    latency: list[float] = []
+    facts = Counter[str]()
     several = {"yield_per": CHUNK}
     for rows in connection.execute(query, execution_options=several).partitions():
-        told, again = read_truths(connection, rows[0].time, rows[-1].time)
-        given = [told.get(row.id) for row in rows]
-        actual = type_truths(given, champion.model)
-        facts["several"] += again
-        facts["malformed"] += actual.null_count() - given.count(None)
-        latency += [row.latency_ms for row in rows if row.strategy != BATCH]
-        frame = read_inputs([row.inputs for row in rows], champion.contract)
-        days = pl.Series([row.time.date() for row in rows])
-        parts.append(champion.watch_rows(frame, actual, days))
+        times, took, ways, inputs, truths, numbers = zip(*rows, strict=True)
+        actual = type_truths(truths, champion.model)
+        facts["several"] += sum(numbers) - len(numbers) + truths.count(None)
+        facts["malformed"] += actual.null_count() - truths.count(None)
+        latency += [ms for ms, way in zip(took, ways, strict=True) if way != BATCH]
+        frame = read_inputs(inputs, champion.contract)
+        parts.append(champion.watch_rows(frame, actual, pl.Series(times).dt.date()))
     if latency:
         facts["median_ms"], facts["p99_ms"] = np.quantile(latency, [0.5, 0.99]).tolist()
     return parts, dict(facts)
-
-
-def read_truths(connection: sql.Connection, first: datetime, last: datetime) -> tuple[Content, int]:
-    """The latest truth of each prediction between two times, and how many it replaced."""
-    actual = sql.cast(truth.actual, sql.Text).label("actual")
-    query = sql.select(truth.time, truth.id, truth.prediction_id, actual)
-    query = query.join(predictions, said.id == truth.prediction_id)
-    query = query.where(said.time.between(first, last))
-    # Sorted by the database, SQLite would read all truths in their order for each chunk.
-    rows = sorted(connection.execute(query).all(), key=lambda row: row[:2])
-    latest = {row.prediction_id: row.actual for row in rows}
-    told = {id: json.loads(actual) for id, actual in latest.items()}
-    return told, len(rows) - len(told)
 
 
 def outcome_dtype(model: Model) -> Any:
@@ -224,18 +212,16 @@ def outcome_dtype(model: Model) -> Any:
     return {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}[kind]
 
 
-def type_truths(values: Sequence[Any], model: Model) -> pl.Series:
-    """Truths as the model's outcome; null where one is no number, or not of the classes' type."""
-    dtype = outcome_dtype(model)
-    kind = dtype.to_python()
-
-    def fits(value: Any) -> bool:
-        if kind in (float, int):
-            return is_number(value) and value == kind(value)
-        return type(value) is kind
-
-    known = [value if fits(value) else None for value in values]
-    return pl.Series(model.target, known, dtype, strict=False)
+def type_truths(texts: Sequence[str | None], model: Model) -> pl.Series:
+    """Truths (JSON) as the model's outcome; null where one is no number, or of another type."""
+    told, dtype = pl.Series(model.target, texts, pl.String), outcome_dtype(model)
+    if dtype == pl.Boolean:
+        return told.replace_strict({"true": True, "false": False}, default=None)
+    if dtype == pl.String:
+        return told.set(~told.str.starts_with('"'), None).str.json_decode(pl.String())
+    numbers = told.cast(pl.Float64, strict=False)
+    fits = numbers.is_finite() if dtype == pl.Float64 else numbers == numbers.round()
+    return numbers.set(~fits, None).cast(dtype)
 
 
 def read_inputs(texts: Sequence[str], contract: Contract) -> pl.DataFrame:

@@ -73,13 +73,15 @@ class LogRows(Section):
 class Candidate(Section):
     """A model that a retraining tries: its window in days, whether it is tuned first.
 
-    Other keys are changes of params.yaml: `train.model`, `prepare.old_share`.
+    A `stateful` one continues the champion's trees on the days since; of so many in a row the last
+    is fitted anew, on its window. Other keys are changes of params.yaml: `train.model`.
     """
 
     model_config = ConfigDict(extra="allow")
 
     days: PositiveInt | None = None
     tune: bool = False
+    stateful: Annotated[int, Field(ge=2)] | None = None
 
 
 class Retrain(Section):

@@ -6,7 +6,6 @@ day, their truths come late, and each day ends with a turn of the loop. Meanwhil
 wrong truths, a model of wrong data is released, and the world changes.
 """
 
-import json
 import os
 import shutil
 import socket
@@ -17,13 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
-from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 import polars as pl
 import polars.selectors as cs
+import requests
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
@@ -230,12 +227,12 @@ def serving(clone: Paths) -> Iterator[str]:
         process = subprocess.Popen(command, cwd=clone.root, env=variables, stdout=file, stderr=file)
     try:
         while process.poll() is None:
-            with suppress(URLError):
+            with suppress(requests.ConnectionError):
                 ask(f"{address}/ready")
                 break
             time.sleep(0.1)
         yield address
-    except (HTTPException, OSError) as error:
+    except OSError as error:
         said = log.read_text(encoding="utf-8")[-1_000:]
         raise UserError(f"a request to the service failed: {error}\n{said}") from error
     finally:
@@ -243,11 +240,11 @@ def serving(clone: Paths) -> Iterator[str]:
         process.wait()
 
 
-def ask(address: str, content: str = "") -> Any:
-    """The JSON of a response; raises HTTPError or URLError unless the request succeeds."""
-    request = Request(address, content.encode() or None, {"content-type": "application/json"})
-    with urlopen(request, timeout=60) as response:
-        return json.load(response)
+def ask(address: str, content: Any = None) -> Any:
+    """The JSON of a response, to `content` if it is given; raises OSError where it fails."""
+    response = requests.request("POST" if content else "GET", address, json=content, timeout=60)
+    response.raise_for_status()
+    return response.json()
 
 
 def stream(
@@ -263,8 +260,7 @@ def stream(
             answered[day] = some.hstack(predict(f"{address}/predict", some.select(asked)))
             for truths in (answered[d] for d in answered if d == day - LATE):
                 for key, actual in truths.select("id", "told").drop_nulls().iter_rows():
-                    truth = {"prediction_id": key, "actual": actual}
-                    ask(f"{address}/feedback", json.dumps(truth))
+                    ask(f"{address}/feedback", {"prediction_id": key, "actual": actual})
             if (day - start).days == RELEASE:
                 train(clone, shift(known, "unit", choose_column(clone, "number")), "wrong")
                 git(clone.root, "checkout", "--quiet", ".")
@@ -281,7 +277,7 @@ def stream(
 def predict(address: str, rows: pl.DataFrame) -> pl.DataFrame:
     """Request rows in batches; returns the `id` and the `version` of each prediction."""
     texts = rows.with_columns(cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
-    found = [ask(address, batch.write_json()) for batch in texts.iter_slices(BATCH)]
+    found = [ask(address, batch.to_dicts()) for batch in texts.iter_slices(BATCH)]
     table = pl.DataFrame([prediction for batch in found for prediction in batch])
     return table.select(id="prediction_id", version="model_version")
 

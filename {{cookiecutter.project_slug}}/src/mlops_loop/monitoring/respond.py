@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import numpy as np
 
 from ..commands.promote import promote
 from ..data.contract import request_columns
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NEW = timedelta(days=28)  # of a champion: a later rise of its loss is no matter of its release
 LEAST_ROWS = 100  # with known outcomes
 BETTER = 0.9  # of the champion's loss: the loss that the one before may have had at most
+KINDS: dict[str, Callable[[Any], Any]] = {"Float64": float, "Int64": int, "String": str}
+KINDS["Boolean"] = "true".__eq__
 ROLLED_BACK, IMPUTING = "rolled back", "missing upstream"
 
 
@@ -130,20 +132,16 @@ def find_usual(registry: "Registry", version: "Version", names: set[str]) -> Con
     """The median of numbers and the most frequent category of the reference, by nullable column."""
     reference, values = profile.load(registry.artifact(version, PROFILE)), Content()
     for column in request_columns(registry.contract(version)):
-        if column.name not in names or not column.nullable or column.dtype.startswith("Date"):
+        if column.name not in names or not column.nullable or column.dtype not in KINDS:
             continue
-        bins, rows = reference.columns[column.name], pl.col("rows")
-        counts = reference.counts.filter(column=column.name).group_by("bin")
-        some = counts.agg(rows.sum()).filter(pl.col("bin") < len(bins) - 1).sort("bin")
+        bins, some = reference.columns[column.name], reference.counts.filter(column=column.name)
+        counts = np.bincount(some["bin"], some["rows"], len(bins))[:-1]
         if bins.levels:
-            some = some.filter(pl.col("bin") < len(bins.levels))
-            level = bins.levels[some.sort("rows")["bin"][-1]]
-            values[column.name] = level == "true" if column.dtype == "Boolean" else level
-        elif bins.edges:
-            middle = some.filter(rows.cum_sum() >= rows.sum() / 2)["bin"][0]
-            values[column.name] = bins.edges[min(middle, len(bins.edges) - 1)]
-        if column.dtype.startswith("Int"):
-            values[column.name] = int(values[column.name])
+            usual: Any = bins.levels[counts[:-1].argmax()]
+        else:
+            edges, middle = bins.edges or [0.0], np.searchsorted(counts.cumsum(), counts.sum() / 2)
+            usual = edges[min(int(middle), len(edges) - 1)]
+        values[column.name] = KINDS[column.dtype](usual)
     return values
 
 

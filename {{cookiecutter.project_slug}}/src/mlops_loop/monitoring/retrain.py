@@ -5,6 +5,7 @@ over: its branch is there before the version, and the gate moves the aliases las
 """
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,9 +13,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from ruamel.yaml import YAML
 
-from ..config import changed, edit
+from ..config import changed, edit, read_yaml
 from ..console import Arguments, figure, parse
 from ..data.contract import CHECKED_ROLES, load_contract
 from ..data.known_target import find_definitions
@@ -27,8 +27,8 @@ from ..project import Paths, UserError
 from ..tracking import history, open_registry
 from .check import LEAST_SHARE
 from .clone import Clone, open_clone
+from .decide import APPROVAL, describe, find_freeze
 from .evidence import FAILED, PROMOTED, READ, REFUSED, WAITING, Evidence
-from .freeze import describe, find_freeze
 from .notify import notify
 from .params import Candidate, Limits, Retrain
 from .rows import LabelledLog, find_aside
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
 
 MANUAL, LOG = "manual", "log"  # a trigger that nothing forbids, and a source
-APPROVAL = "approval"  # tag of a version that is kept back
 OUT_OF_FOLD = "models/out_of_fold.parquet"  # of a version
 MESSAGES = {PROMOTED: "promoted", WAITING: "waiting for approval", REFUSED: "retraining done"}
 
@@ -47,9 +46,10 @@ MESSAGES = {PROMOTED: "promoted", WAITING: "waiting for approval", REFUSED: "ret
 class Yours:
     """The parts of the project that a retraining needs.
 
-    `params` are those of params.yaml. `decide` combines the triggers. `register` takes the
-    registry, the checkout that holds the best candidate, and why one that is better is kept back,
-    if so; it returns what gate.json holds.
+    `params` are those of params.yaml. `decide` combines the triggers. `check_base` raises UserError
+    where the trees of models/base cannot be continued in a checkout. `register` takes the registry,
+    the checkout that holds the best candidate, and why one that is better is kept back, if so; it
+    returns what gate.json holds.
     """
 
     params: Any
@@ -58,6 +58,7 @@ class Yours:
     scoring: Scoring
     target: pl.Expr
     decide: Callable[[Evidence], dict[str, str]]
+    check_base: Callable[[Paths], None]
     register: Callable[["Registry", Paths, str], Content]
 
 
@@ -68,7 +69,8 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
     UserError where a retraining fails, which is recorded.
     """
     registry = open_registry(paths)
-    champion, entries = registry.find("champion"), history.read(paths, *READ)
+    champion = registry.find("champion")
+    entries = history.read(paths, *READ)
     files = list_files(paths, yours)
     evidence = Evidence(today, check, entries, yours.options, find_new(paths, files, entries))
     fired = {trigger: f"TRIGGER={trigger}"} if trigger else yours.decide(evidence)
@@ -77,7 +79,8 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
         frozen = find_freeze(paths)
         forbidden = describe(frozen) if frozen else evidence.forbidden()
     why = "; ".join(filter(None, [*fired.values(), forbidden])) or "no trigger fires"
-    by, day = author(paths.root) if trigger else "loop", str(today)
+    by = author(paths.root) if trigger else "loop"
+    day = str(today)
     told = [(entry.reason, entry.day) for entry in history.read(paths, "trigger")[-1:]]
     if told != [(why, today)]:
         history.append(paths, "trigger", by=by, reason=why, day=day, fired=[*fired])
@@ -100,7 +103,8 @@ def run(paths: Paths, yours: Yours, check: Content, today: date, trigger: str = 
 
 def list_files(paths: Paths, yours: Yours) -> dict[str, str]:
     """The partitions of the project's source, but for those of the log, with their origins."""
-    ingest, found = yours.params.ingest, list[Partition]()
+    ingest = yours.params.ingest
+    found: list[Partition] = []
     if source := find_source(ingest.model_dump()):
         ingest = ingest.model_copy(update={"source": source})
         found = list_partitions(yours.sources, ingest, yours.params.seed, paths)
@@ -135,12 +139,18 @@ def train(
     limits = find_limits(registry, champion) if yours.params.task == "regression" else None
     done = take_rows(clone, yours, limits, evidence, until)
     newest = find_newest(clone.copy, yours.target, until)
-    text, message = clone.copy.params.read_text(encoding="utf-8"), f"{clone.trigger}: {why}"
-    losses, commits, problems = dict[str, float](), dict[str, str](), list[str]()
+    text = clone.copy.params.read_text(encoding="utf-8")
+    message = f"{clone.trigger}: {why}"
+    losses: dict[str, float] = {}
+    commits: dict[str, str] = {}
+    bases: dict[str, Content] = {}
+    problems: list[str] = []
     for name, candidate in options.candidates.items():
         write_text(clone.copy.params, text)
         try:
-            commits[name] = try_candidate(clone, yours, candidate, newest, f"{name}, {message}")
+            bases[name] = bring_base(clone, registry, champion, candidate)
+            given = (candidate, newest, bases[name], f"{name}, {message}")
+            commits[name] = try_candidate(clone, yours, *given)
             losses[name] = read_json(clone.copy.metrics)["test"][yours.scoring.primary]
         except UserError as error:
             problems.append(f"{name}: {error}")
@@ -173,6 +183,7 @@ def train(
         "until": str(newest or until),
         "candidates": losses,
         "best": best,
+        "base": bases[best]["train.base"],
         "problems": problems,
     }
 
@@ -190,7 +201,7 @@ def take_rows(
 ) -> Content:
     """Ingest the rows of the source and of the log; returns what of the latter was set aside."""
     clone.bring_data()
-    ingest = YAML(typ="safe").load(clone.copy.params.read_text(encoding="utf-8"))["ingest"]
+    ingest = read_yaml(clone.copy.params)["ingest"]
     done: Content = {"set_aside": {}, "rows_aside": 0}
     is_logged = os.environ.get("DATABASE_URL") or clone.paths.log.exists()
     if yours.options.rows == LOG and is_logged:
@@ -221,8 +232,36 @@ def find_newest(copy: Paths, target: pl.Expr, until: date) -> date | None:
     return max((day for day in whole["day"] if day <= until), default=None)
 
 
+def bring_base(
+    clone: Clone, registry: "Registry", champion: "Version", candidate: Candidate
+) -> Content:
+    """The parameters of a candidate's base: the champion, whose model is brought, or none.
+
+    A stateful candidate learns from the days that the champion has not learned from; the last of
+    so many versions in a row has no base. Raises UserError where there are no days.
+    """
+    row, version = 1, champion
+    while (base := registry.record(version).params.get("train.base", "None")) != "None":
+        row += 1
+        version = registry.find(base)
+    if row >= (candidate.stateful or 0):
+        return {"train.base": None}
+    known = pl.read_parquet(registry.artifact(champion, OUT_OF_FOLD))
+    if "time" not in known.columns:
+        raise UserError("it is stateful, and contract.yaml has no time column.")
+    since = known.select(pl.col("time").dt.date().max()).item() + timedelta(days=1)
+    shutil.rmtree(clone.copy.base, ignore_errors=True)
+    shutil.copytree(registry.model_files(champion), clone.copy.base)
+    return {"train.base": champion.number, "prepare.since": str(since)}
+
+
 def try_candidate(
-    clone: Clone, yours: Yours, candidate: Candidate, newest: date | None, message: str
+    clone: Clone,
+    yours: Yours,
+    candidate: Candidate,
+    newest: date | None,
+    base: Content,
+    message: str,
 ) -> str:
     """Train and evaluate a candidate on parameters that are committed; returns the last commit."""
     values = dict(candidate.model_extra or {})
@@ -235,8 +274,12 @@ def try_candidate(
             values["prepare.test_from"] = str(judged)
     elif candidate.days:
         raise UserError("it has a window of days, and contract.yaml no time column.")
+    values |= base
     changed(yours.params, values)
     edit(clone.copy.params, values)
+    if base["train.base"]:
+        clone.repro("featurize")
+        yours.check_base(clone.copy)
     if candidate.tune:
         clone.tune()
     first = clone.commit(f"Retrain {message}", clone.base, "params.yaml", "data")

@@ -48,15 +48,14 @@ class LabelledLog:
 
     def months(self) -> list[Month]:
         """The months in which something was predicted, oldest first."""
-        time, months = predictions.c.time, list[Month]()
+        time = predictions.c.time
         ends = sql.select(sql.func.min(time), sql.func.max(time))
         with connect(self.engine, create=False) as connection:
             first, last = connection.execute(ends).one()
-        while first and first <= last:
-            begin = datetime(first.year, first.month, 1)
-            first = (begin + timedelta(days=32)).replace(day=1)
-            months.append((begin, first))
-        return months
+        if first is None:
+            return []
+        begins = pl.datetime_range(datetime(first.year, first.month, 1), last, "1mo", eager=True)
+        return [*zip(begins, begins.dt.offset_by("1mo"), strict=True)]
 
     def read(self, month: Month) -> pl.DataFrame:
         """The rows of a month with a known truth, which is the latest of each.

@@ -12,7 +12,7 @@ against a t distribution. Arrays are (days x scalars) throughout.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from ..models.types import Array, Floats
 
@@ -120,12 +120,9 @@ def share_prior(dispersions: Floats, dof: Floats) -> Prior:
         return NO_PRIOR
     logs = np.log(np.maximum(dispersions, 1e-3)) - special.digamma(dof / 2) + np.log(dof / 2)
     spread = logs.var(ddof=1) - special.polygamma(1, dof / 2).mean()
-    if spread <= 0:
+    if spread <= 1 / CERTAIN:
         return np.inf, float(np.exp(logs.mean()))
-    half = 0.5 + 1 / spread  # the inverse of the trigamma function by Newton's method
-    for _ in range(20):
-        value = special.polygamma(1, half)
-        half += value * (1 - value / spread) / special.polygamma(2, half)
+    half = optimize.brentq(lambda x: special.polygamma(1, x) - spread, 1e-3, CERTAIN)
     level = np.exp(logs.mean() + special.digamma(half) - np.log(half))
     return 2 * float(half), float(level)
 

@@ -4,8 +4,6 @@ The one entry for every scheduler. A turn may be repeated: for the same day and 
 and sends nothing twice.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -19,7 +17,7 @@ from ..project import Paths, UserError
 from ..tracking import history, open_registry
 from .batch import NothingToCheck
 from .check import LEVELS
-from .freeze import describe, find_freeze
+from .decide import describe, find_freeze
 from .monitor import parse_day
 from .notes import summarise
 from .notify import notify
@@ -89,15 +87,12 @@ def take_turn(
 
 def record_check(paths: Paths, content: Content, last: list[history.Entry], today: date) -> None:
     """Append a check to the history, and notify of a worse verdict; a repetition does neither."""
-    evidence = {name: content[name] for name in ("version", "status", "sentences", "alarms")}
-    text = json.dumps([today, evidence], default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    if [entry.content.get("digest") for entry in last] == [digest]:
-        return
     status, version = content["status"], int(content["version"])
-    before = [entry.content["status"] for entry in last if entry.version == version] or LEVELS[:1]
     reason = f"{status}: {' '.join(content['sentences'])}"
-    known = summarise(content) | {"digest": digest, "day": today}
+    if [(entry.reason, entry.version, entry.day) for entry in last] == [(reason, version, today)]:
+        return
+    before = [entry.content["status"] for entry in last if entry.version == version] or LEVELS[:1]
+    known = summarise(content) | {"day": today}
     history.append(paths, "check", by="loop", reason=reason, version=version, **known)
     if LEVELS.index(status) > LEVELS.index(before[0]):
         notify(paths, "alarm", reason, version=version, page=paths.monitoring / "index.html")

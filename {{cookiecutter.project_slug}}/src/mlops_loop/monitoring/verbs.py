@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # For schedulers; an error ends with 1, as everywhere. make turns every failure into 2.
 CODES = {"healthy": 0, "watch": 10, "act": 20}
-# Verbs that need nothing of the project, by their modules.
-PLAIN = {"freeze": "freeze", "history": "audit", "label": "label"}
+# Verbs that need nothing of the project, by their functions.
+PLAIN = {"freeze": "decide.freeze", "history": "audit.main", "label": "feedback.label"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Operations:
             "check": lambda *args: sys.exit(CODES[self.monitor(*args)["status"]]),
             "turn": lambda *args: sys.exit(CODES[self.loop(*args)["status"]]),
             **{verb: partial(self.decide, verb) for verb in ("approve", "reject")},
-            **{verb: partial(self.run, module) for verb, module in PLAIN.items()},
+            **{verb: partial(self.run, *name.split(".")) for verb, name in PLAIN.items()},
         }
 
     def monitor(self, *arguments: str) -> Content:
@@ -94,10 +94,10 @@ class Operations:
 
     def decide(self, verb: str, *arguments: str) -> None:
         """Approve or reject a version that waits."""
-        from . import approve as command
+        from .decide import decide
 
-        command.main(self.paths, verb, arguments)
+        decide(self.paths, verb, arguments)
 
-    def run(self, module: str, *arguments: str) -> None:
+    def run(self, module: str, function: str, *arguments: str) -> None:
         """Run a verb that needs nothing of the project."""
-        import_module(f".{module}", __package__).main(self.paths, arguments)
+        getattr(import_module(f".{module}", __package__), function)(self.paths, arguments)

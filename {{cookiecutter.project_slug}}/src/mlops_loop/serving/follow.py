@@ -7,6 +7,7 @@ and `registry.json` for the time and the problem of the last look at the registr
 
 import os
 import re
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -59,10 +60,8 @@ def read_state(folder: Path) -> Content:
 
 def is_intact(folder: Path, ref: VersionRef) -> bool:
     """Return whether a copy is complete and its model has the hash of the version."""
-    names = ("version.json", "contract.yaml")
-    if not all((folder / name).exists() for name in names):
-        return False
-    return model_hash(folder / "model") == ref.model_hash
+    whole = all((folder / name).exists() for name in ("version.json", "contract.yaml"))
+    return whole and model_hash(folder / "model") == ref.model_hash
 
 
 def copy_version(registry: "Registry", version: "Version", folder: Path) -> VersionRef:
@@ -72,8 +71,12 @@ def copy_version(registry: "Registry", version: "Version", folder: Path) -> Vers
     ref = VersionRef(version.number, version.tags["model_hash"])
     if not is_intact(folder / ref.folder, ref):
         with replaced(folder / ref.folder) as copy:
-            copy.mkdir()
-            registry.download(version, copy)
+            shutil.copytree(registry.model_files(version), copy / "model")
+            shutil.copytree(registry.artifact(version, "models/baseline"), copy / "baseline")
+            shutil.copy(registry.artifact(version, "contract.yaml"), copy)
+            known = {"version": version.number, "tags": version.tags}
+            known["metrics"] = read_json(registry.artifact(version, "reports/metrics.json"))
+            write_json(copy / "version.json", {**known, "golden": registry.golden(version)})
     return ref
 
 

@@ -34,7 +34,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from ..config import Section, flat
 from ..console import figure, interval
 from ..data.contract import DTYPES, Contract, load_contract
-from ..files import Content, Figures, partitions, read_json, replaced, write_json
+from ..files import Content, Figures, partitions, read_json, replaced
 from ..lineage import Tags, versions
 from ..models import golden
 from ..models.model import Model, load, model_hash
@@ -207,7 +207,7 @@ class Registry:
 
     def load(self, name: int | str) -> Model:
         """The model of a version number, an alias or a run; raises UserError if there is none."""
-        return load(self._model_files(self.find(name)))
+        return load(self.model_files(self.find(name)))
 
     def contract(self, version: Version) -> Contract:
         """The contract that a version was trained with."""
@@ -218,19 +218,7 @@ class Registry:
         requests: Content = read_json(self.artifact(version, GOLDEN))
         return requests
 
-    def download(self, version: Version, folder: Path) -> None:
-        """Copy a version: its model and baseline, contract, tags, metrics and golden requests.
-
-        Their names are `model/`, `baseline/`, `contract.yaml`, and `version.json` for the others.
-        """
-        shutil.copytree(self._model_files(version), folder / "model")
-        shutil.copytree(self.artifact(version, "models/baseline"), folder / "baseline")
-        shutil.copy(self.artifact(version, CONTRACT), folder)
-        metrics = read_json(self.artifact(version, "reports/metrics.json"))
-        known = {"version": version.number, "tags": version.tags, "metrics": metrics}
-        write_json(folder / "version.json", {**known, "golden": self.golden(version)})
-
-    def _model_files(self, version: Version) -> Path:
+    def model_files(self, version: Version) -> Path:
         """Download the model of a version; raises UserError unless its files have its hash."""
         uri = f"models:/{self._model_id(version.run_id)}"
         try:
@@ -259,9 +247,10 @@ class Registry:
         params: Mapping[str, object] | None = None,
         metrics: Figures | None = None,
         parent: str = "",
+        category: str = "sweep",
     ) -> str:
         """Log a run that is over: a sweep, or below its `parent` a trial; returns its id."""
-        kind = {"category": "sweep"}
+        kind = {"category": category}
         if parent:
             kind = {"category": "trial", "mlflow.parentRunId": parent}
         run = self.client.create_run(self.experiment, tags={**tags, **kind}, run_name=name)
@@ -273,16 +262,11 @@ class Registry:
 
     def log_check(self, version: int, day: date, figures: Figures) -> None:
         """Log figures of a check to the monitoring run of a version, at the step of their day."""
-        tags = {"category": "monitoring", "version": str(version)}
+        name, tags = f"monitoring of version {version}", {"version": str(version)}
         query = f"tags.category = 'monitoring' and tags.version = '{version}'"
         runs = self.client.search_runs([self.experiment], query, max_results=1)
-        if runs:
-            run = runs[0]
-        else:
-            name = f"monitoring of version {version}"
-            run = self.client.create_run(self.experiment, tags=tags, run_name=name)
-            self.client.set_terminated(run.info.run_id)
-        mlflow.log_metrics(dict(figures), step=day.toordinal(), run_id=run.info.run_id)
+        run_id = runs[0].info.run_id if runs else self.log_run(name, tags, category="monitoring")
+        mlflow.log_metrics(dict(figures), step=day.toordinal(), run_id=run_id)
 
 
 def open_store(paths: Paths, name: str | None, tracking_uri: str | None) -> Registry:

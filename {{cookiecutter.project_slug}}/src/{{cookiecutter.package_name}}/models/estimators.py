@@ -20,8 +20,6 @@ from mlops_loop.project import import_library
 if TYPE_CHECKING:
     from mlops_loop.models.training import Fitted, Table
 
-    from ..params import Params
-
 LIGHTGBM = {"regression": "rmse", "binary": "binary_logloss", "multiclass": "multi_logloss"}
 
 
@@ -38,9 +36,9 @@ class LightGBM(Kind):
         from mlops_loop.models import persistence, training
 
         lightgbm = import_library("lightgbm")
-        options, data = self.parameters(shared, rows), self.dataset(rows)
+        options, data, base = self.parameters(shared, rows), self.dataset(rows), shared.base
         if stop is None:
-            booster = lightgbm.train(options, data, trees)
+            booster = lightgbm.train(options, data, trees, init_model=base)
             return training.Fitted(persistence.LightGBM(booster), trees)
         history: dict[str, dict[str, list[float]]] = {}
         stopping = lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)
@@ -51,9 +49,11 @@ class LightGBM(Kind):
             valid_sets=[self.dataset(stop, reference=data)],
             valid_names=["validation"],
             callbacks=[stopping, lightgbm.record_evaluation(history), show_trees],
+            init_model=base,
+            callbacks=[stopping, lightgbm.record_evaluation(history)],
         )
-        estimator = persistence.LightGBM(booster)
-        return training.Fitted(estimator, booster.best_iteration, history["validation"])
+        added = booster.best_iteration - (base.current_iteration() if base else 0)
+        return training.Fitted(persistence.LightGBM(booster), added, history["validation"])
 
     def fit_holdout(self, shared: Shared, train: Table, validation: Table) -> Fitted:
         """Fit train alone; cross-validation finds the number of trees, if there are `folds`."""
@@ -68,6 +68,7 @@ class LightGBM(Kind):
             nfold=min(self.folds, len(both.target)),
             stratified=False,  # a class may have fewer rows than there are folds
             seed=shared.seed,
+            init_model=shared.base,
             callbacks=[lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)],
         )
         losses = list(found[f"valid {options['metric']}-mean"])
@@ -129,8 +130,7 @@ class Linear(ScikitLearn):
         return LogisticRegression(C=1 / self.alpha if self.alpha else float("inf"), max_iter=1_000)
 
 
-def fit(params: Params, train: Table, validation: Table) -> tuple[Fitted, Fitted]:
-    """Fit the model of `train.model` on train alone, then on train and validation together."""
-    kind, shared = params.train.kind, params.shared
+def fit(kind: Kind, shared: Shared, train: Table, validation: Table) -> tuple[Fitted, Fitted]:
+    """Fit a model on train alone, then on train and validation together."""
     holdout = kind.fit_holdout(shared, train, validation)
     return holdout, kind.fit(shared, train + validation, trees=holdout.trees)

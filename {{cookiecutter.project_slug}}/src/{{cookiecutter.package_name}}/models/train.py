@@ -1,7 +1,7 @@
 """Stage `train`: fit the candidate and the baseline on data/processed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import time
 
@@ -13,15 +13,13 @@ from mlops_loop.features import deserialise
 from mlops_loop.files import Content
 from mlops_loop.models import held_out
 from mlops_loop.models.bootstrap import best_threshold
-from mlops_loop.models.model import Encoder, Model
+from mlops_loop.models.model import Model
 from mlops_loop.models.persistence import DummyModel
 from mlops_loop.models.slices import check_bars
 from mlops_loop.models.training import (
-    Fold,
     Learner,
-    balanced,
-    find_classes,
-    table,
+    load_base,
+    make_fold,
     used_inputs,
     write_training,
 )
@@ -54,30 +52,31 @@ def train(
     inputs: pl.Schema,
     params: Params,
     folds: held_out.Folds = (),
+    base: Model | None = None,
 ) -> Training:
-    """Fit the candidate and the baseline; the last column of the frames is the target.
+    """Fit the candidate, or trees behind `base`, and the baseline; targets are the last columns.
 
     Rows of `folds` are held out of fits of their own, or without folds those of validation. Raises
     UserError where the target does not fit `params.task`.
     """
+    task = params.task
     target = train_rows.columns[-1]
-    encoder = Encoder.fit(train_rows.drop(target))
-    both = pl.concat([train_rows, validation_rows])
-    classes = find_classes(params.task, train_rows[target], both[target])
-    weights = balanced(both[target], classes) if params.train.class_weight else ()
-    rows = table(train_rows, encoder, classes, weights)
-    validation = table(validation_rows, encoder, classes, weights)
-    holdout, fitted = fit(params, rows, validation)
-    simple = DummyModel.fit(params.task, (rows + validation).target)
+    known = pl.concat([train_rows[target], validation_rows[target]])
+    weighted = params.train.class_weight is not None
+    encoder = base.encoder if base else None
+    fold = make_fold(train_rows, validation_rows, known, task, weighted, encoder)
+    shared = replace(params.shared, base=base.estimator.fitted if base else None)
+    holdout, fitted = fit(params.train.kind, shared, fold.train, fold.valid)
+    simple = DummyModel.fit(task, (fold.train + fold.valid).target)
     predicted = held_out.predict_held_out(
-        both,
         folds,
-        Fold(rows, validation, weights),
-        params.task,
+        fold,
+        task,
         holdout.estimator,
-        lambda some: params.train.kind.fit(params.shared, some, trees=holdout.trees).estimator,
+        lambda some: params.train.kind.fit(shared, some, trees=holdout.trees).estimator,
     )
-    model = partial(Model, params.task, target, inputs, tuple(features), encoder, classes=classes)
+    about = task, target, inputs, tuple(features), fold.encoder
+    model = partial(Model, *about, classes=fold.classes)
     report = {
         "model": params.train.model,
         "trees": holdout.trees,
@@ -85,9 +84,9 @@ def train(
         "history": holdout.history,
     }
     threshold = params.train.threshold or 0.5
-    if params.task == "binary" and params.train.threshold is None:
+    if task == "binary" and params.train.threshold is None:
         threshold = best_threshold(predicted["actual"].to_numpy(), predicted["score"].to_numpy())
-    candidate = model(estimator=fitted.estimator, weights=weights, threshold=threshold)
+    candidate = model(estimator=fitted.estimator, weights=fold.weights, threshold=threshold)
     return Training(candidate, model(estimator=simple), predicted, report)
 
 
@@ -129,8 +128,9 @@ def main(paths: Paths) -> None:
     if mode == "auto" and params.monitoring:
         mode = "days"
     folds = held_out.plan_folds(mode, keys, group, classes, params.seed)
+    base = load_base(paths.base) if params.train.base else None
     with working("train"):
-        done = train(train_rows, validation_rows, features, inputs, params, folds)
+        done = train(train_rows, validation_rows, features, inputs, params, folds, base)
     timed = done.held_out.join(keys.select(pl.exclude("group")), on="row", how="left")
     write_training(paths, params, started, done.candidate, done.baseline, timed, done.report)
 

@@ -43,10 +43,10 @@ def retrain_needs(params: "Params") -> "Yours":
     from ..features.definitions import TARGET
     from ..models.metrics import SCORING
     from ..models.register import register
-    from .triggers import decide
+    from .triggers import check_base, decide
 
     options, scoring = read_section(Retrain, params.retrain), SCORING[params.task]
-    return Yours(params, options, sources, scoring, TARGET, decide, register)
+    return Yours(params, options, sources, scoring, TARGET, decide, check_base, register)
 
 
 def window(*arguments: str) -> None:
