@@ -33,6 +33,8 @@ KEEP = {
             "tests/test_service.py",
         ],
         "operations": [
+            ".github/workflows/loop.yml",
+            ".gitlab-loop.yml",
             "dags",
             "docs/monitoring.md",
             "docs/operations.md",
@@ -51,7 +53,7 @@ KEEP = {
     },
     "ci": {
         "github": [".github"],
-        "gitlab": [".gitlab-cd.yml", ".gitlab-ci.yml"],
+        "gitlab": [".gitlab-cd.yml", ".gitlab-ci.yml", ".gitlab-loop.yml"],
     },
 }
 

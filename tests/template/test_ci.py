@@ -4,7 +4,12 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+from urllib.parse import parse_qsl
 
 import pytest
 from helpers import BIN, TEMPLATE, Factory, git, run, shell
@@ -15,17 +20,21 @@ OURS = TEMPLATE / ".github/workflows/ci.yml"
 GITHUB = PROJECT / ".github/workflows/ci.yml"
 CD = PROJECT / ".github/workflows/cd.yml"
 GITLAB = PROJECT / ".gitlab-ci.yml"
+LOOP = PROJECT / ".github/workflows/loop.yml"
 GITLAB_CD = PROJECT / ".gitlab-cd.yml"
+GITLAB_LOOP = PROJECT / ".gitlab-loop.yml"
 SCHEMAS = {
     OURS: "vendor.github-workflows",
     GITHUB: "vendor.github-workflows",
     CD: "vendor.github-workflows",
     GITLAB: "vendor.gitlab-ci",
     GITLAB_CD: "vendor.gitlab-ci",
+    LOOP: "vendor.github-workflows",
+    GITLAB_LOOP: "vendor.gitlab-ci",
 }
 
 each_provider = pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=["github", "gitlab"])
-IDS = ["template", "github", "cd", "gitlab", "gitlab-cd"]
+IDS = ["template", "github", "cd", "gitlab", "gitlab-cd", "loop", "gitlab-loop"]
 each_file = pytest.mark.parametrize("path", SCHEMAS, ids=IDS)
 
 # What the steps use of GitHub's CLI, over comments kept in a file; jq reads the real expressions.
@@ -113,7 +122,7 @@ def test_calls_verbs_that_exist(path: Path) -> None:
         word
         for script in scripts(path)
         for line in re.findall(r"^\s*make (.*)", script, re.MULTILINE)
-        for word in re.findall(r"(?:^|\s)([a-z]+)(?=\s|$)", line.split(">")[0])
+        for word in re.findall(r"(?:^|\s)([a-z]+)(?=\s|$)", re.split("[>|]", line)[0])
     }
     assert called
     assert called <= verbs(TEMPLATE if path == OURS else PROJECT)
@@ -144,8 +153,8 @@ def test_both_deliver_alike_and_production_only_what_passed_staging() -> None:
     assert jobs["staging"]["needs"] == ["deliver"]
     assert jobs["production"]["needs"] == ["deliver", "staging"]
     assert jobs[jobs["staging"]["extends"]]["rules"][0]["when"] == "manual"
-    [included] = YAML(typ="safe").load(GITLAB)["include"]
-    assert PROJECT / included["local"] == GITLAB_CD
+    included = YAML(typ="safe").load(GITLAB)["include"]
+    assert [PROJECT / each["local"] for each in included] == [GITLAB_CD, GITLAB_LOOP]
 
 
 @each_file
@@ -157,7 +166,7 @@ def test_shell_is_sound(path: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("path", [OURS, GITHUB, CD], ids=["template", "github", "cd"])
+@pytest.mark.parametrize("path", [OURS, GITHUB, CD, LOOP])
 def test_actions_are_githubs_own_and_pinned_by_major_version(path: Path) -> None:
     used = re.findall(r"uses: (\S+)", path.read_text())
     assert used
@@ -200,6 +209,86 @@ def test_comment_without_the_right_to_write_does_not_fail(comments: Path, tmp_pa
     assert result.returncode == 0
     assert "::notice::" in result.stdout
     assert bodies(comments) == ["Deployed."]
+
+
+class Api(BaseHTTPRequestHandler):
+    """What the steps use of the REST interfaces of GitHub and GitLab: one request to propose."""
+
+    taken: ClassVar[list[tuple[str, str, str]]] = []
+    secret = "writable"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        tokens = self.headers["PRIVATE-TOKEN"], self.headers["Authorization"]
+        allowed = tokens in ((self.secret, None), (None, f"Bearer {self.secret}"))
+        self.send_response(201 if allowed else 403)
+        self.end_headers()
+        self.wfile.write(b'{"html_url": "https://example.org/7"}' if allowed else b"forbidden")
+        if allowed:
+            self.taken.append((self.path, self.headers["content-type"], body))
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    """The address of a server that takes proposals."""
+    Api.taken.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("path", [LOOP, GITLAB_LOOP], ids=["github", "gitlab"])
+def test_what_was_retrained_is_proposed_with_its_reason(
+    path: Path, tmp_path: Path, api: str
+) -> None:
+    """The last step alone, against a server that speaks as much of the interface."""
+    jobs = YAML(typ="safe").load(path)
+    if path == LOOP:
+        script = jobs["jobs"]["loop"]["steps"][-1]["run"]
+        variables = {"GITHUB_API_URL": api, "GITHUB_REPOSITORY": "org/project"}
+        variables |= {"GITHUB_REF_NAME": "main", "GH_TOKEN": Api.secret}
+    else:
+        script = jobs["loop"]["script"][-1]
+        variables = {"CI_API_V4_URL": api, "CI_PROJECT_ID": "5", "CI_COMMIT_BRANCH": "main"}
+        variables["LOOP_TOKEN"] = Api.secret
+    project = tmp_path / "project"
+    git(tmp_path, "init", "--quiet", "--bare", "team.git")
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", "project")
+    git(project, "remote", "add", "origin", str(tmp_path / "team.git"))
+    git(project, "commit", "--quiet", "--allow-empty", "--message", "Project")
+    text = 'act: version 1\n  the loss is "30 %" above & rising\n'
+    (project / "turn.txt").write_text(text)
+    for branch, wait in (("loop/2026-01-01-1", 0), ("loop/2026-01-02-1", 1)):
+        said = bash(script, project, **variables)
+        assert (said.returncode, Api.taken) == (0, []), "neither without a branch nor an own one"
+        assert "nothing to propose" in said.stdout
+        git(project, "checkout", "--quiet", "-b", branch)
+        message = f"Results of fresh & old, performance: day {wait}"
+        when = f"2026-01-0{wait + 1}T00:00:00"
+        commit = ("commit", "--quiet", "--allow-empty", "--date", when, "--message", message)
+        run(project, "git", *commit, GIT_COMMITTER_DATE=when)
+    git(project, "push", "--quiet", "origin", branch)
+    refused = bash(script, project, **variables | dict.fromkeys(["GH_TOKEN", "LOOP_TOKEN"], "no"))
+    assert refused.returncode != 0 and "403" in refused.stderr
+    said = bash(script, project, **variables)
+    assert (said.returncode, "https://example.org/7" in said.stdout) == (0, True), said.stderr
+    [(place, kind, body)] = Api.taken
+    if path == LOOP:
+        assert place == "/repos/org/project/pulls"
+        found = json.loads(body)
+        assert found == {"head": branch, "base": "main", "title": message, "body": text}
+    else:
+        assert (place, kind) == (
+            "/projects/5/merge_requests",
+            "application/x-www-form-urlencoded",
+        )
+        assert dict(parse_qsl(body)) == {
+            **{"source_branch": branch, "target_branch": "main"},
+            **{"title": message, "description": text},
+        }
 
 
 @pytest.fixture(scope="module")
