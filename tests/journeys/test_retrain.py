@@ -42,6 +42,11 @@ CHANGED = {
     "old_and_fresh: {days: 42}": "slow: {train.learning_rate: 0.001}",
     "fresh: {days: 14}": "fresh: {days: 42, prepare.old_share: 0.2}",
 }
+STATEFUL = {
+    "slow: {train.learning_rate: 0.001}": "on: {stateful: 3, train.max_trees: 20, tune: true}",
+    "    fresh: {days: 42, prepare.old_share: 0.2}": "#",
+    "trials: 30": "trials: 2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +170,10 @@ def test_a_stateful_candidate_continues_the_champion_and_is_reproducible(project
     params, later = project / "params.yaml", LOG.replace("2023-05", "2023-06")
     later = later.replace("PROJECT.log.parent.mkdir()\n", "").replace("str(n)", "f'june-{n}'")
     run(project, ".venv/bin/python", "-c", later)
-    text = params.read_text()
-    candidates = "  candidates:\n    slow: {train.learning_rate: 0.001}\n"
-    assert candidates in text
-    line = "    on: {stateful: 3, train.max_trees: 20, tune: true}\n"
-    text = text.replace(candidates, f"{candidates}{line}").replace("trials: 30", "trials: 2")
-    params.write_text(text)
+    run(project, "make", "setup", "EXTRA=tune")
+    for old, new in STATEFUL.items():
+        assert old in params.read_text()
+        params.write_text(params.read_text().replace(old, new))
     git(project, "commit", "--quiet", "--no-verify", "--all", "--message", "Stateful")
     said = run(project, "make", "retrain", "TRIGGER=manual").stdout
     assert "on, version 3, is waiting: rmse is better by " in said, said

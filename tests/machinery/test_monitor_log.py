@@ -12,6 +12,7 @@ import sqlalchemy as sql
 from mlops_loop.monitoring import feedback
 from mlops_loop.monitoring import log as reader
 from mlops_loop.monitoring import monitor
+from mlops_loop.monitoring.params import Monitoring
 from mlops_loop.project import UserError
 from mlops_loop.serving import log_tables as log
 from mlops_loop.tracking import history
@@ -93,6 +94,39 @@ def test_only_days_that_changed_are_read_again(watcher: Watcher, read: list[str]
     assert [day["day"] for day in content["loss"]["by_day"]] == ["2024-02-22"]
 
 
+def test_truths_that_come_after_months_are_read_unless_their_rows_are_forgotten(
+    watcher: Watcher, read: list[str]
+) -> None:
+    rows, days = later(100).drop_nulls("price"), [FIRST + timedelta(days=n) for n in (90, 91)]
+    ids = watcher.log(rows)
+    watcher.log(rows.with_columns(pl.col("sold_at") + timedelta(days=90)))
+    assert watcher.check(today=days[1].date())["labelled"] == 0
+    read.clear()
+    first = rows["sold_at"].dt.date() == FIRST.date()
+    told = [price for price, is_first in zip(rows["price"], first, strict=True) if is_first]
+    watcher.tell(ids[: len(told)], told, days[0])
+    content = watcher.check(today=days[1].date())
+    assert (content["labelled"], read) == (len(told), [str(FIRST.date())])
+    with watcher.engine.begin() as connection:
+        connection.execute(log.predictions.delete().where(log.predictions.c.id == ids[0]))
+    watcher.tell(ids[1:3], [0.0, 0.0], days[0])
+    read.clear()
+    assert watcher.check(today=days[1].date())["labelled"] == len(told)
+    assert read == [], "a day that was shortened keeps its profile"
+
+
+def test_an_hourly_check_sees_the_day_that_is_not_over(watcher: Watcher) -> None:
+    worse = pl.col("sold_at") >= pl.datetime(2024, 3, 10)
+    rows = later().with_columns(pl.when(worse).then(pl.col("price") * 0.3).otherwise("price"))
+    watcher.fill(rows.filter(pl.col("sold_at") < pl.datetime(2024, 3, 10, 12)))
+    hourly = Monitoring(alarms_per_year=1, every="1h")
+    today = date(2024, 3, 10)
+    assert watcher.check(today=today)["status"] == "healthy"
+    content = watcher.check(today=today, options=hourly)
+    assert (content["status"], content["days"]["last"]) == ("act", "2024-03-10")
+    assert content["loss"]["by_day"][-1]["rows"] <= 12
+
+
 def test_days_that_retention_forgets_keep_their_profile(watcher: Watcher, read: list[str]) -> None:
     watcher.fill(later())
     before = watcher.check()
@@ -156,11 +190,11 @@ def test_what_is_not_shown_to_users_is_not_watched(watcher: Watcher) -> None:
 
 def test_days_that_are_not_over_and_those_of_the_reference_wait(watcher: Watcher) -> None:
     watcher.log(sales(100))
-    with pytest.raises(UserError, match=r"100 rows are earlier.* and 0 later"):
+    with pytest.raises(UserError, match=r"of \d+ rows none is of a day from"):
         watcher.check()
     two_days = later(48).with_columns(pl.col("sold_at") + timedelta(days=30))
     watcher.log(two_days)
-    with pytest.raises(UserError, match=f"and {two_days.height} later"):
+    with pytest.raises(UserError, match=f"of {100 + two_days.height} rows none"):
         watcher.check()
     content = watcher.check(until=date(2024, 3, 22))
     assert (content["rows"], content["days"]["last"]) == (two_days.height, "2024-03-22")

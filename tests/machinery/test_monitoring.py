@@ -78,6 +78,28 @@ def test_another_relation_of_inputs_and_outcome_is_acted_on(champion: Project) -
     assert "loss" in {alarm["about"] for alarm in content["alarms"]}
 
 
+def test_drift_of_a_holiday_is_shown_and_not_alarmed_and_what_lasts_is_told(
+    champion: Project,
+) -> None:
+    day = pl.datetime(2024, 2, 20) + pl.duration(days=pl.int_range(pl.len()) // 300)
+    party = pl.col("sold_at") == pl.datetime(2024, 3, 1)
+    rows = later(9_000).with_columns(sold_at=day)
+    rows = rows.filter(~party | (pl.col("shop") == "south"))
+    drifted = check(champion, rows)["alarms"]
+    assert {alarm["day"] for alarm in drifted} == {"2024-03-01"}
+    holidays = read_section(
+        Monitoring, {"alarms_per_year": 1, "every": "1d", "holidays": ["2024-03-01"]}
+    )
+    content = check(champion, rows, holidays)
+    assert (content["status"], content["alarms"]) == ("healthy", [])
+    [shop] = [each for each in content["columns"] if each["column"] == "shop"]
+    where = shop["by_day"]["day"].index("2024-03-01")
+    assert abs(shop["by_day"]["z"][where]) > 5, "the page shows it"
+    content = check(champion, later(9_000).with_columns(sold_at=day, size=pl.lit(90.0)))
+    assert content["sentences"][-1].startswith("Apart from the reference for a week or longer: ")
+    assert "nothing" not in " ".join(content["sentences"])
+
+
 def test_a_shift_of_inputs_alone_is_watched_and_told_apart(champion: Project) -> None:
     day = pl.datetime(2024, 2, 20) + pl.duration(days=pl.int_range(pl.len()) // 300)
     rows = later(9_000).with_columns(sold_at=day).filter(pl.col("shop") == "south")
@@ -161,6 +183,6 @@ def test_the_dial_is_the_only_threshold() -> None:
     assert Monitoring(alarms_per_year=12, every="7d").level(0.5) == pytest.approx(6 * 7 / 365)
     assert OPTIONS.drift_level(0.1, 45) == pytest.approx(OPTIONS.drift_level(0.1, 90) / 2)
     with pytest.raises(UserError, match=r"params.yaml: monitoring.every"):
-        read_section(Monitoring, {"alarms_per_year": 1, "every": "1h"})
+        read_section(Monitoring, {"alarms_per_year": 1, "every": "5h"})
     with pytest.raises(UserError, match="this section is missing"):
         read_section(Monitoring, None)

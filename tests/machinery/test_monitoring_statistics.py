@@ -8,6 +8,7 @@ import pytest
 from mlops_loop.models.profile import Bins
 from mlops_loop.models.types import Array, Floats
 from mlops_loop.monitoring.drift import ColumnTest, combine_cauchy, make_contrasts
+from mlops_loop.monitoring.params import Monitoring
 from mlops_loop.monitoring.statistics import (
     NO_PRIOR,
     LossTest,
@@ -197,3 +198,24 @@ def test_a_slow_season_becomes_the_recent_level() -> None:
     assert (p < LEVEL).sum() <= 3
     test = ColumnTest.calibrate(numbers(rng, B, ROWS), NUMBER, weekdays(B), NO_PRIOR)
     assert np.abs(test.run(watched, weekdays(365)).z[:, 0]).max() > 5, "it is shown"
+
+
+def test_a_stable_day_of_24_looks_alarms_as_seldom_as_one_of_a_single_look() -> None:
+    """At every look the rows of the day so far are tested, at the level of an hourly check."""
+    options, years, alarms = Monitoring(alarms_per_year=12, every="1h"), 0.0, 0
+    daily = Monitoring(alarms_per_year=12, every="1d").level(0.5)
+    assert options.level(0.5) == pytest.approx(daily / 24)
+    rng, days, looks = np.random.default_rng(13), 365, np.arange(1, 25)
+    for effect in (0.0, 0.05) * 15:
+        test = loss_test(rng, effect)
+        hours = (
+            rng.gamma(ROWS / 24, 24 / ROWS, (days, 24)) * losses(rng, days, 10**9, effect)[:, None]
+        )
+        sofar = hours.cumsum(axis=1) / looks
+        p = [
+            test.p(sofar[:, look - 1], np.full(days, ROWS // 24 * look), weekdays(days), 1)
+            for look in looks
+        ]
+        alarms += int((np.min(p, axis=0) < options.level(0.5)).sum())
+        years += days / 365
+    assert 0 < alarms / years <= 12 * 0.5, "days between two false alarms, as with one look"

@@ -22,6 +22,7 @@ QUIET = timedelta(days=7)  # after so many days without an alarm a new one begin
 LEAST_SHARE = 0.05  # of the usual rows: days with fewer are cut off or stray, and are not tested
 ENOUGH = 0.5  # of a day's rows: where fewer outcomes are known, the loss is estimated
 RECENT, DRIFTED = 28, 5  # days that a slice is judged on; columns that the verdict names
+APART = 4  # standard errors of a day: a column whose last days are so far from the reference
 PREDICTION_IMPORTANCE = 0.3  # beside features, whose importances sum to 1
 LEVELS = ("healthy", "watch", "act")
 
@@ -88,7 +89,7 @@ class Comparison:
 
     def by_block(self, table: pl.DataFrame, name: str) -> pl.DataFrame:
         """A table of a profile or of watched days, summed over the days of each check."""
-        block = pl.col("day").dt.truncate(self.options.every)
+        block = pl.col("day").dt.truncate(f"{self.options.days}d")
         return table.with_columns(block).group_by(KEYS[name]).agg(pl.all().sum())
 
     def weekdays(self, days: list[date]) -> Array:
@@ -252,6 +253,7 @@ class Comparison:
             drift = test.run(new, self.weekdays(days))
             level = self.options.drift_level(weight, len(reference_days))
             drifted = test.combine(drift.p) < level
+            drifted &= [day not in self.options.holidays for day in days]
             for day in np.flatnonzero(drifted):
                 self.add(days[day], "watch", name, drift.describe(int(day)))
             found.append(
@@ -259,6 +261,7 @@ class Comparison:
                     "column": name,
                     "importance": weight,
                     "alarm_days": int(drifted.sum()),
+                    "apart": bool(np.median(np.abs(drift.z[-QUIET.days :, 0])) > APART),
                     "missing": float(new[-1, -1] / new[-1].sum()),  # on the last day
                     "could_see": float(drift.smallest(level)[-1]),
                     "by_day": {"day": days, "z": drift.z[:, 0].tolist(), "alarm": drifted.tolist()},
@@ -374,7 +377,7 @@ def sentences(content: Content, standing: list[Alarm], level: str) -> Iterator[s
     """Explain the verdict."""
     loss = content.get("loss")
     if level == "healthy":
-        yield "The model is as right as its reference lets expect; nothing that matters has moved."
+        yield "The model is as right as its reference lets expect; no alarm stands."
     if loss:
         ratio, inputs = loss["observed_over_expected"], loss["expected_over_reference"]
         relation = f"The loss is {percent(ratio)} what the rows let expect"
@@ -403,6 +406,8 @@ def sentences(content: Content, standing: list[Alarm], level: str) -> Iterator[s
     for alarm in [*latest.values()][-DRIFTED:]:
         about = f"{alarm.about} on {alarm.day}: " if alarm.about != "limit" else ""
         yield f"{about}{alarm.words}."
+    if apart := [each["column"] for each in content["columns"] if each["apart"]]:
+        yield f"Apart from the reference for a week or longer: {', '.join(apart[:DRIFTED])}."
 
 
 def percent(ratio: float) -> str:

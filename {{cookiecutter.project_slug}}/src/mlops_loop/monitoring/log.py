@@ -86,17 +86,20 @@ class Log:
         A day that retention has shortened keeps its profile. Interrupted, the days that were read
         are kept, and the others are read the next time.
         """
-        counted = count_by_day(connection, predictions, self.days)
-        told = count_by_day(connection, feedback, self.truths)
+        counted = count_by_day(connection, predictions, is_recent(said.time, self.days))
+        told = count_by_day(connection, feedback, is_recent(truth.time, self.truths))
         known = {day: facts["predictions"] for day, facts in self.days.items()}
         changed = {day for day, rows in counted.items() if rows > known.get(day, 0)}
         before = {day: facts["truths"] for day, facts in self.truths.items()}
         grown = [day for day, rows in told.items() if rows > before.get(day, 0)]
+        due = set(self.pending)
         for day in grown:
             of_days, facts = find_predictions(connection, day)
             self.truths[day] = {"truths": told[day], **facts}
-            changed |= {d for d in of_days if counted.get(d, 0) >= known.get(d, 0)}
-        changed |= set(self.pending)
+            due |= of_days
+        for day in due - counted.keys():  # whose truths came long after it
+            counted |= count_by_day(connection, predictions, during(said.time, day))
+        changed |= {day for day in due if counted.get(day, 0) >= known.get(day, 0)}
         self.pending = sorted(changed)
         read: dict[str, Watched] = {}
         try:
@@ -146,15 +149,23 @@ def watch_log(champion: Champion, engine: sql.Engine, folder: Path) -> Log:
     return log
 
 
-def count_by_day(
-    connection: sql.Connection, table: sql.Table, known: Collection[str]
-) -> dict[str, int]:
-    """The number of rows of each day; of those long before the last known one nothing is new."""
+def count_by_day(connection: sql.Connection, table: sql.Table, rule: Any) -> dict[str, int]:
+    """The number of those rows of each day for which a rule holds."""
     day = sql.func.date(table.c.time)
-    query = sql.select(day, sql.func.count()).group_by(day)
-    if known:
-        query = query.where(table.c.time >= datetime.fromisoformat(max(known)) - SETTLED)
+    query = sql.select(day, sql.func.count()).where(rule).group_by(day)
     return {str(day): rows for day, rows in connection.execute(query)}
+
+
+def is_recent(time: Any, known: Collection[str]) -> Any:
+    """Not long before the last known day: nothing is new of those days."""
+    last = datetime.fromisoformat(max(known)) if known else datetime.min + SETTLED
+    return time >= last - SETTLED
+
+
+def during(time: Any, day: str) -> Any:
+    """On a day."""
+    start = datetime.fromisoformat(day)
+    return (time >= start) & (time < start + DAY)
 
 
 def read_refusals(connection: sql.Connection) -> list[Content]:
@@ -167,9 +178,8 @@ def read_refusals(connection: sql.Connection) -> list[Content]:
 
 def find_predictions(connection: sql.Connection, day: str) -> tuple[set[str], Content]:
     """The days of the predictions whose truths came on a day, and truths of no prediction."""
-    start = datetime.fromisoformat(day)
     both = feedback.outerjoin(predictions, said.id == truth.prediction_id)
-    came = (truth.time >= start) & (truth.time < start + DAY)
+    came = during(truth.time, day)
     query = sql.select(AT, sql.func.count()).select_from(both).where(came).group_by(AT)
     rows = {at and str(at): number for at, number in connection.execute(query)}
     unknown, names = rows.pop(None, 0), list[str]()
@@ -184,11 +194,10 @@ def read_day(
     connection: sql.Connection, champion: Champion, day: str
 ) -> tuple[list[Watched], dict[str, float]]:
     """Profile what was logged on a day, chunk by chunk; with the service's figures of that day."""
-    start = datetime.fromisoformat(day)
     number = sql.select(sql.func.count()).where(IS_ITS).scalar_subquery()
     texts = sql.cast(said.inputs, sql.Text), sql.cast(LATEST, sql.Text)
     query = sql.select(said.time, said.latency_ms, said.strategy, *texts, number)
-    query = query.where(SHOWN, said.time >= start, said.time < start + DAY)
+    query = query.where(SHOWN, during(said.time, day))
     parts: list[Watched] = []
     latency: list[float] = []
     facts = Counter[str]()

@@ -16,9 +16,9 @@ from ..page import write_page
 from ..project import Paths, UserError
 from ..serving.log_tables import is_number, url
 from ..tracking import history, open_registry
-from .batch import Champion, Needs, NothingToCheck, Watched
+from .batch import Champion, Needs, NothingToCheck
 from .check import check
-from .log import Log, watch_log
+from .log import watch_log
 from .notes import describe_log, describe_service, summarise
 
 if TYPE_CHECKING:
@@ -64,20 +64,28 @@ def run_check(
         folder = f"{found.tags['model_hash'][:HASH]}-{found.tags['contract_hash'][:HASH]}"
         place = paths.root / ".serving" / "profiles" / folder
         log = watch_log(champion, database(url(paths)), place)
-        watched, more = log.watched, describe(log, today)
+        watched = log.watched
+        service = [{"day": day, **facts} for day, facts in sorted(log.days.items())][-SERVICE_DAYS:]
+        notes = [*describe_log(log, watched, today), *describe_service(service, log.refused)]
+        more = Content(service=service, refused=log.refused, notes=notes)
         reference: list[date] = champion.profile.counts["day"].drop_nulls().to_list()
         first, last = since or max(reference) + DAY, until or today - DAY
+        if needs.options.looks > 1:  # the day that is not over, too
+            last = until or today
     # What breaks the contract may have no day.
     chosen = watched.only(pl.col("day").is_between(first, last).fill_null(True))
     if not chosen.counts.height:
-        raise NothingToCheck(nothing(watched, first, last))
+        raise NothingToCheck(
+            f"of {watched.days['given'].sum()} rows none is of a day from {first} to {last}, which "
+            "is after the champion's reference and over; SINCE= and UNTIL= choose other days."
+        )
     about = {
         "model": registry.name,
         "version": found.name,
         "loss_is": f"root of {scoring.primary}'s loss" if scoring.root else scoring.primary,
         "source": batch or "the prediction log",
         "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **needs.options.model_dump(),
+        **needs.options.model_dump(mode="json"),
         "events": [
             {"day": entry.day, "event": entry.event, "version": entry.version}
             for entry in history.read(paths, *EVENTS)
@@ -98,13 +106,6 @@ def run_check(
         if found.number:
             registry.log_check(found.number, today, figures)
     return content
-
-
-def describe(log: Log, today: date) -> Content:
-    """Figures of the log and of the service, and notes on them."""
-    service = [{"day": day, **facts} for day, facts in sorted(log.days.items())][-SERVICE_DAYS:]
-    notes = [*describe_log(log, log.watched, today), *describe_service(service, log.refused)]
-    return {"service": service, "refused": log.refused, "notes": notes}
 
 
 def find_limits(metrics: Content, scoring: Scoring, bars: Figures) -> dict[str, float]:
@@ -136,18 +137,6 @@ def load_champion(registry: "Registry", version: "Version", needs: Needs) -> Cha
             "run `make train` and promote the new version."
         ) from error
     return Champion(model, contract, reference, needs.scoring, needs.target, needs.keep)
-
-
-def nothing(watched: Watched, since: date, until: date) -> str:
-    """The sentence for a log or file without a row to check."""
-    day, rows = pl.col("day"), pl.sum("given")
-    chosen = watched.days.filter(day < since), watched.days.filter(day > until)
-    before, after = (int(days.select(rows).item()) for days in chosen)
-    return (
-        f"no row of a whole day from {since} to {until} can be checked: {before} rows are earlier "
-        f"(as the champion's reference is) and {after} later (a day is checked when it is over). "
-        "SINCE= and UNTIL= choose other days."
-    )
 
 
 def main(paths: Paths, needs: Needs, arguments: Arguments) -> Content:
@@ -190,14 +179,11 @@ def show(content: Content) -> None:
     for note in content["notes"]:
         print(f"  note: {note}")
     known = {day["day"]: day for day in content.get("loss", {}).get("by_day", ())}
-    names = ("rows", "known", "observed", "expected", "ratio", "seen from", "estimate")
+    names = ("rows", "known", "observed", "expected", "ratio", "rise seen", "estimate")
     table = Table("day", *names, box=None)
     for day in content["estimate"]["by_day"][-SHOWN:]:
         estimate = f"{figure(day['estimate'])} ± {figure(2 * day['error'])}"
-        figures = ["0", "", "", "", ""]
-        if loss := known.get(day["day"]):
-            figures = [str(loss["rows"])]
-            figures += [figure(loss[name]) for name in ("observed", "expected", "ratio")]
-            figures += [f"+{loss['could_see']:.0%}"]
-        table.add_row(day["day"], str(day["rows"]), *figures, estimate)
+        loss = known.get(day["day"], {"rows": 0})
+        shown = [figure(loss.get(name)) for name in ("observed", "expected", "ratio", "could_see")]
+        table.add_row(day["day"], str(day["rows"]), str(loss["rows"]), *shown, estimate)
     console.print(table)

@@ -20,21 +20,34 @@ Limits = tuple[float, float]
 Days = Annotated[tuple[Day, ...], Field(strict=False)]
 
 
+def count_days(every: str) -> int:
+    """The days of one check, at least one."""
+    return int(every[:-1]) if every.endswith("d") else 1
+
+
 class Monitoring(Section):
     """The one dial of the monitor."""
 
     alarms_per_year: Annotated[float, Field(gt=0, le=100)]
-    every: Annotated[str, Field(pattern=r"^[1-9]\d*d$")]
+    every: Annotated[str, Field(pattern=r"^([1-9]\d*d|(1|2|3|4|6|8|12)h)$")]
+    holidays: Days = ()
     key: str | None = None
 
     @property
     def days(self) -> int:
-        """Days of one check."""
-        return int(self.every[:-1])
+        """Days of one check; one where a day is checked several times."""
+        return count_days(self.every)
+
+    @property
+    def looks(self) -> int:
+        """Checks of one day while it lasts, which share its alarms."""
+        if self.every.endswith("d"):
+            return 1
+        return 24 // int(self.every[:-1])
 
     def level(self, share: float) -> float:
         """The level of a test that has this share of a year's false alarms."""
-        return min(self.alarms_per_year * share * self.days / YEAR, 0.5)
+        return min(self.alarms_per_year * share * self.days / self.looks / YEAR, 0.5)
 
     def drift_level(self, weight: float, reference_days: int) -> float:
         """The level of a column's drift, which is lower where the reference has few days."""

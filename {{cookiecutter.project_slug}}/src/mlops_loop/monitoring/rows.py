@@ -22,7 +22,7 @@ from ..project import Paths, load_settings
 from ..serving.log_tables import connect, feedback, predictions, url
 from .evidence import Evidence
 from .log import CHUNK, SHOWN, read_inputs
-from .params import Limits, LogRows, SetAside
+from .params import Limits, LogRows, SetAside, count_days
 
 DAY, ARRIVED = " (day)", " (arrived)"  # of a row, and of its truth; no column of a CSV
 SHARE, MANY = 0.05, 5  # impossible truths of a day from which the others of it are not trusted
@@ -141,7 +141,7 @@ def find_aside(log: LabelledLog, limits: Limits | None, evidence: Evidence) -> t
     if not months:
         return SetAside(), 0
     rows, arrived = pl.concat(months), pl.Series(dtype=pl.Date)
-    every = range(int(evidence.check.get("every", "1d")[:-1]))  # days of a check
+    every = range(count_days(evidence.check.get("every", "1d")))
     days = {day + timedelta(days=n) for day in find_jumps(evidence) for n in every}
     for entry in evidence.retrainings:  # a check knows no day before its champion's reference
         earlier = SetAside.model_validate(entry.content["set_aside"]).days
