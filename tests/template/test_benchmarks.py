@@ -107,8 +107,10 @@ def test_every_measurement_has_its_place_on_the_page() -> None:
 
 def test_the_monitor_is_counted_in_stable_and_changed_worlds() -> None:
     alarms, seen = monitoring.measure(30, 10)
-    assert len(alarms) == 18
+    assert len(alarms) == 48 and {row["columns"] for row in alarms} == {10, 30}
     assert all(row["both"] <= 3 * 365 / 30 for row in alarms)
+    rivals = ("Evidently, any", "p < 0.05, any")
+    assert all(sum(row[name] for row in alarms) > 10_000 / len(rivals) for name in rivals)
     assert monitoring.episodes(np.array([1, 1, 0, 1, *[0] * 8, 1])) == 2
     assert seen[2]["seen on its first day"] >= 0.8
 

@@ -59,12 +59,10 @@ def train(
     Rows of `folds` are held out of fits of their own, or without folds those of validation. Raises
     UserError where the target does not fit `params.task`.
     """
-    task = params.task
-    target = train_rows.columns[-1]
+    target, task = train_rows.columns[-1], params.task
     known = pl.concat([train_rows[target], validation_rows[target]])
     weighted = params.train.class_weight is not None
-    encoder = base.encoder if base else None
-    fold = make_fold(train_rows, validation_rows, known, task, weighted, encoder)
+    fold = make_fold(train_rows, validation_rows, known, task, weighted, base and base.encoder)
     shared = replace(params.shared, base=base.estimator.fitted if base else None)
     holdout, fitted = fit(params.train.kind, shared, fold.train, fold.valid)
     simple = DummyModel.fit(task, (fold.train + fold.valid).target)

@@ -7,7 +7,7 @@ import polars as pl
 
 from mlops_loop.models.model import load
 from mlops_loop.monitoring.evidence import Evidence
-from mlops_loop.project import Paths, UserError
+from mlops_loop.project import SPLITS, Paths, UserError
 
 from ..params import load_params
 
@@ -55,15 +55,13 @@ def decide(evidence: Evidence) -> dict[str, str]:
 
 def check_base(copy: Paths) -> None:
     """Raise UserError unless the trees of models/base can be continued on data/processed."""
-    train = load_params(copy.params).train
-    base = load(copy.base)
+    train, base = load_params(copy.params).train, load(copy.base)
     if not train.model == "lightgbm" == base.estimator.libraries[0] or train.class_weight:
         raise UserError("only lightgbm continues trees, those of lightgbm without class weights.")
-    texts = {(folder / "features.json").read_text() for folder in (copy.base, copy.processed)}
-    if len(texts) > 1 or base.weights:
+    ours, theirs = ((f / "features.json").read_text() for f in (copy.processed, copy.base))
+    if ours != theirs or base.weights:
         raise UserError("the champion has other features or class weights.")
-    splits = (copy.processed / name / "*.parquet" for name in ("train", "validation"))
-    rows = pl.concat(map(pl.read_parquet, splits))
+    rows = pl.concat(pl.read_parquet(copy.processed / s / "*.parquet") for s in SPLITS[:2])
     for name, known in {**base.encoder.categories, base.target: base.classes}.items():
         if known and (new := set(rows[name].drop_nulls()) - set(known)):
             raise UserError(f"the champion does not know {name} {', '.join(map(str, new))}.")
