@@ -147,13 +147,13 @@ def make_fold(
     known: pl.Series,
     task: str,
     weighted: bool,
-    encoder: Encoder | None = None,
+    base: Model | None = None,
 ) -> Fold:
-    """Encode two frames whose last column is the target, by what `train` or an encoder knows.
+    """Encode two frames whose last column is the target, by what `train` or a base knows.
 
     `known` are targets of every class. Raises UserError for a single class.
     """
-    encoder = encoder or Encoder.fit(train[:, :-1])
+    encoder = base.encoder if base else Encoder.fit(train[:, :-1])
     classes = find_classes(task, train[:, -1], known)
     weights = balanced(known, classes) if weighted else ()
     one, other = (table(frame, encoder, classes, weights) for frame in (train, valid))

@@ -62,7 +62,7 @@ def train(
     target, task = train_rows.columns[-1], params.task
     known = pl.concat([train_rows[target], validation_rows[target]])
     weighted = params.train.class_weight is not None
-    fold = make_fold(train_rows, validation_rows, known, task, weighted, base and base.encoder)
+    fold = make_fold(train_rows, validation_rows, known, task, weighted, base)
     shared = replace(params.shared, base=base.estimator.fitted if base else None)
     holdout, fitted = fit(params.train.kind, shared, fold.train, fold.valid)
     simple = DummyModel.fit(task, (fold.train + fold.valid).target)
