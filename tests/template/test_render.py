@@ -52,6 +52,7 @@ BUDGETS = {
 DEBT = {"training": 1_946, "deployment": 2_124, "operations": 2_918}
 DEBT = {"training": 1_943, "deployment": 2_127, "operations": 2_909}
 DEBT = {"training": 1_937, "deployment": 2_120, "operations": 2_914}
+DEBT = {"training": 1_935, "deployment": 2_115, "operations": 2_912}
 # Nodes of the syntax tree a line: not by denser code. 7.8 is the aim at each level.
 NODES_A_LINE = {"training": 7.81, "deployment": 7.8, "operations": 8.06}
 VERBS = {"training": 24, "deployment": 34, "operations": 42}

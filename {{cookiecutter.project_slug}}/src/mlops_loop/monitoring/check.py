@@ -124,8 +124,10 @@ class Comparison:
 
         The latter not on late days: check_estimates does it for all of their rows.
         """
-        now, rows, days = self.now, self.now.rows, self.now.days
-        test, at = self.test, self.weekdays(days)
+        now = self.now
+        rows, days = now.rows, now.days
+        test = self.test
+        at = self.weekdays(days)
         for window, share in LOSS_SHARES.items():
             blocks = self.blocks(window)
             p = test.p(now.ratio, rows, at, blocks)
@@ -189,7 +191,8 @@ class Comparison:
             if not reference.days:
                 continue
             days = min(self.blocks(RECENT), len(now.days))
-            test, at = self.calibrate(reference), self.weekdays(now.days)
+            test = self.calibrate(reference)
+            at = self.weekdays(now.days)
             p = test.p(now.ratio, now.rows, at, days)
             ratio = now.observed[-days:].sum() / now.expected[-days:].sum()
             each = {"slice": of, "value": value, "rows": int(now.rows[-days:].sum())}
