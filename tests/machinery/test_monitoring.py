@@ -78,7 +78,7 @@ def test_another_relation_of_inputs_and_outcome_is_acted_on(champion: Project) -
     assert "loss" in {alarm["about"] for alarm in content["alarms"]}
 
 
-def test_drift_of_a_holiday_is_shown_and_not_alarmed_and_what_lasts_is_told(
+def test_drift_of_a_holiday_is_shown_and_not_alarmed(
     champion: Project,
 ) -> None:
     day = pl.datetime(2024, 2, 20) + pl.duration(days=pl.int_range(pl.len()) // 300)
@@ -96,8 +96,7 @@ def test_drift_of_a_holiday_is_shown_and_not_alarmed_and_what_lasts_is_told(
     where = shop["by_day"]["day"].index("2024-03-01")
     assert abs(shop["by_day"]["z"][where]) > 5, "the page shows it"
     content = check(champion, later(9_000).with_columns(sold_at=day, size=pl.lit(90.0)))
-    assert content["sentences"][-1].startswith("Apart from the reference for a week or longer: ")
-    assert "nothing" not in " ".join(content["sentences"])
+    assert "nothing that matters" not in " ".join(content["sentences"])
 
 
 def test_a_shift_of_inputs_alone_is_watched_and_told_apart(champion: Project) -> None:

@@ -22,7 +22,6 @@ QUIET = timedelta(days=7)  # after so many days without an alarm a new one begin
 LEAST_SHARE = 0.05  # of the usual rows: days with fewer are cut off or stray, and are not tested
 ENOUGH = 0.5  # of a day's rows: where fewer outcomes are known, the loss is estimated
 RECENT, DRIFTED = 28, 5  # days that a slice is judged on; columns that the verdict names
-APART = 4  # standard errors of a day: a column whose last days are so far from the reference
 PREDICTION_IMPORTANCE = 0.3  # beside features, whose importances sum to 1
 LEVELS = ("healthy", "watch", "act")
 
@@ -264,7 +263,6 @@ class Comparison:
                     "column": name,
                     "importance": weight,
                     "alarm_days": int(drifted.sum()),
-                    "apart": bool(np.median(np.abs(drift.z[-QUIET.days :, 0])) > APART),
                     "missing": float(new[-1, -1] / new[-1].sum()),  # on the last day
                     "could_see": float(drift.smallest(level)[-1]),
                     "by_day": {"day": days, "z": drift.z[:, 0].tolist(), "alarm": drifted.tolist()},
@@ -409,8 +407,6 @@ def sentences(content: Content, standing: list[Alarm], level: str) -> Iterator[s
     for alarm in [*latest.values()][-DRIFTED:]:
         about = f"{alarm.about} on {alarm.day}: " if alarm.about != "limit" else ""
         yield f"{about}{alarm.words}."
-    if apart := [each["column"] for each in content["columns"] if each["apart"]]:
-        yield f"Apart from the reference for a week or longer: {', '.join(apart[:DRIFTED])}."
 
 
 def percent(ratio: float) -> str:

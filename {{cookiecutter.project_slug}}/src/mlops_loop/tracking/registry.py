@@ -247,13 +247,12 @@ class Registry:
         params: Mapping[str, object] | None = None,
         metrics: Figures | None = None,
         parent: str = "",
-        category: str = "sweep",
     ) -> str:
         """Log a run that is over: a sweep, or below its `parent` a trial; returns its id."""
-        kind = {"category": category}
+        kind = {"category": "sweep"}
         if parent:
             kind = {"category": "trial", "mlflow.parentRunId": parent}
-        run = self.client.create_run(self.experiment, tags={**tags, **kind}, run_name=name)
+        run = self.client.create_run(self.experiment, tags={**kind, **tags}, run_name=name)
         run_id = str(run.info.run_id)
         mlflow.log_params(dict(params or {}), run_id=run_id)
         mlflow.log_metrics(dict(metrics or {}), run_id=run_id)
@@ -262,10 +261,11 @@ class Registry:
 
     def log_check(self, version: int, day: date, figures: Figures) -> None:
         """Log figures of a check to the monitoring run of a version, at the step of their day."""
-        name, tags = f"monitoring of version {version}", {"version": str(version)}
+        name = f"monitoring of version {version}"
+        tags = {"category": "monitoring", "version": str(version)}
         query = f"tags.category = 'monitoring' and tags.version = '{version}'"
         runs = self.client.search_runs([self.experiment], query, max_results=1)
-        run_id = runs[0].info.run_id if runs else self.log_run(name, tags, category="monitoring")
+        run_id = runs[0].info.run_id if runs else self.log_run(name, tags)
         mlflow.log_metrics(dict(figures), step=day.toordinal(), run_id=run_id)
 
 

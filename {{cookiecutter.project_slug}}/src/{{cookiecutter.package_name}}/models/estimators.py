@@ -48,9 +48,8 @@ class LightGBM(Kind):
             shared.max_trees,
             valid_sets=[self.dataset(stop, reference=data)],
             valid_names=["validation"],
-            callbacks=[stopping, lightgbm.record_evaluation(history), show_trees],
             init_model=base,
-            callbacks=[stopping, lightgbm.record_evaluation(history)],
+            callbacks=[stopping, lightgbm.record_evaluation(history), show_trees],
         )
         added = booster.best_iteration - (base.current_iteration() if base else 0)
         return training.Fitted(persistence.LightGBM(booster), added, history["validation"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from time import time
 
 import polars as pl
@@ -59,7 +58,8 @@ def train(
     Rows of `folds` are held out of fits of their own, or without folds those of validation. Raises
     UserError where the target does not fit `params.task`.
     """
-    target, task = train_rows.columns[-1], params.task
+    target = train_rows.columns[-1]
+    task = params.task
     known = pl.concat([train_rows[target], validation_rows[target]])
     weighted = params.train.class_weight is not None
     fold = make_fold(train_rows, validation_rows, known, task, weighted, base)
@@ -74,7 +74,6 @@ def train(
         lambda some: params.train.kind.fit(shared, some, trees=holdout.trees).estimator,
     )
     about = task, target, inputs, tuple(features), fold.encoder
-    model = partial(Model, *about, classes=fold.classes)
     report = {
         "model": params.train.model,
         "trees": holdout.trees,
@@ -84,8 +83,8 @@ def train(
     threshold = params.train.threshold or 0.5
     if task == "binary" and params.train.threshold is None:
         threshold = best_threshold(predicted["actual"].to_numpy(), predicted["score"].to_numpy())
-    candidate = model(estimator=fitted.estimator, weights=fold.weights, threshold=threshold)
-    return Training(candidate, model(estimator=simple), predicted, report)
+    candidate = Model(*about, fitted.estimator, fold.classes, fold.weights, threshold)
+    return Training(candidate, Model(*about, simple, fold.classes), predicted, report)
 
 
 def learner(params: Params) -> Learner[Params]:
