@@ -30,9 +30,9 @@ class Blank(Project):
     patch: pytest.MonkeyPatch
     target: pl.Expr = TARGET
 
-    def adopt(self, data: Path, target: str | None = "y", **options: str) -> Contract:
+    def adopt(self, data: Path | None, target: str | None = "y", **options: str) -> Contract:
         """Adopt a table as `make adopt` does, and put its definitions in the place of the user's."""
-        given = {"data": data, "target": target or "", **options}
+        given = {"data": data or "", "target": target or "", **options}
         ingest = load_params(self.params).ingest
         adopt.main(self, self.target, ingest, [f"--{key}={value}" for key, value in given.items()])
         written = run_path(str(self.definitions))

@@ -1,8 +1,10 @@
 """A user's own table, lived in: `make adopt`, `make train`, and nothing left of the example."""
 
 import json
+import sqlite3
 from pathlib import Path
 
+import polars as pl
 import pytest
 from helpers import Factory, files, git, run
 from test_render import EXAMPLE_WORDS
@@ -68,3 +70,32 @@ def test_the_tests_of_data_and_model_hold_it_against_what_is_declared(adopted: P
         adopted, "make", "test", "ARGS=-q tests/test_model.py -k declared", succeeds=False
     ).stdout
     assert "then is one of same, not lower, not higher" in said
+
+
+def test_a_database_is_adopted_and_asked_again(adopted: Path, tmp_path: Path) -> None:
+    git(adopted, "add", "--all")
+    git(adopted, "commit", "--quiet", "--no-verify", "--allow-empty", "--message", "Before")
+    (adopted / ".env").write_text(f"SOURCE_URL=sqlite:///{tmp_path / 'flats.db'}\n")
+
+    def let(first: int, last: int) -> None:
+        with sqlite3.connect(tmp_path / "flats.db") as flats:
+            flats.execute("create table if not exists flats (id integer, area real, rent real)")
+            rows = [
+                (n, 25 + n * 37 % 120, n * 37 % 120 * 11 + n * 13 % 170) for n in range(first, last)
+            ]
+            flats.executemany("insert into flats values (?, ?, ?)", rows)
+
+    def landed(*options: str) -> list[int]:
+        run(adopted, "make", "data", *options)
+        files = sorted((adopted / "data/raw").glob("*.parquet"))
+        return [pl.read_parquet(file).height for file in files]
+
+    let(1, 301)
+    query = "QUERY=select * from flats where rent < '1000000'"
+    run(adopted, "make", "adopt", query, "TARGET=rent", "INCREMENT=id")
+    assert landed() == [300]
+    let(301, 321)
+    assert landed() == [300]
+    assert landed("REFRESH=1") == [300, 20]
+    report = json.loads((adopted / "reports/prepare.json").read_text())
+    assert sum(report["rows"].values()) == 320

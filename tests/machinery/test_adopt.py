@@ -780,11 +780,6 @@ def test_a_word_means_missing_in_its_own_column_only(
 
 
 OTHERWISE = {
-    "a code": ([-999, *range(12)], "5 rows hold -999: list it in `missing` if it means that"),
-    "a code above": (
-        [99999, *range(12)],
-        "5 rows hold 99999: list it in `missing` if it means that",
-    ),
     "a count": (list(range(13)), ""),
     "day first?": (["01/02/2024", "03/04/2024"], "read as %m/%d/%Y, though %d/%m/%Y fits as well"),
     "thousands?": (["1.234", "12.345"], ""),
@@ -950,6 +945,30 @@ def test_the_same_file_twice_is_refused(known: Blank, tmp_path: Path) -> None:
     known.refuse(tmp_path / "2023.csv", "2023.csv: is there already; rename a new file", None)
 
 
+def test_a_query_is_adopted_as_the_source(blank: Blank, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'flats.db'}"
+    flats(400).with_row_index("id", offset=1).write_database("flats", database)
+    query = "select * from flats"
+    blank.refuse(
+        None, "source sql needs ingest.query in params.yaml, SOURCE_URL in .env", query=query
+    )
+    (blank.root / ".env").write_text(f"SOURCE_URL={database}\n")
+    blank.refuse(tmp_path / "t.csv", "name the file or a query", query=query)
+    blank.refuse(None, "no such table: houses", query="select * from houses")
+    contract = blank.adopt(None, "rent", query=query, increment="id")
+    assert column(contract, "rent").role == "outcome"
+    ingest_ = load_params(blank.params).ingest
+    known = {"address": "SOURCE_URL", "query": query, "increment": "id"}
+    assert (ingest_.source, ingest_.model_extra) == ("sql", known)
+    assert str(tmp_path) not in blank.params.read_text()
+    blank.through(*DATA)
+    assert blank.raw_rows().height == 400
+    assert "| query | 400 |" in blank.data_card.read_text()
+
+
+INGEST = ("months", "rows", "base", "address", "query", "increment")  # keys of other sources
+
+
 def test_comments_survive(blank: Blank, tmp_path: Path) -> None:
     params, contract = blank.params.read_text(), blank.contract.read_text()
     blank.params.write_text(params.replace("\ntrain:", "\n# Ours: ask Ada.\ntrain:   # slow", 1))
@@ -960,7 +979,7 @@ def test_comments_survive(blank: Blank, tmp_path: Path) -> None:
     assert "# Ours: ask Ada.\ntrain:" in left and "# slow" in left
     kept = [line for line in params.splitlines() if "# " in line and "sample" not in line]
     lost = [line for line in kept if line.partition("# ")[2] not in left]
-    assert not [line for line in lost if not line.strip().startswith(("months", "rows", "base"))]
+    assert not [line for line in lost if not line.strip().startswith(INGEST)]
     assert blank.contract.read_text().startswith(
         f"# Our own contract.\n{contract.partition(chr(10))[0]}"
     )

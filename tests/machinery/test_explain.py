@@ -11,7 +11,6 @@ from mlops_loop.commands import explain
 from mlops_loop.files import read_json
 from mlops_loop.models import explanations
 from mlops_loop.models.model import load
-from mlops_loop.models.plots import beeswarm
 from project.models.metrics import SCORING, judging
 from project.models.register import main as register
 from project.params import load_params
@@ -82,18 +81,6 @@ def test_what_decides_the_price_is_important(trained: Project, kind: str, method
     shops = found["dependence"]["shop"]
     assert set(shops["values"]) == {"north", "south", "east"}
     assert shops["values"][np.argmax(shops["mean"])] == "south"
-
-
-def test_only_a_number_is_coloured_by_its_height(trained: Project) -> None:
-    model, test = load(trained.candidate), rows(trained)
-    matrix = model.encoder.encode(test)
-    [axes] = beeswarm(explanations.contributions(model, matrix), matrix, model, "").axes
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    points = dict(zip(labels, axes.collections, strict=True))
-    grey = {name: np.ma.getmaskarray(points[name].get_array()) for name in labels}
-    assert grey["shop"].all()
-    assert not grey["weekday"].any()
-    assert 0 < grey["items"].sum() == test["items"].null_count()
 
 
 def test_evaluate_explains_what_it_judges(trained: Project) -> None:

@@ -1,7 +1,9 @@
 """Stage `ingest`: what is asked for, unchanged, and nothing else."""
 
 import gzip
+import sqlite3
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,87 @@ def test_a_module_in_the_folder_is_a_source(
     assert (project.raw / "1.parquet").read_text() == "all 1"
     assert set(files(project.raw)) == {"0.parquet", "1.parquet"}
     assert flat(load_params(project.params))["ingest.query"] == "all"
+
+
+@pytest.fixture
+def database(project: Project, monkeypatch: pytest.MonkeyPatch) -> sqlite3.Connection:
+    """A database of sales, numbered by `id`, which the project asks."""
+    monkeypatch.delenv("SOURCE_URL", raising=False)
+    path = project.root / "sales.db"
+    (project.root / ".env").write_text(f"SOURCE_URL=sqlite:///{path}\n")
+    query = "select *, ' :x%s;' as note from sales where id is not null; "
+    project.edit(ingest__source="sql", ingest__query=query, ingest__increment="id")
+    connection = sqlite3.connect(path)
+    sell(connection, range(1, 101))
+    return connection
+
+
+def sell(connection: sqlite3.Connection, ids: range) -> None:
+    """Add sales to the database."""
+    rows = sales(len(ids), seed=ids[0]).with_columns(id=pl.Series(ids))
+    with connection:
+        connection.execute("create table if not exists sales (id, price, sold_at)")
+        values = rows.with_columns(pl.col("sold_at").cast(pl.String)).select(
+            "id", "price", "sold_at"
+        )
+        connection.executemany("insert into sales values (?, ?, ?)", values.rows())
+
+
+def test_new_rows_of_a_database_are_one_partition_more(
+    project: Project, database: sqlite3.Connection
+) -> None:
+    ingest.main(project)
+    [first] = files(project.raw).items()
+    assert pl.read_parquet(project.raw / first[0])["note"].unique().to_list() == [" :x%s;"]
+    ingest.main(project)
+    assert files(project.raw) == dict([first]), "nothing is new"
+    sell(database, range(101, 131))
+    with database:
+        database.execute("update sales set price = 0 where id = 7")
+    time.sleep(1.1)
+    ingest.main(project)
+    ids = [pl.read_parquet(path)["id"].to_list() for path in sorted(project.raw.glob("*.parquet"))]
+    assert ids == [list(range(1, 101)), list(range(101, 131))]
+    assert dict([first]).items() <= files(project.raw).items(), "what has landed does not change"
+    project.edit(ingest__query="select * from sales where id > 10")
+    time.sleep(1.1)
+    ingest.main(project)
+    [rows] = [pl.read_parquet(path) for path in project.raw.glob("*.parquet")]
+    assert rows["id"].to_list() == list(range(11, 131)), "another query begins anew"
+
+
+def test_a_query_without_increment_is_read_again_as_a_whole(
+    project: Project, database: sqlite3.Connection
+) -> None:
+    project.edit(ingest__increment=None)
+    ingest.main(project)
+    with database:
+        database.execute("delete from sales where id <= 40")
+    time.sleep(1.1)
+    ingest.main(project)
+    assert list(files(project.raw)) == ["query.parquet"]
+    assert pl.read_parquet(project.raw / "query.parquet").height == 60
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"query": None}, "source sql needs ingest.query in params.yaml, SOURCE_URL in .env"),
+        ({"address": "OTHER_URL"}, "source sql needs ingest.query in params.yaml, OTHER_URL"),
+        ({"query": "select nope from sales"}, r"of SOURCE_URL: .*no such column: nope"),
+        ({"increment": "nope"}, "ingest.increment: nope is no column without gaps"),
+        ({"query": "select null as id, 1 as x"}, "ingest.increment: id is no column without"),
+    ],
+)
+def test_a_query_that_cannot_be_read_is_a_sentence_and_loses_nothing(
+    project: Project, database: sqlite3.Connection, change: dict[str, Any], said: str
+) -> None:
+    ingest.main(project)
+    before = files(project.raw)
+    project.edit(**{f"ingest__{key}": value for key, value in change.items()})
+    with pytest.raises(UserError, match=said):
+        ingest.main(project)
+    assert files(project.raw) == before
 
 
 @pytest.mark.parametrize("name", ["sales.csv", "sales.csv.gz", "sales.parquet"])

@@ -8,7 +8,7 @@ train: $(READY) ## run the pipeline from the source to a registered model, as fa
 data: $(READY) ## run the pipeline from the source to features [REFRESH=1: ask a database again]
 	@$(RUN) pipeline --stage=featurize $(OPTIONS)
 
-adopt: ## take your own table: DATA=file TARGET=column [TIME= GROUP= TASK= FORCE=1]
+adopt: ## take your own table: DATA=file or QUERY='select …' TARGET=column [TIME= GROUP= TASK= FORCE=1]
 
 predict: ## score a CSV or Parquet file of any size: INPUT=new.csv OUTPUT=scored.parquet [VERSION=champion]
 
@@ -20,7 +20,7 @@ metrics: $(READY) ## compare metrics and parameters with the last commit [BASE=r
 ##@ Model
 explain: ## explain a version: importance, dependence, worst slices [VERSION= INPUT= OUTPUT=]
 compare: ## compare champion and challenger, or two versions, aliases or runs [A= B=]
-adopt predict explain compare ui: $(READY)
+adopt predict explain compare: $(READY)
 	@$(RUN) $@ $(OPTIONS)
 
 promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'

@@ -28,6 +28,7 @@ from mlops_loop.project import UserError
 from mlops_loop.serving import batch, jobs
 from mlops_loop.serving import prediction_log as log
 from mlops_loop.tracking import history
+from project.data import ingest
 from project.models.metrics import SCORING
 from projects import DEFINITIONS
 from services import Change, Service, wait
@@ -70,6 +71,32 @@ def is_there(url: str) -> bool:
     except sql.exc.OperationalError:
         return False
     return True
+
+
+def test_a_query_is_a_source_that_grows(
+    server: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, engine = service.project, sql.create_engine(server)
+    monkeypatch.setenv("SOURCE_URL", server.replace("+psycopg", ""))
+    query = "select *, at::date as day from sales where note <> ' :x%'"
+    project.edit(ingest__source="sql", ingest__query=query, ingest__increment="at")
+    table = "note text, price numeric(8, 2), at timestamptz, key uuid default gen_random_uuid()"
+    row = "insert into sales values ('a', 1.25, '2026-01-0{} 10:00+02')"
+    with engine.begin() as connection:
+        for statement in (f"create table sales ({table})", row.format(1), row.format(2)):
+            connection.exec_driver_sql(statement)
+    ingest.main(project)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(row.format(3))
+    time.sleep(1.1)
+    ingest.main(project)
+    first, second = (pl.read_parquet(path) for path in sorted(project.raw.glob("*.parquet")))
+    assert first["price"].cast(pl.Float64).to_list() == [1.25, 1.25]
+    assert second["at"].cast(pl.Datetime).to_list() == [datetime(2026, 1, 3, 8)]
+    assert len(second["key"].item()) == 36
+    project.edit(ingest__query="select nope from sales")
+    with pytest.raises(UserError, match=r'of SOURCE_URL: .*column "nope" does not exist'):
+        ingest.main(project)
 
 
 def test_predictions_feedback_and_jobs_are_kept(

@@ -21,17 +21,6 @@ def adopt(*arguments: str) -> None:
     command.main(PROJECT, TARGET, load_params().ingest, arguments)
 
 
-def compare(*arguments: str) -> None:
-    """Compare two versions by your metrics, with the confidence that the gate asks for."""
-    from mlops_loop.commands import compare as command
-
-    from .models.metrics import judging
-    from .params import load_params
-
-    params = load_params()
-    command.main(PROJECT, judging(params, params.registration), arguments)
-
-
 def experiment(*arguments: str) -> None:
     """Try other parameters in a checkout of their own."""
     from mlops_loop.commands import experiment as command
@@ -41,17 +30,6 @@ def experiment(*arguments: str) -> None:
     from .params import load_params
 
     command.main(PROJECT, load_params(), lambda p: options(sources, p.ingest), arguments)
-
-
-def explain(*arguments: str) -> None:
-    """Explain a version, or its predictions for a file."""
-    from mlops_loop.commands import explain as command
-
-    from .models.metrics import judging
-    from .params import load_params
-
-    params = load_params()
-    command.main(PROJECT, judging(params, params.evaluate), arguments)
 
 
 def predict(*arguments: str) -> None:
@@ -73,13 +51,28 @@ def tune(*arguments: str) -> None:
     command.main(PROJECT, load_params(), learner, arguments)
 
 
+def judged(name: str, section: str) -> Any:
+    """Make a verb that judges by your metrics, with the bootstrap of a section of params.yaml."""
+
+    def verb(*arguments: str) -> None:
+        from .models.metrics import judging
+        from .params import load_params
+
+        params = load_params()
+        by = judging(params, getattr(params, section))
+        import_module(f"mlops_loop.commands.{name}").main(PROJECT, by, arguments)
+
+    return verb
+
+
 def plain(name: str) -> Any:
     """Make a verb that needs nothing of yours."""
     return lambda *args: import_module(f"mlops_loop.commands.{name}").main(PROJECT, args)
 
 
-VERBS = {verb.__name__: verb for verb in (adopt, compare, experiment, explain, predict, tune)}
-VERBS |= {name: plain(name) for name in ("history", "pipeline", "promote", "reproduce", "ui")}
+VERBS = {verb.__name__: verb for verb in (adopt, experiment, predict, tune)}
+VERBS |= {"compare": judged("compare", "registration"), "explain": judged("explain", "evaluate")}
+VERBS |= {name: plain(name) for name in ("history", "pipeline", "promote", "reproduce")}
 
 if __name__ == "__main__":
     run_verb(VERBS)

@@ -127,8 +127,7 @@ class Params(Levels):
                 f"train.model: {self.train.model} is none of {names}, nor the import path of an "
                 "estimator of scikit-learn"
             )
-        unknown = ", ".join(self.tune.space.keys() - kinds.keys())
-        if unknown:
+        if unknown := ", ".join(self.tune.space.keys() - kinds.keys()):
             raise ValueError(f"tune.space: {unknown} is none of {', '.join(kinds)}")
         return self
 

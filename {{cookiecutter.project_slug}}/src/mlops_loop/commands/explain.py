@@ -80,18 +80,14 @@ def explain_version(
     ours = outcome(model, test[model.target], model.score_features(test))
     with replaced(paths.explained) as folder:
         folder.mkdir(parents=True)
+        values = None
         if model.estimator.trees:
             numbers = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
-            matrix = model.encoder.encode(test[numbers])
-            values = contributions(model, matrix)
+            values = contributions(model, model.encoder.encode(test[numbers]))
             table = pl.DataFrame({"row": numbers, "prediction": model.label(ours.scores[numbers])})
             table.hstack(as_columns(model, values)).write_parquet(folder / "contributions.parquet")
-            found = explanation(test, model, judging.scoring, seed, values)
-            summary = plots.beeswarm(values, matrix, model, found["unit"])
-        else:
-            found = explanation(test, model, judging.scoring, seed)
-            summary = plots.importances(found)
-        plots.save(summary, folder / "summary.png")
+        found = explanation(test, model, judging.scoring, seed, values)
+        plots.save(plots.importances(found), folder / "summary.png")
         plots.save(plots.dependences(found, model), folder / "dependence.png")
         declared, features = read_declared(paths, contract), test.select(*found["importance"])
         groups = report(declared, features, ours, contract, judging)

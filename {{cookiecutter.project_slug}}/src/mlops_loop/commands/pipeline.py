@@ -71,6 +71,6 @@ def main(paths: Paths, arguments: Arguments) -> None:
     try:
         if args.refresh or AGE.search(paths.contract.read_text(encoding="utf-8")):
             dvc(paths.root, "repro", "--force", "ingest", show=True)
-        dvc(paths.root, "repro", *filter(None, [args.stage]), show=True)
+        dvc(paths.root, "repro", *args.stage.split(), show=True)
     except UserError:  # DVC and the stage have said why
         sys.exit(1)

@@ -73,16 +73,26 @@ def validate(
 
 
 def find_old(contract: Contract, files: Iterable[Path]) -> list[Violation]:
-    """The violation of data whose newest row is older than `max_age_days` of the time column."""
+    """The violation of data whose newest row is older than `max_age_days` of the time column.
+
+    Files without the column, or without a time that can be read, are left to `validate`.
+    """
     tables = [pl.scan_parquet(file) for file in files]
     for column in contract.columns:
-        name, most = column.name, column.max_age_days
-        read = [contract.read(t, [name]) for t in tables if most and name in t.collect_schema()]
-        newest = pl.concat(read).max().cast(pl.Datetime).collect().item() if read else None
-        age = (datetime.now() - newest).days if newest else 0
-        if most and age > most:
-            example = f"{newest:%Y-%m-%d}, {age} days old"
-            return [Violation("(newest row)", name, f"<= {most} days old", 1, example)]
+        most, times = column.max_age_days, []
+        if most is None:
+            continue
+        for table in tables:
+            if column.name in table.collect_schema():
+                newest = contract.read(table, [column.name]).max().cast(pl.Datetime)
+                times += newest.drop_nulls().collect().to_series().to_list()
+        if not times:
+            continue
+        age = (datetime.now() - max(times)).days
+        if age > most:
+            rule = f"<= {most} days old"
+            example = f"{max(times):%Y-%m-%d}, {age} days old"
+            return [Violation("(newest row)", column.name, rule, 1, example)]
     return []
 
 

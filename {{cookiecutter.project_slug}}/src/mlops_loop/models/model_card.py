@@ -13,11 +13,7 @@ from ..page import write_page
 from ..project import Paths, Settings, UserError
 from .summary import origin
 
-SIBLINGS = {
-    "comparison.html": "comparison of two versions",
-    "data_card.html": "data card",
-    "monitoring/index.html": "monitor",
-}
+SIBLINGS = ("comparison.html", "data_card.html", "monitoring/index.html")
 
 
 def write(
@@ -65,7 +61,7 @@ def write(
         title=f"{gate['decision']}: {settings.project}",
         card=text.partition("\n")[2],
         server=settings.tracking_uri if settings.tracking_uri.startswith("http") else None,
-        pages={name: about for name, about in SIBLINGS.items() if (reports / name).exists()},
+        pages=[name for name in SIBLINGS if (reports / name).exists()],
         **content,
     )
 

@@ -1,4 +1,4 @@
-"""Figures of any model: importance, partial dependence, contributions.
+"""Figures of any model: importance and partial dependence.
 
 Names of columns and classes are drawn with `parse_math=False`: they may hold dollar signs.
 """
@@ -6,16 +6,13 @@ Names of columns and classes are drawn with `parse_math=False`: they may hold do
 import warnings
 from pathlib import Path
 
-import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..files import Content
 from .model import Model
-from .types import Floats
 
-MOST_BARS, MOST_SWARMS, MOST_LEGEND = 40, 15, 12
+MOST_BARS, MOST_LEGEND = 40, 12
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -80,30 +77,4 @@ def dependences(found: Content, model: Model) -> Figure:
         legend = figure.legend(drawn, classes, loc="outside right upper")
         for label in legend.get_texts():
             label.set_parse_math(False)
-    return figure
-
-
-def beeswarm(values: Floats, matrix: Floats, model: Model, unit: str) -> Figure:
-    """A point for each row and feature: contribution, and in colour the value, low to high.
-
-    Categories and missing values are grey.
-    """
-    means = np.abs(values[:, :-1]).mean(axis=0)
-    order = means.argsort()[-MOST_SWARMS:]
-    size = (7, 0.4 * len(order) + 1.2)
-    figure, axes = canvas("Contributions, test split; red: a high value", unit, "", size)
-    colours = matplotlib.colormaps["coolwarm"].with_extremes(bad="grey")
-    jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(values))
-    for place, position in enumerate(order):
-        column = matrix[:, position]
-        _, inverse = np.unique(column, return_inverse=True)
-        ranks = inverse.astype(float)
-        unordered = model.encoder.names[position] in model.encoder.categories
-        ranks[np.isnan(column) | unordered] = np.nan
-        x = values[:, position]
-        y = place + jitter
-        axes.scatter(x, y, c=ranks, cmap=colours, s=4, plotnonfinite=True)
-    axes.axvline(0, color="black", linewidth=1)
-    names = [model.encoder.names[position][:40] for position in order]
-    axes.set_yticks(range(len(order)), names, parse_math=False)
     return figure

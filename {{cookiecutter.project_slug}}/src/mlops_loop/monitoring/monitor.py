@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..console import Arguments, figure, parse, working
+from ..console import Arguments, Row, aligned, figure, parse, working
 from ..database import database
 from ..files import Content, Figures, read_json, rounded, write_json
 from ..lineage import author
@@ -24,7 +24,6 @@ from .notes import describe_log, describe_service, summarise
 if TYPE_CHECKING:
     from ..tracking.registry import Registry, Version
 
-COLOURS = {"healthy": "green", "watch": "yellow", "act": "red"}
 PROFILE, METRICS = "models/profile", "reports/metrics.json"  # of a version
 EXPLANATIONS = "reports/explanations.json"
 SHOWN = 14  # days and columns of the table
@@ -169,21 +168,17 @@ def parse_day(name: str, text: str) -> date | None:
 
 def show(content: Content) -> None:
     """Print the verdict and the latest days."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console, status = Console(highlight=False), content["status"]
-    console.print(f"[bold {COLOURS[status]}]{status}[/]: {content['model']} {content['version']}")
+    print(f"{content['status']}: {content['model']} {content['version']}")
     for sentence in content["sentences"]:
         print(f"  {sentence}")
     for note in content["notes"]:
         print(f"  note: {note}")
     known = {day["day"]: day for day in content.get("loss", {}).get("by_day", ())}
     names = ("rows", "known", "observed", "expected", "ratio", "rise seen", "estimate")
-    table = Table("day", *names, box=None)
+    table: list[Row] = [("day", *names)]
     for day in content["estimate"]["by_day"][-SHOWN:]:
         estimate = f"{figure(day['estimate'])} ± {figure(2 * day['error'])}"
         loss = known.get(day["day"], {"rows": 0})
         shown = [figure(loss.get(name)) for name in ("observed", "expected", "ratio", "could_see")]
-        table.add_row(day["day"], str(day["rows"]), str(loss["rows"]), *shown, estimate)
-    console.print(table)
+        table.append((day["day"], str(day["rows"]), str(loss["rows"]), *shown, estimate))
+    print(*aligned(table), sep="\n")

@@ -17,7 +17,6 @@ import orjson
 import polars as pl
 import streamlit as st
 
-from ..console import check_free
 from ..data.contract import Column, Contract
 from ..files import Content
 from ..project import Paths, UserError, load_settings
@@ -32,6 +31,8 @@ COLUMNS = 2  # of the form
 def main(paths: Paths, _: object = ()) -> None:
     """Serve the page at 127.0.0.1 and PORT until a signal comes; SERVICE_URL names the service."""
     from streamlit.web import cli
+
+    from .server import check_free
 
     load_settings(paths)
     script = Path(__file__).with_name("streamlit_app.py")

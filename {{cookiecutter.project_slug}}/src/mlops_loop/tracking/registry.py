@@ -32,7 +32,7 @@ from mlflow.types.schema import AnyType
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from ..config import Section, flat
-from ..console import figure, interval
+from ..console import figure
 from ..data.contract import DTYPES, Contract, load_contract
 from ..files import Content, Figures, partitions, read_json, replaced
 from ..lineage import Tags, versions
@@ -444,9 +444,6 @@ def describe(registry: Registry, run_id: str, paths: Paths, metric: str, judged:
     client.update_run(run_id, name=f"{number}{kind} {value} {DECIDED[judged['decision']]}")
     _log_files(client, run_id, paths, OF_REGISTRATION)
     if version:
-        limits = interval(report["intervals"][metric])
-        baseline = figure(report["baseline"][metric])
         card = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
         more = f"The whole card: `reports/{paths.report.name}` among the artifacts of the run."
-        text = f"{value} ({limits}), baseline {baseline}\n\n{card}\n\n{more}"
-        client.update_model_version(registry.name, str(version), text)
+        client.update_model_version(registry.name, str(version), f"{value}\n\n{card}\n\n{more}")

@@ -15,8 +15,7 @@ from ..features.definitions import CHECKS, TARGET
 def main(paths: Paths) -> None:
     """Validate data/raw into reports/validation.json."""
     contract = load_contract(paths.contract)
-    rows: dict[str, int] = {}
-    violations: list[Violation] = []
+    rows, violations = dict[str, int](), list[Violation]()
     for path in track(partitions(paths.raw), "validate"):
         try:
             frame = read_table(path)

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlops_loop.models.bootstrap import Predictions
-from mlops_loop.models.bootstrap import calibration as calibrate
-from mlops_loop.models.bootstrap import ranked
+from mlops_loop.models import bootstrap
+from mlops_loop.models.bootstrap import Predictions, ranked
 from mlops_loop.models.model import Model
 from mlops_loop.models.plots import canvas, dependences, importances, save
 
@@ -69,7 +68,7 @@ def precision_recall(rows: Predictions, model: Model) -> Figure:
 def calibration(rows: Predictions, model: Model) -> Figure:
     """Observed share over predicted probability; a calibrated model lies on the line."""
     figure, axes = canvas("Calibration, test split", "predicted probability", "observed share")
-    found = calibrate(rows)
+    found = bootstrap.calibration(rows)
     points = [(each["predicted"], each["observed"]) for each in found["bins"]]
     axes.plot(*zip(*points, strict=True), marker="o", label=f"error {found['error']:.3f}")
     axes.plot([0, 1], [0, 1], color="black", linewidth=1)

@@ -76,8 +76,7 @@ def register(registry: "Registry", paths: Paths, keep_back: str = "") -> Content
     run_id = tracking.ensure_run(registry, paths, params)
     tracking.log_evaluation(registry, paths, run_id)
     judged = gate(registry, run_id, params, paths, keep_back)
-    confidence = params.evaluate.confidence
-    model_card.write(paths, settings, params, confidence, judged)
+    model_card.write(paths, settings, params, params.evaluate.confidence, judged)
     tracking.describe(registry, run_id, paths, scoring.primary, judged)
     write_json(paths.gate, judged)
     return judged

@@ -1,4 +1,4 @@
-"""`make adopt`: a table of your own in place of the example, or one more file of the same table.
+"""`make adopt`: a table or query of yours in place of the example, or one more file of the table.
 
 Reads and decides first; then contract.yaml, params.yaml, features/definitions.py, docs/ and
 data/external change together or not at all. Nothing is committed.
@@ -18,6 +18,7 @@ import polars as pl
 from ...config import Ingest, edit
 from ...console import aligned, parse, working
 from ...data.contract import load_contract
+from ...data.sources import Query, read_query
 from ...data.tables import read_table
 from ...data.validation import validate
 from ...files import replaced, write_text
@@ -145,12 +146,12 @@ def all_or_nothing(root: Path, paths: Collection[Path]) -> Iterator[None]:
             raise
 
 
-def carry_out(plan: Plan, data: Path, paths: Paths) -> list[str]:
-    """Write everything, the data first; returns the keys that params.yaml lacks."""
-    place, missing = plan.folder / data.name, []
+def carry_out(plan: Plan, data: Path | None, paths: Paths) -> list[str]:
+    """Write everything, the file first, if it is one; returns the keys that params.yaml lacks."""
+    place, missing = plan.folder / (data.name if data else ""), []
     pointer = plan.folder.with_name(f"{plan.folder.name}.dvc")
     with all_or_nothing(paths.root, [*plan.texts, paths.params, pointer, place]):
-        if place.resolve() != data.resolve():
+        if data and place.resolve() != data.resolve():
             with replaced(place) as temporary:
                 shutil.copyfile(data, temporary)
         for path, text in plan.texts.items():
@@ -160,7 +161,8 @@ def carry_out(plan: Plan, data: Path, paths: Paths) -> list[str]:
             run_module(paths.root, "black", "--quiet", definitions)
             # Names may be longer than a line, and hold letters that look like others.
             run_module(paths.root, "ruff", "check", "--quiet", "--add-noqa", definitions)
-        run_module(paths.root, "dvc", "add", "--quiet", str(plan.folder))
+        if data:
+            run_module(paths.root, "dvc", "add", "--quiet", str(plan.folder))
     return missing
 
 
@@ -178,24 +180,28 @@ def check_clean(paths: Paths) -> None:
 
 
 def main(paths: Paths, predicted: pl.Expr, ingest: Ingest, arguments: Sequence[str]) -> None:
-    """Adopt DATA: the first file of a table, or one more of it."""
-    names = ("data", "target", "time", "group", "task", "force")
+    """Adopt DATA, the first file of a table or one more of it, or a QUERY of SOURCE_URL."""
+    names = ("data", "query", "increment", "target", "time", "group", "task", "force")
     args = parse("adopt", arguments, **dict.fromkeys(names))
-    if args.data is None:
-        raise UserError("name the file: make adopt DATA=path/to/file TARGET=column")
+    if (args.data is None) == (args.query is None):
+        raise UserError("name the file or a query: make adopt DATA=path/to/file TARGET=column")
     if args.task not in (None, *TASKS):
         raise UserError(f"TASK={args.task}: is none of {', '.join(TASKS)}.")
-    args.data = Path(args.data).expanduser().absolute()
+    args.data = Path(args.data or "query").expanduser().absolute()
     check_clean(paths)
     with working(f"reading {args.data.name}"):
-        raw = read_table(args.data)
-        if ingest.source == "file" and args.force in (None, "0"):
-            plan = plan_new_file(args, raw, paths, predicted, ingest)
+        if args.query:
+            query = Query(query=args.query, increment=args.increment)
+            plan = plan_new_table(args, read_query(query, paths), paths)
+            plan.params["ingest"] = {"source": "sql", **query.model_dump()}
+        elif ingest.source == "file" and args.force in (None, "0"):
+            plan = plan_new_file(args, read_table(args.data), paths, predicted, ingest)
         else:
-            plan = plan_new_table(args, raw, paths)
+            plan = plan_new_table(args, read_table(args.data), paths)
     print(*plan.summary, sep="\n")
-    missing = carry_out(plan, args.data, paths)
-    print(f"  files       {plan.folder.relative_to(paths.root)}, held by DVC")
+    missing = carry_out(plan, None if args.query else args.data, paths)
+    if not args.query:
+        print(f"  files       {plan.folder.relative_to(paths.root)}, held by DVC")
     if missing:
         print(f"  not set     {', '.join(missing)}: params.yaml has no such key")
     print("  next        read docs/data_card.md, then make train")

@@ -18,7 +18,6 @@ LIKELY = 0.9  # share of distinct values that must fit
 FEW_WORDS = 5  # other words among numbers or dates: they can only mean "missing"
 TRIED = 200  # dates that every format is tried on
 YEARS = (1600, 2300)
-REPEATED, FAR = 5, 1.5  # rows, and standard deviations from the rest, of a number that is a code
 Kind = Literal["number", "category", "date"]
 NUMERIC, TEMPORAL = ("Int64", "Float64"), ("Date", "Datetime")
 
@@ -114,27 +113,10 @@ def read(values: pl.Series, column: Column) -> Profile:
     if column.dtype in NUMERIC:
         limits = given.filter(given.str.contains(LIMIT)).head(1)
         remarks += [f"limits such as {limit} read as the number" for limit in limits]
-        remarks += find_codes(Profile(column, typed))
     for pattern in column.formats or ():
         if swapped := other_reading(given.filter(typed.is_not_null()), pattern):
             remarks.append(f"read as {pattern}, though {swapped} fits as well")
     return Profile(column, typed, tuple(remarks))
-
-
-def find_codes(profile: Profile) -> list[str]:
-    """Remark on a number at an end that may be a code: -999 of temperatures may mean "missing".
-
-    It stands in some rows, and farther from all others than these are from each other.
-    """
-    remarks = []
-    numbers = profile.values.drop_nulls().to_numpy()
-    for code in profile.limits:
-        others = numbers[numbers != code]
-        rows = len(numbers) - len(others)
-        few = rows < REPEATED or profile.distinct <= REPEATED
-        if not few and abs(others - code).min() > FAR * others.std():
-            remarks.append(f"{rows:,} rows hold {code}: list it in `missing` if it means that")
-    return remarks
 
 
 def native(values: pl.Series) -> Any:
