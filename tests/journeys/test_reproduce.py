@@ -66,7 +66,7 @@ def reproduce(project: Path, version: str, folder: Path) -> tuple[int, str]:
     """Exit code and output; asserts that no trace is left."""
     before = state(project)
     command = [project / ".venv/bin/python", "-m", package(project).name, "reproduce"]
-    done = run(project, *command, version, succeeds=None, TMPDIR=str(folder))
+    done = run(project, *command, f"--version={version}", succeeds=None, TMPDIR=str(folder))
     assert state(project) == before
     assert list(folder.glob("checkout-*")) == []
     return done.returncode, done.stdout
@@ -93,7 +93,7 @@ def tag(name: str, value: str) -> str:
 
 def test_a_version_is_reproduced_after_everything_has_moved_on(project: Path) -> None:
     before = state(project)
-    said = run(project, "make", "reproduce", "VERSION=champion").stdout
+    said = run(project, "make", "reproduce").stdout
     assert [line for line in said.splitlines() if line.startswith("Running stage")] == [
         f"Running stage '{stage}':"
         for stage in ("validate", "prepare", "featurize", "train", "evaluate")
@@ -152,7 +152,7 @@ def test_an_unknown_version_is_answered_with_those_that_there_are(
 def test_interrupted_it_leaves_no_trace(project: Path, tmp_path: Path) -> None:
     before = state(project)
     process = subprocess.Popen(
-        [project / ".venv/bin/python", "-m", package(project).name, "reproduce", "1"],
+        [project / ".venv/bin/python", "-m", package(project).name, "reproduce"],
         cwd=project,
         env={**shell(), "PYTHONPATH": str(project / "src"), "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
@@ -167,7 +167,3 @@ def test_interrupted_it_leaves_no_trace(project: Path, tmp_path: Path) -> None:
     assert process.wait() != 0
     assert list(tmp_path.glob("checkout-*")) == []
     assert state(project) == before
-
-
-def test_without_a_version_it_is_the_champions(project: Path) -> None:
-    assert run(project, "make", "-n", "reproduce").stdout.endswith('reproduce "champion"\n')

@@ -20,7 +20,9 @@ metrics: $(READY) ## compare metrics and parameters with the last commit [BASE=r
 ##@ Model
 explain: ## explain a version: importance, dependence, worst slices [VERSION= INPUT= OUTPUT=]
 compare: ## compare champion and challenger, or two versions, aliases or runs [A= B=]
-adopt predict explain compare: $(READY)
+reproduce: ## train a version again from its commit and data, and compare [VERSION=3 or an alias]
+experiment: ## try parameters without editing a file: SET="train.learning_rate=0.05" [NAME=]; without SET: list
+adopt predict explain compare reproduce experiment: $(READY)
 	@$(RUN) $@ $(OPTIONS)
 
 promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'
@@ -33,12 +35,6 @@ rollback: $(READY) ## restore the previous champion: REASON='…'
 history: $(READY) ## list what was decided and done, when, by whom and why [EVENT=promote]
 	@$(or $(if $(PREDICTION),$(MONITORING)),$(RUN)) history $(OPTIONS)
 
-reproduce: $(READY) ## train a version again from its commit and data, and compare [VERSION=3 or an alias]
-	@$(RUN) reproduce "$(or $(VERSION),champion)"
-
 tune: $(READY) $(call extra,tune) ## search for better parameters in tune.space of params.yaml [TRIALS=n TIMEOUT=s]
 	@$(RUN) pipeline --stage=featurize
 	@$(RUN) tune $(OPTIONS)
-
-experiment: $(READY) ## try parameters without editing a file: SET="train.learning_rate=0.05" [NAME=]; without SET: list
-	@$(RUN) experiment $(if $(SET),start $(OPTIONS),list)

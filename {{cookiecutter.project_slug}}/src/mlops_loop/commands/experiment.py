@@ -19,7 +19,6 @@ from ..project import Paths, UserError, load_settings
 from .pipeline import dvc
 
 Params = TypeVar("Params", bound=Section)
-USAGE = 'name the changes: make experiment SET="train.learning_rate=0.05 train.max_trees=100"'
 HIDDEN = r".*/|Created|baseline\.|held_out\.|prediction_interval|rows\.|contract\.yaml"
 TABLE = ("--only-changed", "--md", "--drop", HIDDEN)
 
@@ -52,8 +51,8 @@ def start(
     Raises UserError, before anything runs, for values that are not valid, or a name that is taken.
     """
     pairs = [change.partition("=") for change in changes.split()]
-    if not pairs or not all(key and value for key, _, value in pairs):
-        raise UserError(USAGE)
+    if not all(key and value for key, _, value in pairs):
+        raise UserError(f'SET="{changes}": write SET="train.learning_rate=0.05 train.max_trees=9"')
     params = changed(params, {key: read_yaml(value) for key, _, value in pairs})
     check(params)
     missing = git(paths.root, "ls-files", "--others", "--exclude-standard", "src", "data")
@@ -82,11 +81,9 @@ def start(
 def main(
     paths: Paths, params: Params, check: Callable[[Params], object], arguments: Arguments
 ) -> None:
-    """`start` an experiment, or `list` those of the current commit."""
-    verb, *options = arguments
-    args = parse("experiment", options, set="", name="")
-    if verb == "start":
-        name = start(paths, params, check, args.set, args.name)
+    """Start an experiment with the changes of SET, if any; list those of the current commit."""
+    args = parse("experiment", arguments, set="", name="")
+    name = start(paths, params, check, args.set, args.name) if args.set else ""
     print(dvc(paths.root, "exp", "show", *TABLE))
-    if verb == "start":
+    if name:
         print(f"`.venv/bin/dvc exp branch {name}` makes a git branch of it.")

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ..config import read_yaml
-from ..console import Arguments, aligned
+from ..console import Arguments, aligned, parse
 from ..files import read_json
 from ..lineage import git, machine, require_commit
 from ..models.model import model_hash
@@ -45,12 +45,10 @@ def train_again(version: "Version", copy: Paths) -> None:
     dvc(copy.root, *command, show=True, DVC_SITE_CACHE_DIR=site)
 
 
-def reproduce(paths: Paths, *names: str) -> None:
+def reproduce(paths: Paths, name: str) -> None:
     """Train a version again and print what differs; exit code 1 where something does."""
-    if len(names) != 1:
-        raise UserError("usage: make reproduce VERSION=3 (or an alias)")
     registry = open_registry(paths)
-    version = registry.find(names[0])
+    version = registry.find(name)
     commit = require_commit(version.tags, str(version))
     if git(paths.root, "cat-file", "-t", commit) != "commit":
         raise UserError(
@@ -81,4 +79,5 @@ def reproduce(paths: Paths, *names: str) -> None:
 
 def main(paths: Paths, arguments: Arguments) -> None:
     """Train VERSION again; a UserError ends it with exit code 2."""
-    run(lambda: reproduce(paths, *arguments), code=2)
+    args = parse("reproduce", arguments, version="champion")
+    run(lambda: reproduce(paths, args.version), code=2)

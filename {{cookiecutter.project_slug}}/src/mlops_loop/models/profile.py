@@ -14,7 +14,7 @@ import polars.selectors as cs
 
 from ..data.contract import Contract
 from ..files import COMPRESSION, read_json, replaced, write_json
-from ..project import SPLITS, Paths, UserError, import_library
+from ..project import SPLITS, Paths, import_library
 from . import persistence, slices
 from .bootstrap import Predictions, Scoring, outcome
 from .held_out import read_predictions
@@ -27,9 +27,6 @@ FOLDS, TREES, MOST_ROWS = 4, 50, 50_000
 NO_DAY = pl.date(1970, 1, 1)  # of tables without a time column
 FILE, COUNTS, LOSSES = "profile.json", "counts.parquet", "losses.parquet"
 OPTIONS = {
-    "objective": "regression",
-    "learning_rate": 0.1,
-    "num_leaves": 31,
     "min_child_samples": 100,
     "deterministic": True,
     "force_row_wise": True,
@@ -139,8 +136,6 @@ def write_profile(
         pl.concat(pl.read_parquet(folder / name / "*.parquet") for name in SPLITS)
         for folder in (paths.interim, paths.processed)
     )
-    if given.height != made.height:
-        raise UserError("data/interim and data/processed differ; run `make data` first.")
     held = pl.read_parquet(paths.out_of_fold).unique("row", maintain_order=True)  # of any repeat
     first_tested = made.height - len(tested.scores)
     rows = np.append(held["row"].to_numpy(), np.arange(first_tested, made.height))

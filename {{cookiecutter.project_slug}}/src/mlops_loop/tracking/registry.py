@@ -20,9 +20,7 @@ import polars as pl
 import requests
 import sqlalchemy as sql
 from mlflow import MlflowClient, MlflowException
-from mlflow.data.http_dataset_source import HTTPDatasetSource
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, RunData, RunTag
+from mlflow.entities import Metric, RunData, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
@@ -47,13 +45,10 @@ EXAMPLE_ROWS = 5
 CONTRACT, GOLDEN = "contract.yaml", "golden.json"
 HISTORY = "history "  # with the time: tags of the registered model, one for each champion
 # Files and folders of a project that its run keeps under the same names.
-OF_TRAINING = (
-    *(CONTRACT, "models/baseline", "models/out_of_fold.parquet", "requirements/base.txt"),
-    *("reports/prepare.json", "reports/validation.json"),
-)
 OF_EVALUATION = (
-    *("dvc.lock", "models/profile", "reports/explanations.json", "reports/metrics.json"),
-    *("reports/plots", "reports/slices.json"),
+    *(CONTRACT, "dvc.lock", "models/baseline", "models/out_of_fold.parquet", "models/profile"),
+    *("reports/explanations.json", "reports/metrics.json", "reports/plots", "reports/prepare.json"),
+    *("reports/slices.json", "reports/validation.json", "requirements/base.txt"),
 )
 OF_REGISTRATION = ("reports/index.html", "reports/model_card.md")
 DECIDED = {"promote": "promoted", "hold": "held", "reject": "rejected"}
@@ -115,13 +110,9 @@ class Registry:
 
     def aliases(self) -> dict[str, int]:
         """Aliases and their versions; empty before the first registration."""
-        try:
-            aliases = self.client.get_registered_model(self.name).aliases
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return {}
-        return {alias: int(version) for alias, version in aliases.items()}
+        for model in self.client.search_registered_models(f"name='{self.name}'"):
+            return {alias: int(version) for alias, version in model.aliases.items()}
+        return {}
 
     def history(self) -> list[Content]:
         """Every move of `champion`, oldest first: event, version, by whom and why."""
@@ -357,12 +348,6 @@ def ensure_run(
             metrics.append(Metric(f"validation_{metric}", value, record["ended"], step))
     client.log_batch(run_id, metrics, tags=[RunTag(*tag) for tag in tags.items()])
     mlflow.log_params({**flat(params), "trees": report["trees"]}, run_id=run_id)
-    # MLflow cannot name a folder as a source; its URL source only records the address.
-    source = HTTPDatasetSource(paths.raw.as_uri())
-    data = MetaDataset(source, name="data/raw", digest=tags["data_version"][:36])
-    context = [InputTag("mlflow.data.context", "training")]
-    client.log_inputs(run_id, [DatasetInput(data._to_mlflow_entity(), context)])
-    _log_files(client, run_id, paths, OF_TRAINING)
     _log_model(paths, run_id)
     client.set_terminated(run_id, "FINISHED", record["ended"])
     return run_id
@@ -414,7 +399,7 @@ def _log_model(paths: Paths, run_id: str) -> None:
 
 
 def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
-    """Add reports, plots, profile, dvc.lock and golden requests to a run; repeatable."""
+    """Add metrics, the files of training and evaluation, and golden requests; repeatable."""
     client = registry.client
     report = read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
@@ -447,3 +432,7 @@ def describe(registry: Registry, run_id: str, paths: Paths, metric: str, judged:
         card = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
         more = f"The whole card: `reports/{paths.report.name}` among the artifacts of the run."
         client.update_model_version(registry.name, str(version), f"{value}\n\n{card}\n\n{more}")
+    if judged["alias"] == "champion":
+        target = read_json(paths.candidate / "model.json")["target"]
+        text = f"Predicts {target}. The version that answers carries the alias `champion`."
+        client.update_registered_model(registry.name, text)

@@ -51,9 +51,10 @@ def plan_new_table(args: Namespace, raw: pl.DataFrame, paths: Paths) -> Plan:
         ("TARGET", args.target or "", table),
         ("TIME", args.time, ["none", *dates]),
         ("GROUP", args.group, table),
+        ("TASK", args.task, TASKS),
     ):
         if name not in (None, *known):
-            raise UserError(f"{argument}={name}: no suitable column; choose {', '.join(known)}.")
+            raise UserError(f"{argument}={name}: is not suitable; choose {', '.join(known)}.")
     for total in find_totals(table):
         raise UserError(f"{args.data}: row {total + 1} holds the sums of all others; delete it.")
     task = find_task(table[args.target], args.task)
@@ -185,8 +186,6 @@ def main(paths: Paths, predicted: pl.Expr, ingest: Ingest, arguments: Sequence[s
     args = parse("adopt", arguments, **dict.fromkeys(names))
     if (args.data is None) == (args.query is None):
         raise UserError("name the file or a query: make adopt DATA=path/to/file TARGET=column")
-    if args.task not in (None, *TASKS):
-        raise UserError(f"TASK={args.task}: is none of {', '.join(TASKS)}.")
     args.data = Path(args.data or "query").expanduser().absolute()
     check_clean(paths)
     with working(f"reading {args.data.name}"):
