@@ -11,10 +11,9 @@ from ..data.contract import Contract, add_nullable, load_contract
 from ..data.tables import read_table
 from ..files import Content, partitions, replaced, rounded, write_json
 from ..models.bootstrap import outcome
-from ..models.explanations import affordable, contributions, explanation
+from ..models.explanations import contributions, explanation
 from ..models.model import Model
 from ..models.slices import Judging, read_declared, report
-from ..models.types import Floats
 from ..project import Paths, UserError
 from ..tracking import open_registry
 from .predict import check_free, check_output, predict, print_errors, write
@@ -22,7 +21,7 @@ from .predict import check_free, check_output, predict, print_errors, write
 if TYPE_CHECKING:
     from ..tracking.registry import Version
 
-ROWS_AND_TREES, MOST_ROWS, LISTED = 100_000, 2_000, 10
+ROWS_AND_TREES, LISTED = 100_000, 10  # of a version more than of each training
 GAPS = ("fairness", "metric", "gap", "interval", "lowest", "highest")
 
 
@@ -41,17 +40,12 @@ def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Da
     good = scored["error"].is_null()
     table = add_nullable(frame.filter(good), contract)
     features = model.compute(contract.read(table, model.inputs))
-    values = np.full((frame.height, len(model.encoder.names) + 1), np.nan)
+    names = [*(f"contribution_{name}" for name in model.encoder.names), "base"]
+    check_free(frame.columns, names)
+    values = np.full((frame.height, len(names)), np.nan)
     values[good.to_numpy()] = contributions(model, model.encoder.encode(features))
-    added = as_columns(model, values).fill_nan(None)
-    check_free(frame.columns, added.columns)
-    return scored.hstack(added)
-
-
-def as_columns(model: Model, values: Floats) -> pl.DataFrame:
-    """Contributions as `base` and `contribution_<feature>`."""
-    names = ["base", *(f"contribution_{name}" for name in model.encoder.names)]
-    return pl.DataFrame(np.roll(values, 1, axis=1), schema=names, orient="row")
+    added = pl.DataFrame(values, schema=names, orient="row").fill_nan(None)
+    return scored.hstack(added.select(names[-1:] + names[:-1]))
 
 
 def read_test(paths: Paths, model: Model, version: "Version") -> pl.DataFrame:
@@ -75,25 +69,17 @@ def explain_version(
     from ..models import plots
 
     rows, contract = read_test(paths, model, version), load_contract(paths.contract)
-    seed = judging.bootstrap.seed
     test = model.compute(rows).with_columns(rows[model.target])
     ours = outcome(model, test[model.target], model.score_features(test))
+    seed = judging.bootstrap.seed
+    found = explanation(test, model, judging.scoring, seed, ROWS_AND_TREES)
+    declared, features = read_declared(paths, contract), test.select(*found["importance"])
+    groups = report(declared, features, ours, contract, judging)
     with replaced(paths.explained) as folder:
-        folder.mkdir(parents=True)
-        values = None
-        if model.estimator.trees:
-            numbers = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
-            values = contributions(model, model.encoder.encode(test[numbers]))
-            table = pl.DataFrame({"row": numbers, "prediction": model.label(ours.scores[numbers])})
-            table.hstack(as_columns(model, values)).write_parquet(folder / "contributions.parquet")
-        found = explanation(test, model, judging.scoring, seed, values)
-        plots.save(plots.importances(found), folder / "summary.png")
+        write_json(folder / paths.explanations.name, rounded(found))
+        write_json(folder / paths.slices.name, rounded(groups))
+        plots.save(plots.importances(found), folder / "importance.png")
         plots.save(plots.dependences(found, model), folder / "dependence.png")
-        declared, features = read_declared(paths, contract), test.select(*found["importance"])
-        groups = report(declared, features, ours, contract, judging)
-        for name in ("importance", "dependence"):
-            write_json(folder / f"{name}.json", rounded(found[name]))
-        write_json(folder / "slices.json", rounded(groups))
     return found, groups
 
 
@@ -106,7 +92,7 @@ def print_explanation(found: Content, groups: Content) -> None:
 
     importance = [(name, figure(value)) for name, value in found["importance"].items()]
     if len(importance) > LISTED:
-        importance[LISTED:] = [("…", "importance.json has the others")]
+        importance[LISTED:] = [("…", "explanations.json has the others")]
     for header, rows in (
         (("feature", f"{found['method']}, {found['unit']}"), importance),
         (("worst slices", "rows", groups["metric"], "interval"), map(row, groups["worst"])),

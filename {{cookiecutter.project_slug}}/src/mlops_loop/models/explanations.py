@@ -10,7 +10,7 @@ from ..files import Content
 from .bootstrap import Scoring, outcome
 from .model import Model
 from .slices import sample
-from .types import Array, Floats
+from .types import Floats
 
 PERMUTED_ROWS, LEAST_PERMUTED_ROWS, PERMUTED_CELLS = 2_000, 200, 200_000
 
@@ -44,18 +44,17 @@ def contributions(model: Model, matrix: Floats) -> Floats:
 
 
 def explanation(
-    test: pl.DataFrame, model: Model, scoring: Scoring, seed: int, values: Floats | None = None
+    test: pl.DataFrame, model: Model, scoring: Scoring, seed: int, effort: int = ROWS_AND_TREES
 ) -> Content:
     """The content of reports/explanations.json, from features and target of the test rows.
 
-    Importance is the mean absolute contribution (`values`, where they are known already), or
-    without trees the permutation importance.
+    Importance is the mean absolute contribution, of as many rows as TreeSHAP can explain with this
+    effort (rows times trees), or without trees the permutation importance.
     """
     if model.estimator.trees:
-        if values is None:
-            some = affordable(test.height, model, ROWS_AND_TREES, MOST_ROWS, seed)
-            encoded = model.encoder.encode(test[some])
-            values = contributions(model, encoded)
+        most = max(effort // model.estimator.trees, LEAST_ROWS)
+        some = sample(test.height, min(most, MOST_ROWS), seed)
+        values = contributions(model, model.encoder.encode(test[some]))
         means = np.abs(values[:, :-1]).mean(axis=0).tolist()
         importance = dict(zip(model.encoder.names, means, strict=True))
         found = {"method": "TreeSHAP", "rows": len(values), "unit": unit(model)}
@@ -78,12 +77,6 @@ def explanation(
     most_important = list(importance)[:DEPENDENT]
     curves = dependence(model, matrix, most_important)
     return {**found, "importance": importance, "dependence": curves}
-
-
-def affordable(height: int, model: Model, effort: int, most: int, seed: int) -> Array:
-    """A sample of as many rows as TreeSHAP can explain with this effort, in rows times trees."""
-    rows = max(LEAST_ROWS, effort // max(model.estimator.trees, 1))
-    return sample(height, min(most, rows), seed)
 
 
 def permutation_importance(

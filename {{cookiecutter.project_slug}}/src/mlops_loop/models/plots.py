@@ -35,17 +35,12 @@ def canvas(title: str, x: str, y: str, size: tuple[float, float] = (5, 5)) -> tu
 
 def importances(found: Content) -> Figure:
     """A bar for the importance of each feature, the most important on top."""
-    title = f"Importance ({found['method']}), test split"
-    return bars(found["importance"], title, found["unit"])
-
-
-def bars(values: dict[str, float], title: str, unit: str) -> Figure:
-    """A bar for each name, the first on top."""
-    ordered = list(values.items())[:MOST_BARS][::-1]
+    ordered = list(found["importance"].items())[:MOST_BARS][::-1]
     places = range(len(ordered))
     names = [name[:40] for name, _ in ordered]
     lengths = [value for _, value in ordered]
-    figure, axes = canvas(title, unit, "", (6, 0.3 * len(ordered) + 1.2))
+    title, size = f"Importance ({found['method']}), test split", (6, 0.3 * len(ordered) + 1.2)
+    figure, axes = canvas(title, found["unit"], "", size)
     # By position: matplotlib would take names that look like numbers or dates for such.
     axes.barh(places, lengths, color="tab:blue")
     axes.set_yticks(places, names, parse_math=False)
