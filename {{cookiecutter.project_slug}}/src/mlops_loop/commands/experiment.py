@@ -83,7 +83,8 @@ def main(
 ) -> None:
     """Start an experiment with the changes of SET, if any; list those of the current commit."""
     args = parse("experiment", arguments, set="", name="")
-    name = start(paths, params, check, args.set, args.name) if args.set else ""
+    if args.set:
+        name = start(paths, params, check, args.set, args.name)
     print(dvc(paths.root, "exp", "show", *TABLE))
-    if name:
+    if args.set:
         print(f"`.venv/bin/dvc exp branch {name}` makes a git branch of it.")

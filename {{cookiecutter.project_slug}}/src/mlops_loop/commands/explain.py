@@ -45,7 +45,7 @@ def explain_rows(frame: pl.DataFrame, model: Model, contract: Contract) -> pl.Da
     values = np.full((frame.height, len(names)), np.nan)
     values[good.to_numpy()] = contributions(model, model.encoder.encode(features))
     added = pl.DataFrame(values, schema=names, orient="row").fill_nan(None)
-    return scored.hstack(added.select(names[-1:] + names[:-1]))
+    return scored.hstack(added.select("base", pl.exclude("base")))
 
 
 def read_test(paths: Paths, model: Model, version: "Version") -> pl.DataFrame:

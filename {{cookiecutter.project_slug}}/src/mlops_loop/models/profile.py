@@ -27,6 +27,9 @@ FOLDS, TREES, MOST_ROWS = 4, 50, 50_000
 NO_DAY = pl.date(1970, 1, 1)  # of tables without a time column
 FILE, COUNTS, LOSSES = "profile.json", "counts.parquet", "losses.parquet"
 OPTIONS = {
+    "objective": "regression",
+    "learning_rate": 0.1,
+    "num_leaves": 31,
     "min_child_samples": 100,
     "deterministic": True,
     "force_row_wise": True,

@@ -45,10 +45,13 @@ EXAMPLE_ROWS = 5
 CONTRACT, GOLDEN = "contract.yaml", "golden.json"
 HISTORY = "history "  # with the time: tags of the registered model, one for each champion
 # Files and folders of a project that its run keeps under the same names.
+OF_TRAINING = (
+    *(CONTRACT, "models/baseline", "models/out_of_fold.parquet", "requirements/base.txt"),
+    *("reports/prepare.json", "reports/validation.json"),
+)
 OF_EVALUATION = (
-    *(CONTRACT, "dvc.lock", "models/baseline", "models/out_of_fold.parquet", "models/profile"),
-    *("reports/explanations.json", "reports/metrics.json", "reports/plots", "reports/prepare.json"),
-    *("reports/slices.json", "reports/validation.json", "requirements/base.txt"),
+    *("dvc.lock", "models/profile", "reports/explanations.json", "reports/metrics.json"),
+    *("reports/plots", "reports/slices.json"),
 )
 OF_REGISTRATION = ("reports/index.html", "reports/model_card.md")
 DECIDED = {"promote": "promoted", "hold": "held", "reject": "rejected"}
@@ -348,6 +351,7 @@ def ensure_run(
             metrics.append(Metric(f"validation_{metric}", value, record["ended"], step))
     client.log_batch(run_id, metrics, tags=[RunTag(*tag) for tag in tags.items()])
     mlflow.log_params({**flat(params), "trees": report["trees"]}, run_id=run_id)
+    _log_files(client, run_id, paths, OF_TRAINING)
     _log_model(paths, run_id)
     client.set_terminated(run_id, "FINISHED", record["ended"])
     return run_id
@@ -399,7 +403,7 @@ def _log_model(paths: Paths, run_id: str) -> None:
 
 
 def log_evaluation(registry: Registry, paths: Paths, run_id: str) -> None:
-    """Add metrics, the files of training and evaluation, and golden requests; repeatable."""
+    """Add reports, plots, profile, dvc.lock and golden requests to a run; repeatable."""
     client = registry.client
     report = read_json(paths.metrics)
     metrics = {f"test_{name}": value for name, value in report["test"].items()}
