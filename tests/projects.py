@@ -186,6 +186,8 @@ def new_project(root: Path) -> Project:
             "min_child_samples": 20,
             "early_stopping_rounds": 25,
             "folds": None,
+            "linear_start": None,
+            "parameters": {},
         },
         tune={
             "trials": 4,
@@ -193,6 +195,7 @@ def new_project(root: Path) -> Project:
             "sampler": "tpe",
             "metric": None,
             "folds": 3,
+            "models": None,
             "space": {"lightgbm": {"lightgbm.num_leaves": {"low": 2, "high": 64}}},
         },
         evaluate={"slices": {"min_rows": 30}, "resamples": 20, "confidence": 0.95},

@@ -351,16 +351,16 @@ def test_other_words_and_numbers_are_nobody(blank: Blank, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize(
-    ("rows", "group", "leaf", "folds"),
-    [(40, "", 8, 5), (999, "", 20, 5), (999, "district", 20, None), (1000, "", 20, None)],
+    ("rows", "group", "leaves", "leaf", "folds"),
+    [(40, "", 15, 8, 5), (99, "district", 15, 10, None), (10_001, "", 63, 10, None)],
 )
 def test_trees_fit_the_number_of_rows(
-    blank: Blank, tmp_path: Path, rows: int, group: str, leaf: int, folds: int | None
+    blank: Blank, tmp_path: Path, rows: int, group: str, leaves: int, leaf: int, folds: int | None
 ) -> None:
     flats(rows).write_csv(tmp_path / "flats.csv")
     blank.adopt(tmp_path / "flats.csv", "rent", group=group)
     size = load_params(blank.params).train.lightgbm
-    assert (size.num_leaves, size.min_child_samples, size.folds) == (31, leaf, folds)
+    assert (size.num_leaves, size.min_child_samples, size.folds) == (leaves, leaf, folds)
 
 
 def test_folds_do_not_look_into_the_future(blank: Blank, tmp_path: Path) -> None:
@@ -654,7 +654,7 @@ def test_a_hundred_and_fifty_rows_that_are_clear_are_learnt(learner: Blank, tmp_
 
 
 def test_noise_has_no_champion(learner: Blank, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)  # by chance a little better than the baseline
+    rng = np.random.default_rng(1)  # by chance a little better than the baseline
     noise = pl.DataFrame({name: rng.normal(0, 1, 300).round(3) for name in "abcy"})
     noise.write_csv(tmp_path / "t.csv")
     learner.adopt(tmp_path / "t.csv")

@@ -1,7 +1,6 @@
 """Explanations: contributions that add up, importance, dependence, and `make explain`."""
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -11,6 +10,7 @@ from mlops_loop.commands import explain
 from mlops_loop.files import read_json
 from mlops_loop.models import explanations
 from mlops_loop.models.model import load
+from mlops_loop.models.persistence import inverse_link
 from project.models.metrics import SCORING, judging
 from project.models.register import main as register
 from project.params import load_params
@@ -41,17 +41,29 @@ LINEAR = {
 }
 
 
+@pytest.mark.parametrize("kind", ["linear", "lightgbm"])
 @pytest.mark.parametrize("task", LINEAR)
-def test_terms_of_a_linear_model_add_up_to_its_score(trained: Project, task: str) -> None:
-    model = fit(trained, task, LINEAR[task], train__model="linear")
+def test_terms_of_a_linear_model_add_up_to_its_score(
+    trained: Project, task: str, kind: str
+) -> None:
+    trained.edit(train__lightgbm__linear_start=1.0)
+    model = fit(trained, task, LINEAR[task], train__model=kind)
     matrix = model.encoder.encode(rows(trained))
-    estimator: Any = model.estimator.fitted
-    raw = estimator.predict if task == "regression" else estimator.decision_function
-    scores, values = raw(matrix), explanations.contributions(model, matrix)
-    if task == "multiclass":
-        scores = scores[np.arange(len(scores)), model.decide(model.score_matrix(matrix))]
-    assert np.allclose(values.sum(axis=1), scores)
+    values = explanations.contributions(model, matrix)
     assert all(np.ptp(values[:, position]) > 0 for position in range(len(model.encoder.names)))
+    by_score = model.estimator.contributions(matrix).reshape(len(matrix), -1, values.shape[1])
+    scores = inverse_link(task, by_score.sum(axis=2))
+    assert np.allclose(scores, model.score_matrix(matrix))
+
+
+def test_a_linear_start_does_not_go_on_beyond_training(trained: Project) -> None:
+    trained.edit(train__lightgbm__linear_start=1.0)
+    model = fit(trained, "regression", pl.col("euros"))
+    size = model.encoder.names.index("size")
+    matrix = model.encoder.encode(rows(trained))[:1].repeat(3, axis=0)
+    matrix[:, size] = [matrix[0, size], 1e6, 1e9]
+    usual, far, farther = model.score_matrix(matrix)
+    assert usual < far == farther < 1_000
 
 
 def test_only_a_feature_that_is_used_is_important() -> None:

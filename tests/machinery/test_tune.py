@@ -56,14 +56,14 @@ def test_a_search_that_cannot_be_is_refused(
 ) -> None:
     project.edit(**{f"tune__{key}": value for key, value in change.items()})
     with pytest.raises(UserError, match=said):
-        tune.read_space(learner(load_params(project.params)))
+        tune.read_spaces(learner(load_params(project.params)))
 
 
 @pytest.mark.parametrize("model", ["lightgbm", "xgboost", "catboost", "random_forest", "linear"])
 def test_the_space_of_this_project_is_good(model: str) -> None:
     params = changed(load_params(PROJECT.params), {"train.model": model})
     if params.tune.space.get(model):
-        assert tune.read_space(learner(params))
+        assert tune.read_spaces(learner(params))
 
 
 def test_folds_that_cannot_be_made_are_refused(trained: Project) -> None:
@@ -112,6 +112,26 @@ def test_a_grid_is_searched_once_and_the_best_is_written(
     assert "3 trials are done" in printed and "train.max_trees  1 -> 21" in printed
     assert search(trained, "--trials=9") == trials
     assert "The current parameters are the best" in capsys.readouterr().out
+
+
+def test_estimators_compete_in_one_search(
+    trained: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spaces = {
+        "lightgbm": {"learning_rate": {"low": 1e-4, "high": 2e-4}},
+        "linear": {"linear.alpha": {"low": 0.1, "high": 10.0, "log": True}},
+    }
+    trained.edit(train__max_trees=2, train__learning_rate=1e-4, tune__space=spaces)
+    trials = search(trained, "--trials=6", "--models=lightgbm linear")
+    tried = [trial["params_train.model"] for trial in trials]
+    assert len(tried) == 6 and set(tried) == {"lightgbm", "linear"}
+    train = load_params(trained.params).train
+    assert train.model == "linear" and train.linear.alpha != 1.0
+    printed = capsys.readouterr().out
+    assert "train.model         lightgbm -> linear" in printed
+    assert search(trained, "--trials=6", "--models=lightgbm linear")[:6] == trials
+    with pytest.raises(UserError, match=r"tune.space.svm is empty"):
+        search(trained, "--models=svm")
 
 
 def test_an_interrupted_search_resumes(

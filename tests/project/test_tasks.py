@@ -221,8 +221,9 @@ TINY: dict[str, Any] = {
 def test_tiny_tables_break_nothing(trained: Project, case: str, model: str) -> None:
     task, *targets = TINY[case]
     learning, validation, test = map(tiny, targets)
-    lightgbm = {"num_leaves": 2, "min_child_samples": 1, "early_stopping_rounds": 1, "folds": None}
+    lightgbm = {"num_leaves": 2, "min_child_samples": 1, "early_stopping_rounds": 1, "folds": 2}
     trained.edit(task=task, train__model=model, train__lightgbm=lightgbm)
+    trained.edit(train__lightgbm__linear_start=1.0, train__lightgbm__parameters={"max_bin": 15})
     trained.edit(train__random_forest__trees=5)
     params, features = load_params(trained.params), [pl.col(name) for name in test.columns[:-1]]
     inputs = pl.Schema({name: pl.Float64() for name in test.columns[:-1]})

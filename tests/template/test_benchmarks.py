@@ -77,11 +77,14 @@ def test_quality_is_measured_on_the_real_months_where_they_are(small: Path) -> N
     assert 0 < rows[0]["trees"] <= 250
 
 
-def test_tables_are_adopted_trained_and_compared(make_project: Factory, tmp_path: Path) -> None:
-    rows = tables.measure(make_project(), "wine", tmp_path)
-    assert [row["metric"] for row in rows] == ["log_loss", "accuracy", "f1_macro"]
-    assert rows[0]["rows"] == 178 and rows[0]["task"] == "multiclass"
-    assert all(0 < float(row[who]) < 1 for row in rows for who in ("ours", "script"))
+def test_tables_are_adopted_trained_and_compared(make_project: Factory) -> None:
+    found = tables.measure(make_project(), "wine", splits=2)
+    assert (found["task"], found["rows"], found["features"]) == ("multiclass", 178, 13)
+    assert all(0 < each["ours"] < each["baseline"] for each in found["losses"])
+    assert all(0 < each["CatBoost"] < each["baseline"] for each in found["losses"])
+    row, means = tables.report([found])
+    assert means["ours / CatBoost"] == pytest.approx(row["ours / CatBoost"])
+    assert 0.01 < row["ms a row"] < 10 and row["kB"] > 1
 
 
 def test_a_result_is_kept_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

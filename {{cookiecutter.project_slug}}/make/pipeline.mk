@@ -35,6 +35,6 @@ rollback: $(READY) ## restore the previous champion: REASON='…'
 history: $(READY) ## list what was decided and done, when, by whom and why [EVENT=promote]
 	@$(or $(if $(PREDICTION),$(MONITORING)),$(RUN)) history $(OPTIONS)
 
-tune: $(READY) $(call extra,tune) ## search for better parameters in tune.space of params.yaml [TRIALS=n TIMEOUT=s]
+tune: $(READY) $(call extra,tune) ## search for better parameters in tune.space of params.yaml [TRIALS=n TIMEOUT=s MODELS=]
 	@$(RUN) pipeline --stage=featurize
 	@$(RUN) tune $(OPTIONS)

@@ -45,6 +45,7 @@ class Tune(Section):
     sampler: Literal["tpe", "random", "grid"]
     metric: str | None
     folds: Annotated[int, Field(ge=2)]
+    models: list[str] | None
     space: dict[str, Content]
 
 

@@ -4,10 +4,13 @@ The search sees neither validation nor test; validation decides if the best reac
 """
 
 import hashlib
+import os
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,36 +34,32 @@ from ..project import Paths, UserError, load_settings
 
 # They decide how a fit is done or used, not how good it can be.
 NOT_SEARCHED = ("model", "threads", "class_weight", "threshold", "out_of_fold", "lightgbm.folds")
-FEWEST_FOR_IMPORTANCE = 5
+MODEL, FEWEST_FOR_IMPORTANCE = "train.model", 5
 
 
 @dataclass(frozen=True)
 class Search:
     """Search for the best `metric` over `folds`.
 
-    `space` holds distributions, `current` the values of params.yaml, both by its keys.
+    `space` holds the distributions of each estimator, `current` the values of params.yaml, both by
+    its keys; train.model is one of them where there are several estimators.
     """
 
     learner: Learner[Any]
     metric: str
-    space: Content
+    space: dict[str, Content]
     folds: list[Fold]
     current: Content
 
 
-def read_space(learner: Learner[Any]) -> Content:
-    """tune.space of `train.model` as distributions of Optuna, the current value among choices.
+def read_space(learner: Learner[Any], model: str) -> Content:
+    """tune.space of an estimator as distributions of Optuna, the current value among choices.
 
-    Raises UserError for a metric or an entry that no search or training could use.
+    Raises UserError for an entry that no search or training could use.
     """
-    space, params, scoring = Content(), flat(learner.params), learner.scoring
-    if learner.tune.metric not in (None, *scoring.metrics):
-        raise UserError(
-            f"params.yaml: tune.metric: {learner.task} has no {learner.tune.metric}; name one of "
-            f"{', '.join(scoring.metrics)}, or null for {scoring.primary}."
-        )
-    for name, entry in learner.tune.space.get(learner.model, {}).items():
-        key, where = f"train.{name}", f"params.yaml: tune.space.{learner.model}.{name}"
+    space, params = Content(), flat(learner.params)
+    for name, entry in learner.tune.space.get(model, {}).items():
+        key, where = f"train.{name}", f"params.yaml: tune.space.{model}.{name}"
         if name in NOT_SEARCHED:
             raise UserError(f"{where}: this is decided, not searched; remove it.")
         if not entry or not isinstance(entry, list | dict):
@@ -82,7 +81,7 @@ def read_space(learner: Learner[Any]) -> Content:
             raise UserError(f"{where}: a grid needs a step here, or a list of choices.")
     if not space:
         raise UserError(
-            f"params.yaml: tune.space.{learner.model} is empty; name a key below train with "
+            f"params.yaml: tune.space.{model} is empty; name a key below train with "
             "{low, high} or a list of choices."
         )
     return space
@@ -94,9 +93,21 @@ def read_rows(paths: Paths, split: str, target: str) -> pl.DataFrame:
     return rows.select(pl.exclude(target), target)
 
 
+def read_spaces(learner: Learner[Any]) -> dict[str, Content]:
+    """The space of train.model and of each of tune.models; raises UserError as `read_space`."""
+    scoring, tune = learner.scoring, learner.tune
+    if tune.metric not in (None, *scoring.metrics):
+        raise UserError(
+            f"params.yaml: tune.metric: {learner.task} has no {tune.metric}; name one of "
+            f"{', '.join(scoring.metrics)}, or null for {scoring.primary}."
+        )
+    models = sorted({learner.model, *(tune.models or ())})
+    return {model: read_space(learner, model) for model in models}
+
+
 def prepare(learner: Learner[Any], paths: Paths) -> Search:
     """The search that params.yaml defines; raises UserError where it is not possible."""
-    metric, space = learner.tune.metric or learner.scoring.primary, read_space(learner)
+    metric, space = learner.tune.metric or learner.scoring.primary, read_spaces(learner)
     params = flat(learner.params)
     rows = read_rows(paths, "train", learner.target)
     known = rows[:, -1]
@@ -107,7 +118,8 @@ def prepare(learner: Learner[Any], paths: Paths) -> Search:
     except ValueError as error:
         raise UserError(f"params.yaml: tune.folds: {error}.") from error
     folds = [make_fold(rows[a], rows[b], known, learner.task, learner.balanced) for a, b in places]
-    return Search(learner, metric, space, folds, {key: params[key] for key in space})
+    searched = [*([MODEL] if len(space) > 1 else ()), *space[learner.model]]
+    return Search(learner, metric, space, folds, {key: params[key] for key in searched})
 
 
 def predictions(fold: Fold, learner: Learner[Any], estimator: Estimator) -> Predictions:
@@ -141,7 +153,7 @@ def evaluate(fold: Fold, learner: Learner[Any], params: Any, metric: str) -> tup
 def open_study(search: Search, paths: Paths) -> optuna.Study:
     """The study in tuning.db of the same rows, space and parameters but those searched."""
     params = flat(search.learner.params)
-    free = {*search.space, "train.threads"}
+    free = {key for space in search.space.values() for key in space} | {MODEL, "train.threads"}
     fixed = {k: v for k, v in params.items() if k.startswith("train.") and k not in free}
     known = [search.learner.task, search.learner.seed, search.metric, search.space, fixed]
     # What is left of a grid is not for another sampler.
@@ -153,7 +165,7 @@ def open_study(search: Search, paths: Paths) -> optuna.Study:
     higher = search.learner.scoring.metrics[search.metric].higher_is_better
     return optuna.create_study(
         storage=f"sqlite:///{paths.root / 'tuning.db'}",
-        study_name=f"{search.learner.model}-{digest.hexdigest()[:12]}",
+        study_name=f"{'-'.join(search.space)}-{digest.hexdigest()[:12]}",
         direction="maximize" if higher else "minimize",
         # Most of what a good sampler tries is better than the median of what came before.
         pruner=optuna.pruners.PercentilePruner(25.0),
@@ -176,7 +188,9 @@ def plan(study: optuna.Study, search: Search) -> int:
     """Enqueue the current point and those of a grid; returns how many trials are left to run."""
     tune, points = search.learner.tune, [search.current]
     if tune.sampler == "grid":
-        points += sk.ParameterGrid({key: values(each) for key, each in search.space.items()})
+        for model, space in search.space.items():
+            grid = {key: values(each) for key, each in space.items()}
+            points += sk.ParameterGrid(grid | ({MODEL: [model]} if len(search.space) > 1 else {}))
     # An interruption leaves trials that never end.
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
@@ -184,8 +198,10 @@ def plan(study: optuna.Study, search: Search) -> int:
     for point in points:
         study.enqueue_trial(point, skip_if_exists=True)
     tried = done(study)
-    samplers = optuna.samplers.RandomSampler, optuna.samplers.TPESampler
-    study.sampler = samplers[tune.sampler == "tpe"](seed=search.learner.seed + len(tried))
+    seed = search.learner.seed + len(tried)
+    study.sampler = optuna.samplers.RandomSampler(seed)
+    if tune.sampler == "tpe":
+        study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     left = tune.trials - len(tried)
     if tune.sampler == "grid":
         left = min(left, len(study.get_trials(states=(TrialState.WAITING,))))
@@ -200,10 +216,25 @@ def values(each: Any) -> Any:
     return (each.low + each.step * np.arange(count)).round(10).tolist()
 
 
-def run_trial(study: optuna.Study, search: Search) -> FrozenTrial:
+def ask(study: optuna.Study, search: Search) -> optuna.Trial:
+    """A trial with a value for every parameter of its estimator."""
+    trial, model = study.ask(), search.learner.model
+    if len(search.space) > 1:
+        model = trial.suggest_categorical(MODEL, list(search.space))
+    for key, each in search.space[model].items():
+        if isinstance(each, CategoricalDistribution):
+            trial.suggest_categorical(key, each.choices)
+        else:
+            is_int = isinstance(each, IntDistribution)
+            suggest = trial.suggest_int if is_int else trial.suggest_float
+            suggest(key, each.low, each.high, log=each.log, step=each.step)
+    return trial
+
+
+def run_trial(search: Search, trial: optuna.Trial) -> tuple[TrialState, float | None]:
     """Try a point by cross-validation; the current one is never pruned, as the best is compared."""
-    trial, scores, trees = study.ask(search.space), list[float](), list[int]()
-    params = changed(search.learner.params, trial.params)
+    scores, trees = list[float](), list[int]()
+    params = changed(search.learner.params, {"train.threads": 1, **trial.params})
     for fold in search.folds:
         score, count = evaluate(fold, search.learner, params, search.metric)
         scores, trees = [*scores, score], [*trees, count]
@@ -212,8 +243,8 @@ def run_trial(study: optuna.Study, search: Search) -> FrozenTrial:
             break
     trial.set_user_attr("trees", round(np.mean(trees)))
     if len(scores) < len(search.folds):
-        return study.tell(trial, state=TrialState.PRUNED)
-    return study.tell(trial, float(np.mean(scores)))
+        return TrialState.PRUNED, None
+    return TrialState.COMPLETE, float(np.mean(scores))
 
 
 def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
@@ -240,11 +271,12 @@ def write_best(study: optuna.Study, search: Search, paths: Paths) -> list[str]:
     text = f"on validation {search.metric} improves by {figure(better)} ({interval((low, high))})"
     if not better > 0:
         return [f"No gain on rows that the search has not seen: {text}; {unchanged}"]
-    changes = {key: value for key, value in best.items() if value != now[key]}
+    before = flat(learner.params)
+    changes = {key: value for key, value in best.items() if value != before[key]}
     edit(paths.params, changes)
     return [
         f"A gain on rows that the search has not seen: {text}. In params.yaml:",
-        *aligned([(key, f"{now[key]} -> {value}") for key, value in changes.items()]),
+        *aligned([(key, f"{before[key]} -> {value}") for key, value in changes.items()]),
         "See `git diff params.yaml`; `make train` trains with it, and the gate decides.",
     ]
 
@@ -260,17 +292,23 @@ def write_report(study: optuna.Study, paths: Paths) -> None:
         study.trials_dataframe().convert_dtypes().to_csv(folder / "trials.csv", index=False)
         plots.plot_optimization_history(study).figure.savefig(folder / "history.png")
         complete = study.get_trials(states=(TrialState.COMPLETE,))
-        if len(complete) >= FEWEST_FOR_IMPORTANCE and len(study.best_params) > 1:
+        searched = {tuple(trial.params) for trial in complete}
+        if len(complete) >= FEWEST_FOR_IMPORTANCE and len(searched) == 1 < len(study.best_params):
             plots.plot_param_importances(study).figure.savefig(folder / "importance.png")
 
 
 def main(paths: Paths, params: P, learner: Callable[[P], Learner[P]], arguments: Arguments) -> None:
-    """Start or resume a search of TRIALS within TIMEOUT, and write its results."""
+    """Start or resume a search of TRIALS within TIMEOUT over MODELS, and write its results.
+
+    As many trials as there are cores run at once, each in a thread.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # The current parameters may lie outside of the space.
     warnings.filterwarnings("ignore", message="Fixed parameter")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    args = vars(parse("tune", arguments, trials="", timeout=""))
+    args = vars(parse("tune", arguments, trials="", timeout="", models=""))
+    if args["models"]:
+        args["models"] = f"[{', '.join(args['models'].split())}]"
     given = {f"tune.{key}": read_yaml(text) for key, text in args.items() if text}
     search, settings = prepare(learner(changed(params, given)), paths), load_settings(paths)
     study = open_study(search, paths)
@@ -282,13 +320,18 @@ def main(paths: Paths, params: P, learner: Callable[[P], Learner[P]], arguments:
         parent = registry.log_run("tune", tags)
         study.set_user_attr("run_id", parent)
     end = time.monotonic() + (search.learner.tune.timeout or float("inf"))
-    for _ in track(range(plan(study, search)), "tune"):
-        trial = run_trial(study, search)
-        tags = {"sweep": study.study_name, "state": trial.state.name.lower()}
-        figures = {search.metric: trial.value}
-        registry.log_run(f"trial {trial.number}", tags, trial.params, figures, parent)
-        if time.monotonic() > end:
-            break
+    left, cores = plan(study, search), os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        for first in track(range(0, left, cores), "tune"):
+            trials = [ask(study, search) for _ in range(min(cores, left - first))]
+            ends = pool.map(partial(run_trial, search), trials)
+            for trial, (state, value) in zip(trials, ends, strict=True):
+                told = study.tell(trial, value, state)
+                tags = {"sweep": study.study_name, "state": state.name.lower()}
+                figures = {search.metric: told.value}
+                registry.log_run(f"trial {trial.number}", tags, trial.params, figures, parent)
+            if time.monotonic() > end:
+                break
     best, now = figure(study.best_value), figure(current(study, search).value)
     ended = f"{len(done(study))} trials are done; {search.metric}"
     print(f"{ended} of the best {best}, of the current {now}.")

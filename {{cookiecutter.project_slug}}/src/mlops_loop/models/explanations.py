@@ -57,7 +57,9 @@ def explanation(
         values = contributions(model, model.encoder.encode(test[some]))
         means = np.abs(values[:, :-1]).mean(axis=0).tolist()
         importance = dict(zip(model.encoder.names, means, strict=True))
-        found = {"method": "TreeSHAP", "rows": len(values), "unit": unit(model)}
+        start = getattr(model.estimator, "start", None)
+        method = "TreeSHAP and linear terms" if start else "TreeSHAP"
+        found = {"method": method, "rows": len(values), "unit": unit(model)}
     else:
         most = max(PERMUTED_CELLS // len(model.encoder.names), LEAST_PERMUTED_ROWS)
         rows = test[sample(test.height, min(most, PERMUTED_ROWS), seed)]

@@ -24,6 +24,7 @@ XGBOOST = {
     "multiclass": "multi:softprob",
 }
 CATBOOST = {"regression": "RMSE", "binary": "Logloss", "multiclass": "MultiClass"}
+NO_CHANCE = -30.0  # raw score of a class that a fit has not seen
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,9 @@ class ScikitLearn(Kind):
                 estimator.fit(encoded, rows.target, **weights)
         except (TypeError, ValueError) as error:
             raise UserError(f"params.yaml: train.model: {name}: {error}") from error
+        if name in ("Ridge", "LogisticRegression"):
+            linear = as_numbers(shared.task, rows.classes, encoder, estimator)
+            return training.Fitted(persistence.Linear(linear))
         fitted = persistence.ScikitLearn(
             make_pipeline(encoder, estimator) if encoder else estimator,
             rows.classes,
@@ -210,6 +214,38 @@ class CatBoost(Kind):
         )
         history = model.get_evals_result().get("validation", {})
         return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)
+
+
+def as_numbers(task: str, classes: int, encoder: Any, model: Any) -> dict[str, Any]:
+    """The numbers of persistence.Linear, from what `make_encoder` made and the model behind it.
+
+    A fit on few rows may have seen fewer than `classes`: the others are given no chance.
+    """
+    import numpy as np
+
+    from .persistence import as_codes
+
+    weights, intercept = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    if task == "multiclass":
+        if len(model.classes_) == 2:
+            weights = np.concatenate([-weights, weights]) / 2
+            intercept = np.concatenate([-intercept, intercept]) / 2
+        seen, few, base = model.classes_, weights, intercept
+        weights, intercept = np.zeros((classes, few.shape[1])), np.full(classes, NO_CHANCE)
+        weights[seen], intercept[seen] = few, base
+    (_, scaling, numbers), (_, one_hot, text) = encoder.transformers_[:2]
+    found = {"task": task, "intercept": intercept, "numbers": numbers, "text": text}
+    fill = mean = np.empty(0)
+    scaled, tables, place = weights[:, : len(numbers)], [], len(numbers)
+    if numbers:
+        fill, mean, scaled = scaling[0].statistics_, scaling[1].mean_, scaled / scaling[1].scale_
+    for codes in one_hot.categories_ if text else ():
+        table = np.zeros((int(np.nanmax([-1, *codes])) + 2, len(weights)))
+        table[as_codes(codes, len(table))] = weights[:, place : place + len(codes)].T
+        tables.append(table)
+        place += len(codes)
+    found |= {"fill": fill, "mean": mean, "limits": None, "weights": scaled.T, "tables": tables}
+    return found
 
 
 def make_encoder(rows: Table, sparse: bool, impute: str) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -46,29 +46,105 @@ class DummyModel(Estimator):
         return cls(read_json(path))
 
 
-class LightGBM(Estimator):
-    """LightGBM's Booster in its own text."""
+class Linear(Estimator):
+    """The numbers of a linear model, in JSON.
 
-    file, libraries = "booster.txt", ("lightgbm",)
+    Features at the positions `numbers` have `weights` (numbers x scores) once a missing one is
+    replaced by `fill`, cut to `limits`, if any, and `mean` is taken off. Each at the positions
+    `text` has a table of weights (codes x scores), the last row for a missing category.
+    """
+
+    file = "linear.json"
 
     def predict(self, matrix: Floats, /) -> Array:
-        return np.asarray(self.fitted.predict(matrix))
+        return inverse_link(self.fitted["task"], self.raw(matrix))
+
+    @property
+    def is_additive(self) -> bool:
+        return True
+
+    def raw(self, matrix: Floats) -> Floats:
+        """The scores before the link function (rows x scores)."""
+        raw: Floats = self._centred(matrix) @ self.fitted["weights"] + self.fitted["intercept"]
+        for position, table in zip(self.fitted["text"], self.fitted["tables"], strict=True):
+            raw += table[as_codes(matrix[:, position], len(table))]
+        return raw
+
+    def contributions(self, matrix: Floats) -> Array:
+        width = matrix.shape[1]
+        values = np.empty((len(matrix), len(self.fitted["intercept"]), width + 1))
+        weights, numbers = self.fitted["weights"].T, self.fitted["numbers"]
+        values[:, :, numbers] = self._centred(matrix)[:, None] * weights
+        for position, table in zip(self.fitted["text"], self.fitted["tables"], strict=True):
+            values[:, :, position] = table[as_codes(matrix[:, position], len(table))]
+        values[:, :, width] = self.fitted["intercept"]
+        return values
+
+    def within(self, matrix: Floats) -> Self:
+        """The model that does not go on beyond the numbers of these rows."""
+        known = np.nan_to_num(matrix[:, self.fitted["numbers"]])
+        return replace(self, fitted=self.fitted | {"limits": [known.min(0), known.max(0)]})
+
+    def _centred(self, matrix: Floats) -> Floats:
+        numbers: Floats = matrix[:, self.fitted["numbers"]]
+        numbers = np.where(np.isnan(numbers), self.fitted["fill"], numbers)
+        if self.fitted["limits"] is not None:
+            numbers = numbers.clip(*self.fitted["limits"])
+        centred: Floats = numbers - self.fitted["mean"]
+        return centred
+
+    def save(self, path: Path) -> None:
+        # Arrays as lists.
+        text = json.dumps(self.fitted, default=lambda array: array.tolist())
+        write_json(path, json.loads(text))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        found = read_json(path)
+        arrays = {name: found[name] for name in ("weights", "intercept", "fill", "mean", "limits")}
+        found |= {name: value and np.array(value) for name, value in arrays.items()}
+        # Without numbers, a list of no rows has no width.
+        found["weights"] = np.reshape(found["weights"], (-1, len(found["intercept"])))
+        return cls(found | {"tables": [np.array(table) for table in found["tables"]]})
+
+
+@dataclass(frozen=True)
+class LightGBM(Estimator):
+    """LightGBM's Booster in its own text, and the linear model that it began with, if any."""
+
+    file, libraries = "booster.txt", ("lightgbm",)
+    start: Linear | None = None
+
+    def predict(self, matrix: Floats, /) -> Array:
+        if self.start is None:
+            return np.asarray(self.fitted.predict(matrix))
+        begun = self.start.raw(matrix)
+        raw = np.asarray(self.fitted.predict(matrix, raw_score=True))
+        return inverse_link(self.start.fitted["task"], begun + raw.reshape(begun.shape))
 
     @property
     def trees(self) -> int:
         return int(self.fitted.num_trees())
 
     def contributions(self, matrix: Floats) -> Array:
-        return np.asarray(self.fitted.predict(matrix, pred_contrib=True))
+        values = np.asarray(self.fitted.predict(matrix, pred_contrib=True))
+        if self.start is None:
+            return values
+        begun = self.start.contributions(matrix)
+        return np.asarray(begun + values.reshape(begun.shape))
 
     def save(self, path: Path) -> None:
+        if self.start:
+            self.start.save(path.with_name(Linear.file))
         # The trees are the same with any number of threads, which the text would name.
         text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", self.fitted.model_to_string())
         path.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        return cls(import_library("lightgbm").Booster(model_file=path))
+        start = path.with_name(Linear.file)
+        booster = import_library("lightgbm").Booster(model_file=path)
+        return cls(booster, Linear.load(start) if start.exists() else None)
 
 
 class XGBoost(Estimator):
@@ -162,26 +238,6 @@ class ScikitLearn(Estimator):
         aligned[:, self.fitted.classes_] = scores
         return aligned
 
-    @property
-    def is_additive(self) -> bool:
-        """True for the linear models whose scores are the sum of their terms."""
-        last = self.fitted[-1] if hasattr(self.fitted, "steps") else self.fitted
-        return type(last).__name__ in ("Ridge", "LogisticRegression")
-
-    def contributions(self, matrix: Floats) -> Array:
-        from scipy.sparse import issparse
-
-        columns, regression = self.fitted[0], self.fitted[-1]
-        encoded = columns.transform(matrix)
-        encoded = encoded.toarray() if issparse(encoded) else encoded
-        (_, _, numeric), (_, encoder, text) = columns.transformers_[:2]
-        categories = [len(each) for each in encoder.categories_] if text else []
-        features = [*numeric, *np.repeat(text, categories).astype(int)]
-        terms = encoded[:, None] * np.atleast_2d(regression.coef_)
-        values: Floats = terms @ np.eye(matrix.shape[1] + 1)[features]
-        values[..., -1] = regression.intercept_
-        return values
-
     def save(self, path: Path) -> None:
         """Write equal bytes for equal estimators; raises UserError that names untrusted types."""
         import skops.io
@@ -229,7 +285,20 @@ def is_sklearn(name: str) -> bool:
     return isinstance(found, type) and found.__module__.startswith("sklearn.")
 
 
-KINDS: tuple[type[Estimator], ...] = (LightGBM, XGBoost, CatBoost, ScikitLearn, DummyModel)
+def as_codes(categories: Floats, rows: int) -> Array:
+    """Categories as positions in a table of `rows`, missing and later ones as the last."""
+    return np.nan_to_num(categories, nan=rows).clip(max=rows - 1).astype(int)
+
+
+def inverse_link(task: str, raw: Floats) -> Array:
+    """Convert raw scores (rows x scores) to values, P(second class) or P(each class)."""
+    if task == "multiclass":
+        return np.exp(raw - np.logaddexp.reduce(raw, axis=1, keepdims=True))
+    return raw[:, 0] if task == "regression" else np.exp(-np.logaddexp(0, -raw[:, 0]))
+
+
+# A booster may have begun with a linear model, whose file lies beside its own.
+KINDS: tuple[type[Estimator], ...] = (LightGBM, XGBoost, CatBoost, ScikitLearn, Linear, DummyModel)
 
 
 def save(estimator: Estimator, folder: Path) -> None:

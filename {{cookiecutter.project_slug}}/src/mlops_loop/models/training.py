@@ -1,6 +1,6 @@
 """The inputs and results of a fit: encoded tables, folds, and models/ as `train` leaves it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import time
@@ -45,6 +45,12 @@ class Table:
     def __getitem__(self, rows: Array) -> "Table":
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, matrix=self.matrix[rows], target=self.target[rows], weights=weights)
+
+    def folds(self, number: int, seed: int) -> "Iterator[tuple[Table, Table]]":
+        """Yield the rows that learn, and those held out, of each of shuffled folds."""
+        fold = np.random.default_rng(seed).permutation(len(self.target)) % number
+        for each in np.unique(fold):
+            yield self[fold != each], self[fold == each]
 
 
 @dataclass(frozen=True)

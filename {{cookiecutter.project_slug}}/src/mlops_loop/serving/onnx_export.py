@@ -15,8 +15,8 @@ from ..console import Arguments, parse
 from ..data.contract import Contract
 from ..files import Content, replaced, write_json
 from ..models.model import Model
-from ..models.persistence import LightGBM
-from ..models.types import Floats
+from ..models.persistence import LightGBM, Linear
+from ..models.types import Array, Floats
 from ..project import Paths, UserError
 from ..tracking import open_registry
 
@@ -31,11 +31,33 @@ ENCODING = "a category is its place in the list, from 0; true is 1; missing or u
 MODEL = """
 <ir_version: 9, opset_import: ["" : 18, "ai.onnx.ml" : 3]>
 model (double[rows, {features}] features) => (float[rows, {scores}] scores) {{
-  value = ai.onnx.ml.TreeEnsembleRegressor (features)
-  linked = {link} (value)
+  {nodes}
+  linked = {link} ({value})
   scores = Cast <to = 1> (linked)
 }}
 """
+TREES = "trees = ai.onnx.ml.TreeEnsembleRegressor (features)"
+LINEAR = """
+  number = Gather <axis = 1> (features, numbers)
+  number_is_missing = IsNaN (number)
+  filled = Where (number_is_missing, fill, number)
+  no_less = Max (filled, low)
+  no_more = Min (no_less, high)
+  centred = Sub (no_more, mean)
+  text = Gather <axis = 1> (features, texts)
+  text_is_missing = IsNaN (text)
+  code = Where (text_is_missing, no_code, text)
+  is_code = Equal (code, codes)
+  one_hot = Cast <to = 11> (is_code)
+  table = Concat <axis = 1> (centred, one_hot)
+  product = MatMul (table, weights)
+  line = Add (product, intercept)
+"""
+SUM = """
+  trees_64 = Cast <to = 11> (trees)
+  value = Add (line, trees_64)
+"""
+NO_CODE = -1.0  # stands for a missing category
 NODES = (
     "nodes_treeids",
     "nodes_nodeids",
@@ -88,32 +110,62 @@ class Trees:
 
 
 def to_onnx(model: Model) -> Any:
-    """The ONNX model of a LightGBM; raises UserError for any other."""
-    if not isinstance(model.estimator, LightGBM):
-        name = type(model.estimator.fitted).__name__
-        raise UserError(f"{name} cannot be exported; set train.model: lightgbm.")
+    """The ONNX model of a LightGBM or a linear model; raises UserError for any other."""
+    estimator = model.estimator
+    if isinstance(estimator, LightGBM):
+        line, booster = estimator.start, estimator.fitted
+        value, nodes = ("value", TREES + LINEAR + SUM) if line else ("trees", TREES)
+    elif isinstance(estimator, Linear):
+        line, booster, value, nodes = estimator, None, "line", LINEAR
+    else:
+        name = type(estimator.fitted).__name__
+        raise UserError(f"{name} cannot be exported; set train.model: lightgbm or linear.")
     text = MODEL.format(
         features=len(model.encoder.names),
         scores=len(model.classes) if model.task == "multiclass" else 1,
+        nodes=nodes,
+        value=value,
         link=LINKS[model.task],
     )
     made = parser.parse_model(text)
-    for name, value in trees(model).items():
-        made.graph.node[0].attribute.append(helper.make_attribute(name, value))
+    if booster:
+        for name, values in trees(booster, base(model)).items():
+            made.graph.node[0].attribute.append(helper.make_attribute(name, values))
+    for name, values in constants(line, 0 if booster else base(model)).items() if line else ():
+        made.graph.initializer.append(numpy_helper.from_array(values, name))
     checker.check_model(made)
     return made
 
 
-def trees(model: Model) -> Content:
-    """The attributes of LightGBM's trees as one node, whose output is their sum."""
-    found = Trees(model.estimator.fitted)
+def trees(booster: Any, base: Floats) -> Content:
+    """The attributes of LightGBM's trees as one node, whose output is their sum and `base`."""
+    found = Trees(booster)
     attributes: Content = dict(zip(NODES, zip(*found.nodes, strict=True), strict=True))
     attributes |= dict(zip(LEAVES, zip(*found.leaves, strict=True), strict=True))
-    attributes["base_values_as_tensor"] = base(model)
+    attributes["base_values_as_tensor"] = base
     for name, values in attributes.items():
         if name.endswith("_as_tensor"):
             attributes[name] = numpy_helper.from_array(np.array(values, np.float64), name)
     return attributes | {"n_targets": found.targets}
+
+
+def constants(line: Linear, base: Floats | int) -> dict[str, Array]:
+    """The constants of the linear model, whose output gets `base` added."""
+    found = line.fitted
+    low, high = [-np.inf, np.inf] if found["limits"] is None else found["limits"]
+    codes = [np.roll(np.arange(-1.0, len(table) - 1), -1) for table in found["tables"]]
+    return {
+        "numbers": np.array(found["numbers"], np.int64),
+        "fill": found["fill"],
+        "low": np.array(low),
+        "high": np.array(high),
+        "mean": found["mean"],
+        "texts": np.repeat(np.array(found["text"], np.int64), [len(each) for each in codes]),
+        "codes": np.concatenate([np.empty(0), *codes]),
+        "no_code": np.array(NO_CODE),
+        "weights": np.concatenate([found["weights"], *found["tables"]]),
+        "intercept": found["intercept"] + base,
+    }
 
 
 def base(model: Model) -> Floats:

@@ -30,51 +30,45 @@ class LightGBM(Kind):
     min_child_samples: PositiveInt
     early_stopping_rounds: PositiveInt
     folds: Annotated[int, Field(ge=2)] | None
+    linear_start: NonNegativeFloat | None
+    parameters: dict[str, Any]
 
     def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit a booster, the same with any number of threads."""
         from mlops_loop.models import persistence, training
 
-        lightgbm = import_library("lightgbm")
-        options, data, base = self.parameters(shared, rows), self.dataset(rows), shared.base
+        lightgbm, start, base = import_library("lightgbm"), None, shared.base
+        if self.linear_start is not None:
+            start = Linear(alpha=self.linear_start).fit(shared, rows).estimator.within(rows.matrix)
+        options, data = self.options(shared, rows), self.dataset(rows, start)
         if stop is None:
             booster = lightgbm.train(options, data, trees, init_model=base)
-            return training.Fitted(persistence.LightGBM(booster), trees)
+            return training.Fitted(persistence.LightGBM(booster, start), trees)
         history: dict[str, dict[str, list[float]]] = {}
         stopping = lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)
         booster = lightgbm.train(
             options,
             data,
             shared.max_trees,
-            valid_sets=[self.dataset(stop, reference=data)],
+            valid_sets=[self.dataset(stop, start, reference=data)],
             valid_names=["validation"],
             init_model=base,
             callbacks=[stopping, lightgbm.record_evaluation(history), show_trees],
         )
         added = booster.best_iteration - (base.current_iteration() if base else 0)
-        return training.Fitted(persistence.LightGBM(booster), added, history["validation"])
+        return training.Fitted(persistence.LightGBM(booster, start), added, history["validation"])
 
     def fit_holdout(self, shared: Shared, train: Table, validation: Table) -> Fitted:
         """Fit train alone; cross-validation finds the number of trees, if there are `folds`."""
         if not self.folds:
             return self.fit(shared, train, validation)
-        lightgbm, both = import_library("lightgbm"), train + validation
-        options = self.parameters(shared, both)
-        found = lightgbm.cv(
-            options,
-            self.dataset(both),
-            shared.max_trees,
-            nfold=min(self.folds, len(both.target)),
-            stratified=False,  # a class may have fewer rows than there are folds
-            seed=shared.seed,
-            init_model=shared.base,
-            callbacks=[lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)],
-        )
-        losses = list(found[f"valid {options['metric']}-mean"])
-        fitted = self.fit(shared, train, trees=len(losses))
-        return replace(fitted, history={options["metric"]: losses})
+        metric, folds = LIGHTGBM[shared.task], (train + validation).folds(self.folds, shared.seed)
+        histories = [self.fit(shared, *fold).history[metric] for fold in folds]
+        losses = [sum(of_folds) / len(histories) for of_folds in zip(*histories, strict=False)]
+        fitted = self.fit(shared, train, trees=losses.index(min(losses)) + 1)
+        return replace(fitted, history={metric: losses})
 
-    def parameters(self, shared: Shared, rows: Table) -> dict[str, Any]:
+    def options(self, shared: Shared, rows: Table) -> dict[str, Any]:
         """LightGBM's parameters, the same on every machine except for the number of threads."""
         return {
             "objective": shared.task,
@@ -88,15 +82,17 @@ class LightGBM(Kind):
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
+            **self.parameters,
         }
 
-    def dataset(self, rows: Table, reference: Any = None) -> Any:
-        """Convert rows for LightGBM, binned like `reference`."""
+    def dataset(self, rows: Table, start: Any, reference: Any = None) -> Any:
+        """Convert rows for LightGBM, binned like `reference`, from the scores of `start` on."""
         return import_library("lightgbm").Dataset(
             rows.matrix,
             rows.target,
             reference=reference,
             weight=rows.weights,
+            init_score=start and start.raw(rows.matrix).ravel(order="F"),
             categorical_feature=list(rows.categorical),
         )
 

@@ -58,8 +58,9 @@ def check_base(copy: Paths) -> None:
     train, base = load_params(copy.params).train, load(copy.base)
     ours, theirs = ((f / "features.json").read_text() for f in (copy.processed, copy.base))
     alike = {train.model, *base.estimator.libraries} == {"lightgbm"} and ours == theirs
-    if not alike or train.class_weight or base.weights:
-        raise UserError("only LightGBM's trees of the same features without class weights go on.")
+    if not alike or train.class_weight or base.weights or train.lightgbm.linear_start is not None:
+        what = "of the same features, without class weights or linear start"
+        raise UserError(f"only LightGBM's trees go on, {what}.")
     rows = pl.concat(pl.read_parquet(copy.processed / s / "*.parquet") for s in SPLITS[:2])
     for name, known in {**base.encoder.categories, base.target: base.classes}.items():
         new = rows.filter(~pl.col(name).is_in(known)).height / rows.height if known else 0

@@ -15,7 +15,10 @@ from .profile import NUMERIC, TEMPORAL, Profile
 from .roles import Task
 
 MOST_LISTED = 30  # categories; with more, a new one is nothing special
-FEW_ROWS, FOLDS, TOP = 1_000, 5, 5
+FEW_ROWS, FOLDS, TOP = 10_000, 5, 5
+# Each tree sees a part of the rows, and each split a part of the features.
+LIGHTGBM = {"bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction_bynode": 0.5}
+RARE_CATEGORIES = {"min_data_per_group": 1, "cat_smooth": 1.0, "cat_l2": 1.0}  # count
 IMPORT = "import polars as pl\n"
 FITTED = "\nfrom mlops_loop.features import FittedFeature\n"
 HEADER = ("column", "dtype", "role", "missing", "distinct", "values", "why")
@@ -64,17 +67,23 @@ def as_yaml(value: Any) -> str:
 def params(folder: str, task: Task, group: str | None, rows: int, shuffled: bool) -> dict[str, Any]:
     """Return the values of params.yaml that depend on the table.
 
-    LightGBM has its own defaults, with smaller leaves where under 100 rows could hardly be divided.
-    Few rows are cross-validated, unless time or a group ties them together.
+    Fewer rows get smaller trees and a smaller learning rate, and are cross-validated unless time or
+    a group ties them together. benchmarks/tables.py measures these values.
     """
+    few = rows <= FEW_ROWS
     return {
         "ingest": {"source": "file", "path": folder},
         "task": task.name,
         **dict.fromkeys(["prepare.since", "prepare.until", "prepare.test_from"]),
         "prepare.group": group,
-        "train.lightgbm.num_leaves": 31,
-        "train.lightgbm.min_child_samples": min(20, rows // 5),
-        "train.lightgbm.folds": FOLDS if rows < FEW_ROWS and shuffled else None,
+        "train.max_trees": 1_000 if few else 500,
+        "train.learning_rate": 0.05 if few else 0.1,
+        "train.lightgbm.num_leaves": 15 if few else 63,
+        "train.lightgbm.min_child_samples": max(1, min(10, rows // 5)),
+        "train.lightgbm.early_stopping_rounds": 50 if few else 25,
+        "train.lightgbm.folds": FOLDS if few and shuffled else None,
+        "train.lightgbm.linear_start": 10.0,
+        "train.lightgbm.parameters": LIGHTGBM | (RARE_CATEGORIES if few else {}),
         **{f"register.{key}": {} for key in ("bars", "slices", "fairness")},
     }
 
