@@ -90,7 +90,7 @@ def test_the_page_shows_decision_figures_and_learning(
     register.main(registered)
     page = registered.report.read_text()
     assert "<b>hold</b> · shop, version 2" in page and "--status: var(--watch)" in page
-    assert "OUTPUT=scored.csv VERSION=2," in capsys.readouterr().out
+    assert "OUTPUT=scored.csv VERSION=2\n" in capsys.readouterr().out
     assert "champion, version 1, on the same rows" in page and 'href="data_card.html"' in page
     assert "<h1>Data card of shop</h1>" in (registered.report.parent / "data_card.html").read_text()
 

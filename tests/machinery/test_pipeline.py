@@ -1,14 +1,15 @@
-"""DVC as `make train` calls it: what is printed, and how it ends."""
+"""DVC as `make train` calls it, and the pages of `make ui`: what is printed, and how they end."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers import git, shell
-from mlops_loop.commands import pipeline
+from mlops_loop.commands import pipeline, ui
 from mlops_loop.project import UserError
 from projects import PYPROJECT, Project
 
@@ -123,3 +124,12 @@ def test_a_failing_stage_ends_the_pipeline(piped: Project) -> None:
         pipeline.main(piped, [])
     with pytest.raises(UserError, match="`dvc repro` failed; see above"):
         pipeline.dvc(piped.root, "repro")
+
+
+def test_pages_are_not_started_on_a_port_that_is_taken(piped: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"PORT={port} is in use by another program; end that"):
+            ui.main(piped, [f"--PORT={port}"])
+    with pytest.raises(UserError, match="PORT=http: invalid literal"):
+        ui.main(piped, ["--PORT=http"])

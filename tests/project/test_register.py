@@ -65,7 +65,6 @@ def test_a_version_keeps_requests_that_it_must_answer_as_it_did(trained: Project
     assert len(requests["records"]) == golden.ROWS
     assert set(requests["records"][0]) == {"sold_at", "shop", "size", "items", "express"}
     golden.check(model, requests)
-    golden.check(model, {})
     requests["scores"][3] += 0.01
     with pytest.raises(UserError, match="golden request 4 scores"):
         golden.check(model, requests)

@@ -313,6 +313,8 @@ def test_a_team_has_a_server(moved: Path, server: str, tmp_path: Path) -> None:
         member, section(MOVING, "To a team's server"), **{"https://mlflow.example.org": server}
     )
     assert re.findall(r"Running stage '(\w+)'", said) == ["register"]
+    opened = (tmp_path / "ui.log").read_text()
+    assert f"{server}/#/experiments/1/runs (MLflow's usage data are off)" in opened
     query = "api/2.0/mlflow/registered-models/alias?name=my-project&alias=champion"
     with urlopen(f"{server}/{query}") as answer:
         version = json.load(answer)["model_version"]

@@ -22,7 +22,7 @@ explain: ## explain a version: importance, dependence, worst slices [VERSION= IN
 compare: ## compare champion and challenger, or two versions, aliases or runs [A= B=]
 reproduce: ## train a version again from its commit and data, and compare [VERSION=3 or an alias]
 experiment: ## try parameters without editing a file: SET="train.learning_rate=0.05" [NAME=]; without SET: list
-adopt predict explain compare reproduce experiment: $(READY)
+adopt predict explain compare reproduce experiment ui: $(READY)
 	@$(RUN) $@ $(OPTIONS)
 
 promote: $(READY) ## make a version the champion by hand: VERSION=3 REASON='…'

@@ -11,11 +11,7 @@ fix: $(READY) ## repair what the tools can repair, then check
 test: $(READY) ## run the tests of data, features, model and pipeline [ARGS= for pytest]
 	@$(BIN)/pytest $(ARGS)
 
-ui: $(READY) ## open MLflow's pages on this project's runs and models [PORT=5000]
-	@store=$${MLFLOW_TRACKING_URI:-$$(sed -n 's/^MLFLOW_TRACKING_URI=//p' .env 2> /dev/null)}; case $$store in \
-	http*) echo "Runs and models are at $$store" ;; \
-	*) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false exec $(BIN)/mlflow ui --workers 1 \
-		--port "$(or $(PORT),5000)" --backend-store-uri "$${store:-sqlite:///mlflow.db}" ;; esac
+ui: ## open MLflow's pages on this project's runs and models [PORT=5000]
 
 notebook: $(READY) $(call extra,notebook) ## start JupyterLab on notebooks/
 	@$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -1,5 +1,7 @@
 """The command line: verbs and their options, progress, tables and figures as text."""
 
+import errno
+import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
-from .project import run
+from .project import UserError, run
 
 LONGEST = 60
 WORKING: list[Callable[..., None]] = []  # updates the line that is shown
@@ -61,6 +63,18 @@ def show_trees(state: Any) -> None:
         _, metric, value, *_ = state.evaluation_result_list[0]
         trees = f"train  {state.iteration + 1} of at most {state.end_iteration} trees"
         update(description=f"{trees}  {metric} {figure(value)}")
+
+
+def check_free(host: str, port: str) -> None:
+    """Raise UserError where a server could not listen, before anything starts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, int(port)), family=family).close()
+    except (OSError, OverflowError, ValueError) as error:
+        words = f"HOST={host}, PORT={port}: {error}; choose another."
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            words = f"PORT={port} is in use by another program; end that, or choose another PORT."
+        raise UserError(words) from None
 
 
 def aligned(table: Sequence[Row]) -> list[str]:

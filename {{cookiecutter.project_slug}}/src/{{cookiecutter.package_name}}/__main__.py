@@ -72,7 +72,7 @@ def plain(name: str) -> Any:
 
 VERBS = {verb.__name__: verb for verb in (adopt, experiment, predict, tune)}
 VERBS |= {"compare": judged("compare", "registration"), "explain": judged("explain", "evaluate")}
-VERBS |= {name: plain(name) for name in ("history", "pipeline", "promote", "reproduce")}
+VERBS |= {name: plain(name) for name in ("history", "pipeline", "promote", "reproduce", "ui")}
 
 if __name__ == "__main__":
     run_verb(VERBS)

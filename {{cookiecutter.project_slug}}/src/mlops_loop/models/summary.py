@@ -1,5 +1,8 @@
 """Summary of the last pipeline run, from reports/ alone."""
 
+import os
+import sys
+
 from ..console import aligned, figure, interval
 from ..files import Content, read_json
 from ..project import Paths
@@ -54,10 +57,13 @@ def decision(gate: Content) -> list[str]:
 
 
 def print_summary(paths: Paths) -> None:
-    """Print the summary."""
+    """Print the summary; a reader that closes the pipe (`make train | head`) fails nothing."""
     gate = read_json(paths.gate)
     lines = [*rows(paths), "", *metrics(paths), "", *decision(gate)]
     lines.append("  reports     open reports/index.html; every run: `make ui`")
     held = f" VERSION={gate['version']}" if gate["version"] and gate["alias"] != "champion" else ""
     lines.append(f"  next        make predict INPUT=new.csv OUTPUT=scored.csv{held}")
-    print("\n".join(lines))
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,7 +32,7 @@ def main(paths: Paths, _: object = ()) -> None:
     """Serve the page at 127.0.0.1 and PORT until a signal comes; SERVICE_URL names the service."""
     from streamlit.web import cli
 
-    from .server import check_free
+    from ..console import check_free
 
     load_settings(paths)
     script = Path(__file__).with_name("streamlit_app.py")

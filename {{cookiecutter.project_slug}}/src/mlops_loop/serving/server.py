@@ -1,9 +1,7 @@
 """`make serve`: the service on uvicorn."""
 
-import errno
 import math
 import os
-import socket
 import sys
 from asyncio import Transport
 from collections.abc import Callable
@@ -13,7 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..project import Paths, UserError, load_settings
+from ..console import check_free
+from ..project import Paths, load_settings
 from . import telemetry
 from .auth import key_hashes
 from .params import Serving
@@ -39,18 +38,6 @@ def main(paths: Paths, options: Serving, create_app: CreateApp) -> None:
     print(f"version {version} at http://{host}:{port}, documentation at /docs", file=sys.stderr)
     with suppress(KeyboardInterrupt):
         server(create_app(service, keys), options, host, int(port)).run()
-
-
-def check_free(host: str, port: str) -> None:
-    """Raise UserError where a server could not listen, before anything starts."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, int(port)), family=family).close()
-    except (OSError, OverflowError, ValueError) as error:
-        words = f"HOST={host}, PORT={port}: {error}; choose another."
-        if getattr(error, "errno", None) == errno.EADDRINUSE:
-            words = f"PORT={port} is in use by another program; end that, or choose another PORT."
-        raise UserError(words) from None
 
 
 def server(app: FastAPI, options: Serving, host: str, port: int) -> uvicorn.Server:
