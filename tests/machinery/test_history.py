@@ -2,8 +2,7 @@
 
 import pytest
 import sqlalchemy as sql
-from mlops_loop.commands import history as command
-from mlops_loop.commands import promote
+from mlops_loop.commands import promote, records
 from mlops_loop.files import read_json
 from mlops_loop.project import UserError
 from mlops_loop.tracking import history
@@ -83,14 +82,14 @@ def test_history_lists_the_latest_entries(
     project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    command.main(project, [])
+    records.history(project, [])
     assert capsys.readouterr().out == "The history has no such entry yet.\n"
-    for number in range(command.SHOWN + 1):
+    for number in range(records.SHOWN + 1):
         history.append(project, "promote", by="Ada", reason=f"reason {number}.", version=number)
     history.append(project, "freeze", by="Ada", reason="[an audit]")
-    command.main(project, ["--EVENT=promote"])
+    records.history(project, ["--EVENT=promote"])
     head, first, *_, last = map(str.rstrip, capsys.readouterr().out.splitlines())
     assert head.split() == ["time", "(UTC)", "event", "version", "by", "reason"]
     assert first.endswith("1        Ada  reason 1.") and last.endswith("30       Ada  reason 30.")
-    command.main(project, [])
+    records.history(project, [])
     assert capsys.readouterr().out.rstrip().endswith("-        Ada  [an audit]")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers import git, shell
-from mlops_loop.commands import pipeline, ui
+from mlops_loop.commands import pipeline, records
 from mlops_loop.project import UserError
 from projects import PYPROJECT, Project
 
@@ -130,6 +130,6 @@ def test_pages_are_not_started_on_a_port_that_is_taken(piped: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"PORT={port} is in use by another program; end that"):
-            ui.main(piped, [f"--PORT={port}"])
+            records.ui(piped, [f"--PORT={port}"])
     with pytest.raises(UserError, match="PORT=http: invalid literal"):
-        ui.main(piped, ["--PORT=http"])
+        records.ui(piped, ["--PORT=http"])

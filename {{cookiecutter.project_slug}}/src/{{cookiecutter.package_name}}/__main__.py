@@ -65,14 +65,16 @@ def judged(name: str, section: str) -> Any:
     return verb
 
 
-def plain(name: str) -> Any:
+def plain(name: str, function: str = "main") -> Any:
     """Make a verb that needs nothing of yours."""
-    return lambda *args: import_module(f"mlops_loop.commands.{name}").main(PROJECT, args)
+    module = f"mlops_loop.commands.{name}"
+    return lambda *args: getattr(import_module(module), function)(PROJECT, args)
 
 
 VERBS = {verb.__name__: verb for verb in (adopt, experiment, predict, tune)}
 VERBS |= {"compare": judged("compare", "registration"), "explain": judged("explain", "evaluate")}
-VERBS |= {name: plain(name) for name in ("history", "pipeline", "promote", "reproduce", "ui")}
+VERBS |= {name: plain(name) for name in ("pipeline", "promote", "reproduce")}
+VERBS |= {name: plain("records", name) for name in ("history", "ui")}
 
 if __name__ == "__main__":
     run_verb(VERBS)
