@@ -234,18 +234,17 @@ def as_numbers(task: str, classes: int, encoder: Any, model: Any) -> dict[str, A
         weights, intercept = np.zeros((classes, few.shape[1])), np.full(classes, NO_CHANCE)
         weights[seen], intercept[seen] = few, base
     (_, scaling, numbers), (_, one_hot, text) = encoder.transformers_[:2]
-    found = {"task": task, "intercept": intercept, "numbers": numbers, "text": text}
-    fill = mean = np.empty(0)
-    scaled, tables, place = weights[:, : len(numbers)], [], len(numbers)
+    scaled, fill, tables, place = weights[:, : len(numbers)], np.empty(0), [], len(numbers)
     if numbers:
-        fill, mean, scaled = scaling[0].statistics_, scaling[1].mean_, scaled / scaling[1].scale_
+        fill, scaled = scaling[0].statistics_, scaled / scaling[1].scale_
+        intercept = intercept + scaled @ (fill - scaling[1].mean_)
     for codes in one_hot.categories_ if text else ():
         table = np.zeros((int(np.nanmax([-1, *codes])) + 2, len(weights)))
         table[as_codes(codes, len(table))] = weights[:, place : place + len(codes)].T
         tables.append(table)
         place += len(codes)
-    found |= {"fill": fill, "mean": mean, "limits": None, "weights": scaled.T, "tables": tables}
-    return found
+    found = {"task": task, "intercept": intercept, "numbers": numbers, "text": text, "fill": fill}
+    return found | {"limits": None, "weights": scaled.T, "tables": tables}
 
 
 def make_encoder(rows: Table, sparse: bool, impute: str) -> Any:

@@ -49,9 +49,10 @@ class DummyModel(Estimator):
 class Linear(Estimator):
     """The numbers of a linear model, in JSON.
 
-    Features at the positions `numbers` have `weights` (numbers x scores) once a missing one is
-    replaced by `fill`, cut to `limits`, if any, and `mean` is taken off. Each at the positions
-    `text` has a table of weights (codes x scores), the last row for a missing category.
+    Scores are the `intercept` and, of features at the positions `numbers`, their difference to
+    `fill`, which stands for a missing one, times `weights` (numbers x scores). Features at the
+    positions `text` have `tables` of weights (codes x scores), the last row for a missing category.
+    Numbers are cut to `limits`, if there are any.
     """
 
     file = "linear.json"
@@ -65,19 +66,17 @@ class Linear(Estimator):
 
     def raw(self, matrix: Floats) -> Floats:
         """The scores before the link function (rows x scores)."""
-        raw: Floats = self._centred(matrix) @ self.fitted["weights"] + self.fitted["intercept"]
+        raw: Floats = self._differences(matrix) @ self.fitted["weights"] + self.fitted["intercept"]
         for position, table in zip(self.fitted["text"], self.fitted["tables"], strict=True):
             raw += table[as_codes(matrix[:, position], len(table))]
         return raw
 
     def contributions(self, matrix: Floats) -> Array:
-        width = matrix.shape[1]
-        values = np.empty((len(matrix), len(self.fitted["intercept"]), width + 1))
-        weights, numbers = self.fitted["weights"].T, self.fitted["numbers"]
-        values[:, :, numbers] = self._centred(matrix)[:, None] * weights
+        values = np.empty((len(matrix), len(self.fitted["intercept"]), matrix.shape[1] + 1))
+        terms = self._differences(matrix)[:, None] * self.fitted["weights"].T
+        values[:, :, self.fitted["numbers"]], values[:, :, -1] = terms, self.fitted["intercept"]
         for position, table in zip(self.fitted["text"], self.fitted["tables"], strict=True):
             values[:, :, position] = table[as_codes(matrix[:, position], len(table))]
-        values[:, :, width] = self.fitted["intercept"]
         return values
 
     def within(self, matrix: Floats) -> Self:
@@ -85,27 +84,23 @@ class Linear(Estimator):
         known = np.nan_to_num(matrix[:, self.fitted["numbers"]])
         return replace(self, fitted=self.fitted | {"limits": [known.min(0), known.max(0)]})
 
-    def _centred(self, matrix: Floats) -> Floats:
+    def _differences(self, matrix: Floats) -> Floats:
         numbers: Floats = matrix[:, self.fitted["numbers"]]
-        numbers = np.where(np.isnan(numbers), self.fitted["fill"], numbers)
         if self.fitted["limits"] is not None:
             numbers = numbers.clip(*self.fitted["limits"])
-        centred: Floats = numbers - self.fitted["mean"]
-        return centred
+        differences: Floats = np.nan_to_num(numbers - self.fitted["fill"])
+        return differences
 
     def save(self, path: Path) -> None:
-        # Arrays as lists.
-        text = json.dumps(self.fitted, default=lambda array: array.tolist())
-        write_json(path, json.loads(text))
+        write_json(path, json.loads(json.dumps(self.fitted, default=np.ndarray.tolist)))
 
     @classmethod
     def load(cls, path: Path) -> Self:
         found = read_json(path)
-        arrays = {name: found[name] for name in ("weights", "intercept", "fill", "mean", "limits")}
-        found |= {name: value and np.array(value) for name, value in arrays.items()}
-        # Without numbers, a list of no rows has no width.
+        # A list of no rows has no width.
         found["weights"] = np.reshape(found["weights"], (-1, len(found["intercept"])))
-        return cls(found | {"tables": [np.array(table) for table in found["tables"]]})
+        found["tables"] = [np.array(table) for table in found["tables"]]
+        return cls(found | {name: np.array(found[name]) for name in ("intercept", "fill")})
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,13 @@ LINEAR = """
   filled = Where (number_is_missing, fill, number)
   no_less = Max (filled, low)
   no_more = Min (no_less, high)
-  centred = Sub (no_more, mean)
+  difference = Sub (no_more, fill)
   text = Gather <axis = 1> (features, texts)
   text_is_missing = IsNaN (text)
   code = Where (text_is_missing, no_code, text)
   is_code = Equal (code, codes)
   one_hot = Cast <to = 11> (is_code)
-  table = Concat <axis = 1> (centred, one_hot)
+  table = Concat <axis = 1> (difference, one_hot)
   product = MatMul (table, weights)
   line = Add (product, intercept)
 """
@@ -159,7 +159,6 @@ def constants(line: Linear, base: Floats | int) -> dict[str, Array]:
         "fill": found["fill"],
         "low": np.array(low),
         "high": np.array(high),
-        "mean": found["mean"],
         "texts": np.repeat(np.array(found["text"], np.int64), [len(each) for each in codes]),
         "codes": np.concatenate([np.empty(0), *codes]),
         "no_code": np.array(NO_CODE),
