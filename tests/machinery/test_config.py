@@ -108,7 +108,7 @@ def test_an_edit_changes_only_the_lines_of_its_keys(project: Project) -> None:
 def test_an_edit_of_a_section_keeps_the_comments_of_the_keys_that_stay(project: Project) -> None:
     gone, new, _ = changes(project, {"ingest": {"source": "file", "path": "data/external/sales"}})
     assert [line.split(":")[0].strip() for line in gone] == [
-        *("source", "months", "rows_per_month", "base", "path")
+        *("source", "months", "rows_per_month", "base", "path", "address", "query", "increment")
     ]
     assert [line.partition("#")[2] for line in new] == [
         LINES[key].partition("#")[2] for key in ("source", "path")

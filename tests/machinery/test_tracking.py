@@ -78,7 +78,9 @@ def test_runs_and_versions_are_named_by_what_they_are(trained: Project) -> None:
     registry = registry_of(trained)
     [version] = registry.versions()
     value = first.removeprefix("lightgbm ")
-    assert version.description.startswith(f"{value}\n\n# Model card")
+    low, high = (f"{limit:.4g}" for limit in better["intervals"]["rmse"])
+    baseline = f"{better['baseline']['rmse']:.4g}"
+    assert version.description.startswith(f"{value} ({low} to {high}), baseline {baseline}\n")
     described = registry.client.get_registered_model(registry.name).description
     assert described.startswith("Predicts euros.")
 

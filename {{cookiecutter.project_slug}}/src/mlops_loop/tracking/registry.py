@@ -30,7 +30,7 @@ from mlflow.types.schema import AnyType
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from ..config import Section, flat
-from ..console import figure
+from ..console import figure, interval
 from ..data.contract import DTYPES, Contract, load_contract
 from ..files import Content, Figures, partitions, read_json, replaced
 from ..lineage import Tags, versions
@@ -434,6 +434,8 @@ def describe(registry: Registry, run_id: str, paths: Paths, metric: str, judged:
     _log_files(client, run_id, paths, OF_REGISTRATION)
     if version:
         card = paths.model_card.read_text(encoding="utf-8").partition("\n## ")[0]
+        limits, baseline = interval(report["intervals"][metric]), figure(report["baseline"][metric])
+        value += f" ({limits}), baseline {baseline}"
         more = f"The whole card: `reports/{paths.report.name}` among the artifacts of the run."
         client.update_model_version(registry.name, str(version), f"{value}\n\n{card}\n\n{more}")
     if judged["alias"] == "champion":
