@@ -34,15 +34,16 @@ def client(registered: Paths) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def requests(registered: Paths) -> RequestSchema:
-    """The requests that contract.yaml allows."""
-    return RequestSchema(load_contract(registered.contract), max_rows=1)
+def record(client: TestClient) -> dict[str, Any]:
+    """A row of the test split, as a request holds it."""
+    example: dict[str, Any] = client.get("/model").json()["example"]
+    return example
 
 
 @pytest.fixture
-def record(requests: RequestSchema) -> dict[str, Any]:
-    """A record that contract.yaml accepts."""
-    return requests.example
+def requests(registered: Paths, record: dict[str, Any]) -> RequestSchema:
+    """The requests that contract.yaml allows."""
+    return RequestSchema(load_contract(registered.contract), max_rows=1, example=record)
 
 
 def test_it_predicts_what_the_model_does(

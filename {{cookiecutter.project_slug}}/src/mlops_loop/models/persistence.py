@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -79,10 +79,11 @@ class Linear(Estimator):
             values[:, :, position] = table[as_codes(matrix[:, position], len(table))]
         return values
 
-    def within(self, matrix: Floats) -> Self:
-        """The model that does not go on beyond the numbers of these rows."""
-        known = np.nan_to_num(matrix[:, self.fitted["numbers"]])
-        return replace(self, fitted=self.fitted | {"limits": [known.min(0), known.max(0)]})
+    @classmethod
+    def within(cls, line: Estimator, matrix: Floats) -> Self:
+        """A linear model that does not go on beyond the numbers of these rows."""
+        known = np.nan_to_num(matrix[:, line.fitted["numbers"]])
+        return cls(line.fitted | {"limits": [known.min(0), known.max(0)]})
 
     def _differences(self, matrix: Floats) -> Floats:
         numbers: Floats = matrix[:, self.fitted["numbers"]]

@@ -39,7 +39,8 @@ class LightGBM(Kind):
 
         lightgbm, start, base = import_library("lightgbm"), None, shared.base
         if self.linear_start is not None:
-            start = Linear(alpha=self.linear_start).fit(shared, rows).estimator.within(rows.matrix)
+            line = Linear(alpha=self.linear_start).fit(shared, rows).estimator
+            start = persistence.Linear.within(line, rows.matrix)
         options, data = self.options(shared, rows), self.dataset(rows, start)
         if stop is None:
             booster = lightgbm.train(options, data, trees, init_model=base)
