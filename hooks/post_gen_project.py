@@ -176,7 +176,7 @@ def remember_template() -> str:
 
     `cruft create` writes it itself, after this hook.
     """
-    if "_repo_dir" not in COOKIECUTTER:
+    if "_repo_dir" not in COOKIECUTTER or not shutil.which("git"):
         return ""
     template, source = COOKIECUTTER["_template"], Path(COOKIECUTTER["_repo_dir"]).resolve()
     at_source = ("-C", str(source))

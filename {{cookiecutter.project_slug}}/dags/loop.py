@@ -88,12 +88,12 @@ def training():
             f"    {GIT} switch --quiet --discard-changes --create {branch} origin/HEAD",
             f"python -m {PACKAGE}.monitoring window --SINCE={since} --UNTIL={until}",
             f"{GIT} commit --quiet --allow-empty --message 'Window of {branch}' params.yaml",
-            f"python -m {PACKAGE} pipeline ingest",
+            f"python -m {PACKAGE} pipeline --stage=ingest",
         )
 
     @task.bash
     def run_stages(last):
-        return script(f"python -m {PACKAGE} pipeline {last}")
+        return script(f"python -m {PACKAGE} pipeline --stage={last}")
 
     @task.bash
     def upload():

@@ -3,7 +3,10 @@
 import os
 import sys
 
-from ..console import Arguments, aligned, check_free, parse
+from rich.console import Console
+from rich.table import Table
+
+from ..console import Arguments, check_free, parse
 from ..project import Paths, load_settings
 from ..tracking import open_registry
 from ..tracking.history import read
@@ -19,11 +22,11 @@ def history(paths: Paths, arguments: Arguments) -> None:
     if not entries:
         print("The history has no such entry yet.")
         return
-    table = [("time (UTC)", "event", "version", "by", "reason")]
+    table = Table("time (UTC)", "event", "version", "by", "reason", box=None, pad_edge=False)
     for entry in entries[-SHOWN:]:
         version = str(entry.version or "-")
-        table.append((f"{entry.time:%F %T}", entry.event, version, entry.by, entry.reason))
-    print(*aligned(table), sep="\n")
+        table.add_row(f"{entry.time:%F %T}", entry.event, version, entry.by, entry.reason)
+    Console(highlight=False, markup=False).print(table)
 
 
 def ui(paths: Paths, arguments: Arguments) -> None:

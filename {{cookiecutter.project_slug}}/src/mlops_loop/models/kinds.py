@@ -24,7 +24,6 @@ XGBOOST = {
     "multiclass": "multi:softprob",
 }
 CATBOOST = {"regression": "RMSE", "binary": "Logloss", "multiclass": "MultiClass"}
-NO_CHANCE = -30.0  # raw score of a class that a fit has not seen
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ class ScikitLearn(Kind):
 
     def fit(self, shared: Shared, rows: Table, stop: Table | None = None, trees: int = 0) -> Fitted:
         """Fit the estimator, behind an encoder if it takes no missing values."""
+        import numpy as np
         from joblib import parallel_config
         from sklearn.pipeline import make_pipeline
         from sklearn.utils import get_tags
@@ -91,8 +91,10 @@ class ScikitLearn(Kind):
                 estimator.fit(encoded, rows.target, **weights)
         except (TypeError, ValueError) as error:
             raise UserError(f"params.yaml: train.model: {name}: {error}") from error
-        if name in ("Ridge", "LogisticRegression"):
-            linear = as_numbers(shared.task, rows.classes, encoder, estimator)
+        expected = rows.classes if shared.task == "multiclass" else 1
+        # A fit on few rows may have seen fewer classes.
+        if name in ("Ridge", "LogisticRegression") and np.size(estimator.intercept_) == expected:
+            linear = as_numbers(shared.task, encoder, estimator)
             return training.Fitted(persistence.Linear(linear))
         fitted = persistence.ScikitLearn(
             make_pipeline(encoder, estimator) if encoder else estimator,
@@ -216,23 +218,13 @@ class CatBoost(Kind):
         return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)
 
 
-def as_numbers(task: str, classes: int, encoder: Any, model: Any) -> dict[str, Any]:
-    """The numbers of persistence.Linear, from what `make_encoder` made and the model behind it.
-
-    A fit on few rows may have seen fewer than `classes`: the others are given no chance.
-    """
+def as_numbers(task: str, encoder: Any, model: Any) -> dict[str, Any]:
+    """The numbers of persistence.Linear, from what `make_encoder` made and the model behind it."""
     import numpy as np
 
     from .persistence import as_codes
 
     weights, intercept = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    if task == "multiclass":
-        if len(model.classes_) == 2:
-            weights = np.concatenate([-weights, weights]) / 2
-            intercept = np.concatenate([-intercept, intercept]) / 2
-        seen, few, base = model.classes_, weights, intercept
-        weights, intercept = np.zeros((classes, few.shape[1])), np.full(classes, NO_CHANCE)
-        weights[seen], intercept[seen] = few, base
     (_, scaling, numbers), (_, one_hot, text) = encoder.transformers_[:2]
     scaled, fill, tables, place = weights[:, : len(numbers)], np.empty(0), [], len(numbers)
     if numbers:

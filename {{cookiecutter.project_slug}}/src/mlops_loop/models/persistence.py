@@ -80,8 +80,13 @@ class Linear(Estimator):
         return values
 
     @classmethod
-    def within(cls, line: Estimator, matrix: Floats) -> Self:
-        """A linear model that does not go on beyond the numbers of these rows."""
+    def within(cls, line: Estimator, matrix: Floats) -> Self | None:
+        """A linear model that does not go on beyond the numbers of these rows.
+
+        None for a model of another kind: a fit on few rows may have seen fewer classes.
+        """
+        if not isinstance(line, cls):
+            return None
         known = np.nan_to_num(matrix[:, line.fitted["numbers"]])
         return cls(line.fitted | {"limits": [known.min(0), known.max(0)]})
 
