@@ -51,7 +51,7 @@ BUDGETS = {
 # nothing of as much weight went out. It is to be lowered, and the budgets stay.
 DEBT = {"training": 2_084, "deployment": 2_317, "operations": 3_105}
 # Nodes of the syntax tree a line: not by denser code. 7.8 is the aim at each level.
-NODES_A_LINE = {"training": 7.81, "deployment": 7.8, "operations": 8.06}
+NODES_A_LINE = {"training": 7.88, "deployment": 7.8, "operations": 8.1}
 VERBS = {"training": 24, "deployment": 34, "operations": 42}
 IFS = 15
 EXAMPLE_WORDS = re.compile(
