@@ -94,8 +94,7 @@ class Linear(Estimator):
         numbers: Floats = matrix[:, self.fitted["numbers"]]
         if self.fitted["limits"] is not None:
             numbers = numbers.clip(*self.fitted["limits"])
-        differences: Floats = np.nan_to_num(numbers - self.fitted["fill"])
-        return differences
+        return np.asarray(np.nan_to_num(numbers - self.fitted["fill"]), np.float64)
 
     def save(self, path: Path) -> None:
         write_json(path, json.loads(json.dumps(self.fitted, default=np.ndarray.tolist)))
