@@ -99,7 +99,7 @@ def publish(repository: Path) -> None:
 
 
 def merged(ours: str, base: str, theirs: str, folder: Path) -> str | None:
-    """What git makes of two edits of a text; None where they meet."""
+    """Merge two edits of a text as git does; None where they meet."""
     paths = [folder / name for name in ("ours", "base", "theirs")]
     for path, text in zip(paths, (ours, base, theirs), strict=True):
         path.write_text(text, encoding="utf-8")

@@ -212,7 +212,7 @@ def test_comment_without_the_right_to_write_does_not_fail(comments: Path, tmp_pa
 
 
 class Api(BaseHTTPRequestHandler):
-    """What the steps use of the REST interfaces of GitHub and GitLab: one request to propose."""
+    """The part of the REST interfaces of GitHub and GitLab that the steps use: one request."""
 
     taken: ClassVar[list[tuple[str, str, str]]] = []
     secret = "writable"

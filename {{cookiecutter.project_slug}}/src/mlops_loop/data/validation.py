@@ -86,10 +86,7 @@ def find_old(contract: Contract, files: Iterable[Path]) -> list[Violation]:
             if column.name in table.collect_schema():
                 newest = contract.read(table, [column.name]).max().cast(pl.Datetime)
                 times += newest.drop_nulls().collect().to_series().to_list()
-        if not times:
-            continue
-        age = (datetime.now() - max(times)).days
-        if age > most:
+        if times and (age := (datetime.now() - max(times)).days) > most:
             rule = f"<= {most} days old"
             example = f"{max(times):%Y-%m-%d}, {age} days old"
             return [Violation("(newest row)", column.name, rule, 1, example)]

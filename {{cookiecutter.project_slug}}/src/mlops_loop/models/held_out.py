@@ -111,10 +111,9 @@ def predict_held_out(
 
     Rows are numbered in train and validation together; `holdout` was fitted on `validation.train`.
     """
-    both = validation.train + validation.valid
+    both, first = validation.train + validation.valid, len(validation.train.target)
     parts: list[pl.DataFrame] = []
     places = np.arange(len(both.target))
-    first = len(validation.train.target)
     for number, (learns, held) in enumerate(folds or [(places[:first], places[first:])]):
         estimator = fit(both[learns]) if folds else holdout
         scores = unweighted(raw_scores(task, estimator, both.matrix[held]), validation.weights)

@@ -16,6 +16,7 @@ from ..config import Section
 from ..project import UserError, import_library
 
 if TYPE_CHECKING:
+    from .persistence import Linear
     from .training import Fitted, Table
 
 XGBOOST = {
@@ -94,8 +95,7 @@ class ScikitLearn(Kind):
         expected = rows.classes if shared.task == "multiclass" else 1
         # A fit on few rows may have seen fewer classes.
         if name in ("Ridge", "LogisticRegression") and np.size(estimator.intercept_) == expected:
-            linear = as_numbers(shared.task, encoder, estimator)
-            return training.Fitted(persistence.Linear(linear))
+            return training.Fitted(to_linear(shared.task, encoder, estimator))
         fitted = persistence.ScikitLearn(
             make_pipeline(encoder, estimator) if encoder else estimator,
             rows.classes,
@@ -218,11 +218,11 @@ class CatBoost(Kind):
         return training.Fitted(persistence.CatBoost(model), model.tree_count_, history)
 
 
-def as_numbers(task: str, encoder: Any, model: Any) -> dict[str, Any]:
-    """The numbers of persistence.Linear, from what `make_encoder` made and the model behind it."""
+def to_linear(task: str, encoder: Any, model: Any) -> Linear:
+    """Convert a linear model of scikit-learn and the encoder of `make_encoder` before it."""
     import numpy as np
 
-    from .persistence import as_codes
+    from .persistence import Linear, as_codes
 
     weights, intercept = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
     (_, scaling, numbers), (_, one_hot, text) = encoder.transformers_[:2]
@@ -236,7 +236,7 @@ def as_numbers(task: str, encoder: Any, model: Any) -> dict[str, Any]:
         tables.append(table)
         place += len(codes)
     found = {"task": task, "intercept": intercept, "numbers": numbers, "text": text, "fill": fill}
-    return found | {"limits": None, "weights": scaled.T, "tables": tables}
+    return Linear(found | {"limits": None, "weights": scaled.T, "tables": tables})
 
 
 def make_encoder(rows: Table, sparse: bool, impute: str) -> Any:

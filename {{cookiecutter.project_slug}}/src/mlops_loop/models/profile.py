@@ -14,7 +14,7 @@ import polars.selectors as cs
 
 from ..data.contract import Contract
 from ..files import COMPRESSION, read_json, replaced, write_json
-from ..project import SPLITS, Paths, import_library
+from ..project import SPLITS, Paths, UserError, import_library
 from . import persistence, slices
 from .bootstrap import Predictions, Scoring, outcome
 from .held_out import read_predictions
@@ -139,6 +139,8 @@ def write_profile(
         pl.concat(pl.read_parquet(folder / name / "*.parquet") for name in SPLITS)
         for folder in (paths.interim, paths.processed)
     )
+    if given.height != made.height:
+        raise UserError("data/interim and data/processed differ; run `make data` first.")
     held = pl.read_parquet(paths.out_of_fold).unique("row", maintain_order=True)  # of any repeat
     first_tested = made.height - len(tested.scores)
     rows = np.append(held["row"].to_numpy(), np.arange(first_tested, made.height))

@@ -15,7 +15,8 @@ from ..features.definitions import CHECKS, TARGET
 def main(paths: Paths) -> None:
     """Validate data/raw into reports/validation.json."""
     contract = load_contract(paths.contract)
-    rows, violations = dict[str, int](), list[Violation]()
+    rows: dict[str, int] = {}
+    violations: list[Violation] = []
     for path in track(partitions(paths.raw), "validate"):
         try:
             frame = read_table(path)

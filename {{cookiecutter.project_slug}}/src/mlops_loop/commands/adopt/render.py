@@ -18,7 +18,8 @@ MOST_LISTED = 30  # categories; with more, a new one is nothing special
 FEW_ROWS, FOLDS, TOP = 10_000, 5, 5
 # Each tree sees a part of the rows, and each split a part of the features.
 LIGHTGBM = {"bagging_fraction": 0.8, "bagging_freq": 1, "feature_fraction_bynode": 0.5}
-RARE_CATEGORIES = {"min_data_per_group": 1, "cat_smooth": 1.0, "cat_l2": 1.0}  # count
+# Among few rows a category has few, and smoothing would hide it.
+RARE_CATEGORIES = {"min_data_per_group": 1, "cat_smooth": 1.0, "cat_l2": 1.0}
 IMPORT = "import polars as pl\n"
 FITTED = "\nfrom mlops_loop.features import FittedFeature\n"
 HEADER = ("column", "dtype", "role", "missing", "distinct", "values", "why")
